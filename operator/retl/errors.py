@@ -1,0 +1,60 @@
+"""The error hierarchy: every failure a person can cause or must mend.
+
+A message says what is wrong, where, and what to change. The command line maps each class to an exit code, the
+controller to a condition's reason, the API to a problem type; nobody matches on text.
+"""
+
+
+class RetlError(Exception):
+    """Base of all errors with a message meant for people."""
+
+    reason = "Error"
+
+
+class InvalidInput(RetlError):
+    """A manifest, option or connector configuration is wrong; trying again will not help."""
+
+    reason = "InvalidInput"
+
+
+class Unresolved(InvalidInput):
+    """A reference names an object that is not there.
+
+    Args:
+        message: names the object, the field and what to do.
+        reason: CamelCase word for the condition, e.g. ``SourceNotFound``.
+    """
+
+    def __init__(self, message: str, *, reason: str = "ReferenceNotFound") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SourceError(RetlError):
+    """The warehouse cannot be reached, refused the login, or refused the query."""
+
+    reason = "SourceFailed"
+
+
+class DestinationError(RetlError):
+    """The destination cannot take anything at all: unreachable, or the credentials were refused."""
+
+    reason = "DestinationFailed"
+
+
+class StateError(RetlError):
+    """The state store cannot be used: unreachable, locked, or written by a newer version."""
+
+    reason = "StateUnavailable"
+
+
+class Busy(StateError):
+    """Another run of the same sync holds the claim."""
+
+    reason = "AnotherRunActive"
+
+
+class Fenced(StateError):
+    """A later claim took over; this runner must stop at once and write nothing more."""
+
+    reason = "Fenced"

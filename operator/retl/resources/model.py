@@ -1,0 +1,44 @@
+"""SyncModel: a named row set of a source."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from retl.resources.fields import Column, Model, NameRef
+from retl.resources.meta import Resource
+from retl.resources.source import ConnectionStatus
+
+SQL_MAX = 65_536
+
+
+class SyncModelSpec(Model):
+    """Which rows: a query or a whole table."""
+
+    source_ref: NameRef = Field(description="The SyncSource to read from.")
+    sql: str | None = Field(default=None, min_length=1, max_length=SQL_MAX, description="A SELECT statement.")
+    table: str | None = Field(
+        default=None, min_length=1, max_length=255, description="A table or view, with its schema: analytics.accounts."
+    )
+    primary_key: list[Column] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Columns that identify a row; a sync without its own primaryKey takes these.",
+    )
+
+    @model_validator(mode="after")
+    def _one_row_set(self) -> Self:
+        if (self.sql is None) == (self.table is None):
+            raise ValueError("set exactly one of sql and table")
+        return self
+
+
+class SyncModel(Resource):
+    """A named row set."""
+
+    plural: ClassVar[str] = "syncmodels"
+    singular: ClassVar[str] = "syncmodel"
+    short_names: ClassVar[tuple[str, ...]] = ("retlmodel",)
+
+    kind: Literal["SyncModel"]
+    spec: SyncModelSpec
+    status: ConnectionStatus = ConnectionStatus()

@@ -1,0 +1,123 @@
+"""Connectors by name: where their configuration models and their code are, and how configuration is checked.
+
+A connector's configuration models and its code live in different modules, so that the operator image can validate a
+manifest without carrying a single database driver. Third-party connectors register a `ConnectorInfo` as an entry point
+of the group `retl.sources` or `retl.destinations`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from retl.errors import InvalidInput
+
+
+class ConnectorConfig(BaseModel):
+    """Base of a connector's settings as they stand in a manifest: camelCase, unknown settings refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ConnectorCredentials(BaseModel):
+    """Base of a connector's secrets: one field a key of the Secret, every field a SecretStr."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorInfo:
+    """What is known of a connector without loading its driver.
+
+    Attributes:
+        config: model of `spec.config`.
+        credentials: model of the Secret's keys; None if it takes none.
+        code: import path of the connector class, `package.module:Class`.
+    """
+
+    config: type[ConnectorConfig]
+    credentials: type[ConnectorCredentials] | None
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The connectors of one side."""
+
+    side: str
+    builtin: Mapping[str, ConnectorInfo]
+    group: str
+
+    def info(self, name: str) -> ConnectorInfo:
+        """The connector of that name (raises InvalidInput naming those there are)."""
+        if name in self.builtin:
+            return self.builtin[name]
+        installed = {e.name: e for e in entry_points(group=self.group)}
+        if name in installed:
+            found = installed[name].load()
+            assert isinstance(found, ConnectorInfo)
+            return found
+        known = sorted({*self.builtin, *installed})
+        hint = get_close_matches(name, known, 1)
+        raise InvalidInput(
+            f"connector: there is no {self.side} connector {name!r}"
+            + (f"; did you mean {hint[0]!r}?" if hint else f"; there are: {', '.join(known)}")
+        )
+
+    def check(self, name: str, config: Mapping[str, Any]) -> ConnectorConfig:
+        """Validate `spec.config`; raise InvalidInput with one line a wrong setting."""
+        info = self.info(name)
+        try:
+            return info.config.model_validate(config)
+        except ValidationError as error:
+            raise InvalidInput("; ".join(describe(error, "config", info.config))) from None
+
+    def login(self, name: str, secret: str | None, values: Mapping[str, str]) -> ConnectorCredentials | None:
+        """Validate the Secret's values; the message names keys and never a value."""
+        info = self.info(name)
+        if info.credentials is None:
+            return None
+        try:
+            return info.credentials.model_validate(dict(values))
+        except ValidationError as error:
+            where = f"Secret {secret}" if secret else "credentials"
+            raise InvalidInput(
+                "; ".join(describe(error, where, info.credentials))
+                + ("" if secret else "; set credentials.secretRef.name")
+            ) from None
+
+    def code(self, name: str) -> type[Any]:
+        """Load the connector's class, and with it its driver."""
+        module, _, attribute = self.info(name).code.partition(":")
+        try:
+            loaded = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise InvalidInput(
+                f"{self.side} connector {name!r} needs the Python package {error.name!r}; "
+                "install reverse-etl-operator[runner]"
+            ) from None
+        assert isinstance(loaded, type)
+        return loaded
+
+
+def describe(error: ValidationError, root: str, model: type[BaseModel] | None = None) -> list[str]:
+    """A validation error as lines `path: what is wrong`, with a guess at the field that was meant."""
+    known = [f.alias or n for n, f in model.model_fields.items()] if model else []
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        path = root
+        for part in item["loc"]:
+            path += f"[{part}]" if isinstance(part, int) else f".{part}"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            guess = get_close_matches(str(item["loc"][-1]), known, 1)
+            message = "unknown field" + (f"; did you mean {guess[0]}?" if guess else "")
+        elif item["type"] == "missing":
+            message = "is required"
+        lines.append(f"{path}: {message}")
+    return lines

@@ -1,0 +1,36 @@
+"""What a source connector is: it opens a query and yields Arrow batches, nothing else.
+
+Staging, casting, diffing and accounting belong to the engine.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, ClassVar
+
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+from retl.runspec.spec import Query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Source(ABC):
+    """A warehouse. Methods block; the engine calls them from a worker thread."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
+        """Keep the settings; do not connect yet."""
+
+    @abstractmethod
+    def read(self, query: Query) -> "AbstractContextManager[pa.RecordBatchReader]":
+        """Run the query and stream its rows in Arrow batches of a few thousand rows; never the whole set in memory.
+
+        The context closes the connection. Raises SourceError (unreachable, login refused, SQL refused) with the
+        server's own words and no secret.
+        """
+
+    @abstractmethod
+    def columns(self, query: Query) -> "pa.Schema":
+        """Names and types that the query returns, without reading rows (raises SourceError)."""

@@ -1,0 +1,211 @@
+"""StateStore: what must outlast a run, and the promises about it.
+
+Two implementations: `sql` opens the database (the API pod, or the command line with SQLite), `http` speaks to the state
+service (runners in a cluster). The engine knows neither.
+
+Promises that both keep:
+- One run of a sync at a time: a claim is refused while another run holds one whose lease has not run out.
+- Every claim gets a higher fence than all before; whatever an older fence sends is refused with Fenced.
+- A commit is one transaction and idempotent by (fence, sequence): sent twice, it counts once.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from retl.resources.run import RunCounts
+from retl.runspec.result import RunResult
+from retl.runspec.spec import RunIdentity, SyncIdentity
+
+LEASE = timedelta(seconds=45)
+"""A claim without a heartbeat for this long is free for another run."""
+HEARTBEAT = timedelta(seconds=10)
+
+HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """Asks for the right to write for a sync.
+
+    Attributes:
+        baseline: fingerprint of destination, object and primary key. A snapshot taken under another one reads as empty,
+            and the first commit replaces it.
+        owner: who asks, `host/pid/start` locally or the pod's name, for messages and for dead local owners.
+    """
+
+    run: RunIdentity
+    sync: SyncIdentity
+    baseline: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write for a sync.
+
+    Attributes:
+        salt: 16 bytes, constant for the sync; keys and rows are hashed with it, so a snapshot tells nothing by itself.
+        snapshot_rows: upper bound of keys in the snapshot (deltas may repeat a key).
+    """
+
+    sync_uid: str
+    run_uid: str
+    fence: int
+    salt: bytes
+    snapshot_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPart:
+    """Some (key hash, row hash) pairs; a later part wins over an earlier one.
+
+    Attributes:
+        sequence: order of the part within the sync's snapshot.
+        keys: 16 bytes a row, one after the other.
+        rows: 16 bytes a row, in the same order.
+    """
+
+    sequence: int
+    keys: bytes
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeadLetter:
+    """A record that could not be written.
+
+    Attributes:
+        key: 16-byte hash of its primary key (of the whole row when the key is null).
+        row: 16-byte hash of its mapped values.
+        record_keys: destination key fields and their values, for the person who looks.
+        payload: the mapped record as JSON, or None when the sync does not store payloads.
+    """
+
+    key: bytes
+    row: bytes
+    code: str
+    message: str
+    record_keys: dict[str, str | None]
+    payload: bytes | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One step forward, all or nothing.
+
+    Attributes:
+        sequence: 1, 2, 3 … within the claim.
+        keys, rows: hashes of acknowledged records, 16 bytes each, in the same order. Their open dead letters are
+            resolved as `superseded`.
+        dead_letters: rejected, invalid and unknown records; one open entry a key, the newest wins, `attempts` adds up.
+        counts: totals of the run so far.
+    """
+
+    sequence: int
+    counts: RunCounts
+    keys: bytes = b""
+    rows: bytes = b""
+    dead_letters: Sequence[NewDeadLetter] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An entry of the dead letter queue."""
+
+    id: str
+    sync_uid: str
+    sync: str
+    namespace: str
+    run: str
+    code: str
+    message: str
+    record_keys: dict[str, str | None]
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+
+
+RunState = Literal["Running", "Succeeded", "Failed", "Cancelled", "AwaitingApproval", "Interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the state store remembers it. Interrupted: its runner vanished without a last word."""
+
+    uid: str
+    name: str
+    sync_uid: str
+    sync: str
+    namespace: str
+    state: RunState
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None
+    reason: str = ""
+    message: str = ""
+    counts: RunCounts = field(default_factory=RunCounts)
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Open dead letters refused for their own sake: 16-byte key and row hashes, concatenated, same order."""
+
+    keys: bytes
+    rows: bytes
+
+
+class StateStore(ABC):
+    """Durable state of syncs. All methods raise StateError when the store cannot be used."""
+
+    @abstractmethod
+    async def claim(self, request: ClaimRequest) -> Claim:
+        """Take the sync for this run (raises Busy). A later attempt of the same run takes over from an earlier one."""
+
+    @abstractmethod
+    def snapshot(self, claim: Claim) -> AsyncIterator[SnapshotPart]:
+        """The parts of the snapshot, oldest first (raises Fenced)."""
+
+    @abstractmethod
+    async def waiting(self, claim: Claim) -> Waiting:
+        """Records that wait in the dead letter queue for their own sake (raises Fenced)."""
+
+    @abstractmethod
+    async def commit(self, claim: Claim, commit: Commit) -> None:
+        """Make one step durable (raises Fenced)."""
+
+    @abstractmethod
+    async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
+        """Replace all parts up to sequence `replaces` by these, in one transaction (raises Fenced)."""
+
+    @abstractmethod
+    async def heartbeat(self, claim: Claim, counts: RunCounts) -> None:
+        """Keep the lease and show progress (raises Fenced)."""
+
+    @abstractmethod
+    async def finish(self, claim: Claim, result: RunResult) -> RunResult:
+        """End the run and free the sync; returns the result with `dead_letters` filled in (raises Fenced)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release connections; safe to call twice."""
+
+
+class StateReader(ABC):
+    """What people look at. Served from the database only."""
+
+    @abstractmethod
+    async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
+        """Runs, newest first."""
+
+    @abstractmethod
+    async def dead_letters(
+        self, *, namespace: str, sync: str | None = None, resolved: bool = False, limit: int = 50
+    ) -> list[DeadLetter]:
+        """Dead letters, newest first."""
