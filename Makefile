@@ -1,0 +1,62 @@
+# Every target makes .venv by itself: with uv where it is installed, else with the standard library's venv and pip.
+# `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+KEEP ?=
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test check static e2e bench cluster cluster-down crds format lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(READY): requirements/dev.txt pyproject.toml
+	@tools/make-venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(READY) ## Warehouse to CRM on a real Kubernetes control plane (KEEP=1 leaves it up)
+	@$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
+
+demo-down: $(READY) ## Stop what `make demo KEEP=1` left up
+	@$(BIN)/python -m examples.demo down
+
+test: static ## Everything: check, then all tests on real PostgreSQL, Kubernetes and, as root on Debian, real pods
+	$(BIN)/python -m pytest $(TESTS)
+
+check: static ## Format, lint, types, layers, generated files, unit tests; under two minutes
+	$(BIN)/python -m pytest -q tests/unit
+
+static: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/retl crds crds --check
+
+e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
+	$(BIN)/python -m pytest tests/e2e
+
+bench: $(READY) ## Rows per second and peak memory
+	$(BIN)/python -m bench
+
+cluster: $(READY) ## Start a Kubernetes control plane and leave it up
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(READY) ## Stop it
+	@$(BIN)/python -m tests.cluster down
+
+crds: $(READY) ## Write crds/*.yaml from the models
+	$(BIN)/retl crds crds
+
+format: $(READY) ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lock: ## Pin the requirements anew (needs uv)
+	tools/lock.sh
+
+clean: ## Remove the virtual environment and caches of this folder
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
