@@ -1,0 +1,73 @@
+"""The CRM's objects: which fields they have and which values it takes."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FIRST_POWERED_FLIGHT = 1903
+LARGEST_CERTIFIED_SEATING = 853
+
+
+def _not_in_the_future(year: int) -> int:
+    this_year = datetime.now(UTC).year
+    if year > this_year:
+        raise ValueError(f"must not be after {this_year}")
+    return year
+
+
+class CrmObject(BaseModel):
+    """Base of all objects: types are not guessed, unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    key: ClassVar[str]
+
+
+class Aircraft(CrmObject):
+    """A fixed wing aircraft of the fleet. Rotorcraft are not in this CRM's picklist."""
+
+    key = "tail_number"
+
+    tail_number: str = Field(pattern=r"^N[1-9][0-9A-HJ-NP-Z]{0,4}$", description="FAA registration.")
+    built_year: Annotated[int, AfterValidator(_not_in_the_future)] | None = Field(default=None, ge=FIRST_POWERED_FLIGHT)
+    category: Literal["Fixed wing multi engine", "Fixed wing single engine"]
+    manufacturer: str = Field(min_length=1, max_length=80)
+    model: str = Field(min_length=1, max_length=40)
+    engine_count: int = Field(ge=1, le=8)
+    engine: Literal["Reciprocating", "Turbo-fan", "Turbo-jet", "Turbo-prop", "Turbo-shaft"]
+    seats: int = Field(ge=1, le=LARGEST_CERTIFIED_SEATING)
+    cruise_speed_mph: int | None = Field(default=None, ge=30, le=700)
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if self.seats < self.engine_count:
+            raise ValueError(f"{self.seats} seats are too few for an aircraft with {self.engine_count} engines")
+        return self
+
+
+class Carrier(CrmObject):
+    """An airline and how it flew."""
+
+    key = "code"
+
+    code: str = Field(pattern=r"^[A-Z0-9]{2}$", description="IATA designator.")
+    name: str = Field(min_length=1, max_length=80)
+    flights: int = Field(ge=0)
+    cancelled: int = Field(ge=0)
+    mean_delay_minutes: float | None = None
+    last_flight: Annotated[date, Field(strict=False)] | None = None
+
+
+OBJECTS: dict[str, type[CrmObject]] = {"aircraft": Aircraft, "carrier": Carrier}
+
+
+def problems(error: ValidationError) -> str:
+    """All that is wrong with a record, as one line for people."""
+    lines = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        says_it_all = not field or item["type"] in {"missing", "extra_forbidden"}
+        got = "" if says_it_all else f", got {item['input']!r}"
+        lines.append(f"{field}: {message}{got}" if field else message)
+    return "; ".join(lines)
