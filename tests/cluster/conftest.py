@@ -1,0 +1,49 @@
+"""Fixtures for tests that need a real Kubernetes API; other folders import them from here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import EXTERNAL_KUBECONFIG, Cluster, open_cluster
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.node import ProcessNode
+from tests.cluster.processes import wait_until
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One cluster for the whole session; a toolchain or build that is impossible is an error, not a skip."""
+    with open_cluster() as opened:
+        yield opened
+
+
+@pytest.fixture
+def control_plane(cluster: Cluster) -> ControlPlane:
+    """The control plane of `cluster`, for tests that restart its parts."""
+    if cluster.control_plane is None:
+        pytest.skip(f"needs a control plane of its own; {EXTERNAL_KUBECONFIG} names somebody else's")
+    return cluster.control_plane
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> ProcessNode:
+    """The process node of `cluster`, for tests that kill, evict or lose pods."""
+    if cluster.node is None:
+        pytest.skip(f"needs the process node; the cluster of {EXTERNAL_KUBECONFIG} has nodes of its own")
+    return cluster.node
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace with its default ServiceAccount; deleted afterwards, without waiting for the end of that."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    arrived = wait_until(
+        lambda: bool(cluster.kubectl("get", "serviceaccount", "default", "-n", name, "--ignore-not-found")), limit=30
+    )
+    assert arrived, f"namespace {name} has no default ServiceAccount after 30 s"
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
