@@ -4,11 +4,23 @@ Each type carries its own JSON schema, so the CRD, `retl validate` and the contr
 """
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+
+from retl.resources.rules import Matches, Rule, cel_string, rules
 
 
 class Model(BaseModel):
@@ -30,7 +42,8 @@ class StatusModel(Model):
 
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+_DURATION = r"^([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
+_DURATION_FORM = "write a duration such as 30s, 15m, 1h30m or 7d"
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -38,7 +51,7 @@ def parse_duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str) or not value or not re.fullmatch(_DURATION, value):
-        raise ValueError(f"{value!r} is not a duration; write for example 30s, 15m, 1h30m or 7d")
+        raise ValueError(f"{value!r}: {_DURATION_FORM}")
     return timedelta(seconds=sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", value)))
 
 
@@ -51,43 +64,96 @@ def format_duration(value: timedelta) -> str:
     return text or "0s"
 
 
+_POSITIVE = Rule("self.matches('[1-9]')", "must be longer than nothing: write for example 30s")
+
+
+def _longer_than_nothing(value: timedelta) -> timedelta:
+    if value <= timedelta():
+        raise ValueError(_POSITIVE.message)
+    return value
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
+    AfterValidator(_longer_than_nothing),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "minLength": 2, "maxLength": 32, "pattern": _DURATION}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 2,
+            "maxLength": 32,
+            **rules(Rule(f"self.matches({cel_string(_DURATION)})", _DURATION_FORM), _POSITIVE),
+        }
+    ),
 ]
+"""A positive length of time, in whole seconds: `90s`, `1h30m`."""
 
-_LIMIT = r"^(100|[0-9]{1,2})%$"
+_PERCENT = r"^(100|[0-9]{1,2})%$"
+_LIMIT_FORM = "write a number of records (500) or a percentage (10%)"
 
 
 def _parse_limit(value: Any) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    if isinstance(value, str) and re.fullmatch(_LIMIT, value):
+    if isinstance(value, str) and re.fullmatch(_PERCENT, value):
         return value
-    raise ValueError(f'{value!r} is not a limit; write a number of records (500) or a percentage ("10%")')
+    raise ValueError(f"{value!r}: {_LIMIT_FORM}")
 
 
 Limit = Annotated[
     int | str,
     BeforeValidator(_parse_limit),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 10,
+            **rules(Rule(f"type(self) == string ? self.matches({cel_string(_PERCENT)}) : self >= 0", _LIMIT_FORM)),
+        }
+    ),
 ]
+"""A number of records, or a percentage of those written before: `500`, `10%`."""
 
-DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError(f"{value!r}: write a moment with its zone, such as 2026-01-31T23:59:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+"""A point in time that a person writes: RFC 3339, with its zone."""
+
+Flag = Annotated[bool, Strict()]
+"""true or false; not "yes", not 1: the API server would refuse those."""
+
+Number = Annotated[int, Strict()]
+"""A whole number; not "5": the API server would refuse that."""
+
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DnsName = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    Matches(
+        rf"{_DNS_LABEL}(\.{_DNS_LABEL})*",
+        "a name has lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit",
+    ),
+]
 Column = Annotated[str, Field(min_length=1, max_length=255)]
-ConnectorName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_-]*$")]
+ConnectorName = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Matches("[a-z][a-z0-9_-]*", "a connector's name has lower-case letters, digits, '_' and '-', such as postgres"),
+]
 
 
 class NameRef(Model):
     """A reference to another object in the same namespace."""
 
-    name: DnsName
+    name: DnsName = Field(description="Name of the object, in the same namespace.")
 
 
 class Credentials(Model):
     """Where the connector's secrets are; each key of the Secret is one credential field."""
 
-    secret_ref: NameRef
+    secret_ref: NameRef = Field(description="The Secret with the login, one key a credential field.")

@@ -10,6 +10,8 @@ from retl.resources.fields import DnsName, Model, StatusModel
 GROUP = "reverseetl.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+NAME_MAX = 253
+"""Longest name that Kubernetes takes; a kind may have a lower limit of its own."""
 
 
 class OwnerReference(StatusModel):
@@ -46,10 +48,20 @@ class Resource(Model):
     plural: ClassVar[str]
     singular: ClassVar[str]
     short_names: ClassVar[tuple[str, ...]]
+    name_max: ClassVar[int] = NAME_MAX
 
     api_version: Literal["reverseetl.io/v1alpha1"]
     kind: str
     metadata: ObjectMeta
+
+    @classmethod
+    def name_too_long(cls) -> str:
+        """What to tell a person whose name for an object of this kind is too long; empty if Kubernetes' limit holds."""
+        if cls.name_max == NAME_MAX:
+            return ""
+        return (
+            f"metadata.name of a {cls.__name__} may have {cls.name_max} characters, because others are named after it"
+        )
 
     @classmethod
     def read(cls, manifest: dict[str, Any]) -> Self:

@@ -2,17 +2,22 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from retl.resources.fields import Column, Model, NameRef
 from retl.resources.meta import Resource
+from retl.resources.rules import Rule, rules
 from retl.resources.source import ConnectionStatus
 
 SQL_MAX = 65_536
 
+ONE_ROW_SET = Rule("has(self.sql) != has(self.table)", "set exactly one of sql and table")
+
 
 class SyncModelSpec(Model):
     """Which rows: a query or a whole table."""
+
+    model_config = ConfigDict(json_schema_extra=rules(ONE_ROW_SET))
 
     source_ref: NameRef = Field(description="The SyncSource to read from.")
     sql: str | None = Field(default=None, min_length=1, max_length=SQL_MAX, description="A SELECT statement.")
@@ -28,7 +33,7 @@ class SyncModelSpec(Model):
     @model_validator(mode="after")
     def _one_row_set(self) -> Self:
         if (self.sql is None) == (self.table is None):
-            raise ValueError("set exactly one of sql and table")
+            raise ValueError(ONE_ROW_SET.message)
         return self
 
 
@@ -40,5 +45,5 @@ class SyncModel(Resource):
     short_names: ClassVar[tuple[str, ...]] = ("retlmodel",)
 
     kind: Literal["SyncModel"]
-    spec: SyncModelSpec
+    spec: SyncModelSpec = Field(description="Which rows: a query or a whole table.")
     status: ConnectionStatus = ConnectionStatus()

@@ -3,15 +3,29 @@
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from retl.resources.conditions import Condition
-from retl.resources.fields import Model, NameRef, StatusModel
+from retl.resources.fields import Flag, Model, Moment, NameRef, StatusModel
 from retl.resources.meta import Resource
+from retl.resources.names import RUN_NAME_MAX
+from retl.resources.rules import Rule, rules
 
 RunMode = Literal["Sync", "Plan"]
 RunPhase = Literal["Pending", "Running", "AwaitingApproval", "Succeeded", "Failed", "Cancelled"]
 TERMINAL: frozenset[RunPhase] = frozenset({"Succeeded", "Failed", "Cancelled"})
+
+
+IMMUTABLE = Rule(
+    "self.syncRef == oldSelf.syncRef && self.mode == oldSelf.mode"
+    " && (has(self.fullRefresh) && self.fullRefresh) == (has(oldSelf.fullRefresh) && oldSelf.fullRefresh)"
+    " && has(self.tick) == has(oldSelf.tick) && (!has(self.tick) || self.tick == oldSelf.tick)",
+    "a SyncRun cannot change, apart from cancel and approval; create another SyncRun",
+)
+CANCEL_STANDS = Rule(
+    "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
+    "a cancelled run cannot be taken up again; create another SyncRun",
+)
 
 
 class Approval(Model):
@@ -23,11 +37,13 @@ class Approval(Model):
 class SyncRunSpec(Model):
     """What to execute. Immutable apart from cancel and approval."""
 
+    model_config = ConfigDict(json_schema_extra=rules(IMMUTABLE, CANCEL_STANDS))
+
     sync_ref: NameRef = Field(description="The ReverseETLSync to run.")
     mode: RunMode = Field(default="Sync", description="Sync writes; Plan only counts what would be written.")
-    full_refresh: bool = Field(default=False, description="Send every row again, also those that did not change.")
-    tick: datetime | None = Field(default=None, description="Moment of the schedule that this run answers (UTC).")
-    cancel: bool = Field(default=False, description="Stop the run; what was acknowledged is kept.")
+    full_refresh: Flag = Field(default=False, description="Send every row again, also those that did not change.")
+    tick: Moment | None = Field(default=None, description="Moment of the schedule that this run answers (UTC).")
+    cancel: Flag = Field(default=False, description="Stop the run; what was acknowledged is kept.")
     approval: Approval | None = Field(default=None, description="Lets a run that awaits approval go on.")
 
 
@@ -66,6 +82,7 @@ class SyncRun(Resource):
     plural: ClassVar[str] = "syncruns"
     singular: ClassVar[str] = "syncrun"
     short_names: ClassVar[tuple[str, ...]] = ("retlrun",)
+    name_max: ClassVar[int] = RUN_NAME_MAX
 
     kind: Literal["SyncRun"]
     spec: SyncRunSpec

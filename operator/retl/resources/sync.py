@@ -1,19 +1,37 @@
 """ReverseETLSync: which rows go where, how, and when."""
 
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from retl.resources.conditions import Condition
-from retl.resources.fields import Column, Duration, Limit, Model, NameRef, StatusModel, parse_duration
+from retl.resources.fields import Column, Duration, Flag, Limit, Model, NameRef, Number, StatusModel, parse_duration
 from retl.resources.meta import Resource
 from retl.resources.model import SQL_MAX
+from retl.resources.names import SYNC_NAME_MAX
+from retl.resources.rules import Matches, Rule, rules
 from retl.resources.run import RunCounts, RunPhase
 
 Cast = Literal["string", "number", "integer", "boolean", "date", "timestamp", "json"]
 Mode = Literal["upsert"]
 SyncState = Literal["Active", "Paused", "Draft"]
+
+
+ONE_ORIGIN = Rule("has(self.source) != has(self.value)", "set exactly one of source and value")
+ONE_ROW_SET = Rule("has(self.modelRef) != has(self.query)", "set exactly one of modelRef and query")
+KEY_OF_QUERY = Rule(
+    "!has(self.query) || (has(self.primaryKey) && size(self.primaryKey) > 0)",
+    "primaryKey is required with an inline query: name the columns that identify a row",
+)
+KEY_MAPPED = Rule(
+    "self.mappings.exists(m, has(m.key) && m.key)",
+    "mark at least one mapping with key: true; the destination finds its record by it",
+)
+CRON_FORM = Matches(
+    r"[ \t]*[^ \t]+([ \t]+[^ \t]+){4}[ \t]*",
+    "write five fields (minute, hour, day of month, month, day of week), for example 15 */4 * * *",
+)
 
 
 class InlineQuery(Model):
@@ -26,34 +44,40 @@ class InlineQuery(Model):
 class Mapping(Model):
     """One destination field and where its value comes from."""
 
+    model_config = ConfigDict(json_schema_extra=rules(ONE_ORIGIN))
+
     destination: Column = Field(description="Field of the destination object.")
     source: Column | None = Field(default=None, description="Column of the query.")
     value: str | None = Field(default=None, max_length=4096, description="A constant; use cast for other types.")
     cast: Cast | None = Field(default=None, description="Type that the value is turned into before it is sent.")
-    key: bool = Field(default=False, description="The destination identifies its record by this field.")
+    key: Flag = Field(default=False, description="The destination identifies its record by this field.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.source is None) == (self.value is None):
-            raise ValueError("set exactly one of source and value")
+            raise ValueError(ONE_ORIGIN.message)
         return self
 
 
 class Schedule(Model):
     """When the sync runs by itself."""
 
-    cron: str = Field(min_length=1, max_length=255, description="Five fields: minute hour day month weekday.")
+    cron: Annotated[str, CRON_FORM] = Field(
+        min_length=1, max_length=255, description="Five fields: minute, hour, day of month, month, day of week."
+    )
     time_zone: str = Field(default="UTC", min_length=1, max_length=64, description="IANA name, such as Europe/Vienna.")
 
 
 class Delivery(Model):
     """How records travel."""
 
-    batch_size: int | None = Field(
+    batch_size: Number | None = Field(
         default=None, ge=1, le=100_000, description="Records in one call; the connector's own default if not set."
     )
-    max_in_flight: int = Field(default=4, ge=1, le=64, description="Calls under way at the same time.")
-    max_attempts: int = Field(default=5, ge=1, le=20, description="Tries of one call before its records are given up.")
+    max_in_flight: Number = Field(default=4, ge=1, le=64, description="Calls under way at the same time.")
+    max_attempts: Number = Field(
+        default=5, ge=1, le=20, description="Tries of one call before its records are given up."
+    )
     timeout: Duration = Field(default=parse_duration("30s"), description="Longest wait for one call.")
 
 
@@ -64,7 +88,7 @@ class Guards(Model):
         default=None,
         description="Most records one run may write: a number, or a percentage of the records this sync wrote before.",
     )
-    min_rows: int | None = Field(default=None, ge=0, description="Fewest rows the query must return.")
+    min_rows: Number | None = Field(default=None, ge=0, description="Fewest rows the query must return.")
     on_breach: Literal["AwaitApproval", "Fail"] = Field(
         default="AwaitApproval", description="Hold the run for a person's approval, or fail it."
     )
@@ -73,43 +97,49 @@ class Guards(Model):
 class DeadLetters(Model):
     """What is kept of a record that could not be written."""
 
-    store_payload: bool = Field(default=True, description="Keep the mapped record in the state database.")
+    store_payload: Flag = Field(default=True, description="Keep the mapped record in the state database.")
 
 
 class History(Model):
     """How many finished SyncRuns are kept."""
 
-    successful: int = Field(default=10, ge=0, le=1000)
-    failed: int = Field(default=10, ge=0, le=1000)
+    successful: Number = Field(default=10, ge=0, le=1000, description="How many that succeeded.")
+    failed: Number = Field(default=10, ge=0, le=1000, description="How many that failed or were cancelled.")
+
+
+CPU_FORM = Matches(r"[0-9]+(\.[0-9]+)?m?", 'write cores as a quantity in quotes, such as "2" or 500m')
+MEMORY_FORM = Matches(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|k|M|G)?", "write bytes as a quantity, such as 512Mi or 1Gi")
 
 
 class Quantities(Model):
     """Compute resources in Kubernetes quantities: `500m`, `1Gi`."""
 
-    cpu: str | None = Field(default=None, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?m?$")
-    memory: str | None = Field(default=None, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|k|M|G)?$")
+    cpu: Annotated[str, CPU_FORM] | None = Field(default=None, max_length=32, description="Cores: 2, or 500m.")
+    memory: Annotated[str, MEMORY_FORM] | None = Field(default=None, max_length=32, description="Bytes: 512Mi, 1Gi.")
 
 
 class RunnerResources(Model):
     """Requests and limits of the runner's container."""
 
-    requests: Quantities = Quantities()
-    limits: Quantities = Quantities()
+    requests: Quantities = Field(default=Quantities(), description="What the scheduler sets aside.")
+    limits: Quantities = Field(default=Quantities(), description="What the container may not exceed.")
 
 
 class Runner(Model):
     """The Job that executes a run."""
 
-    resources: RunnerResources = RunnerResources()
+    resources: RunnerResources = Field(default=RunnerResources(), description="Compute resources of the container.")
     timeout: Duration = Field(default=parse_duration("1h"), description="Longest duration of one attempt.")
-    retries: int = Field(default=3, ge=0, le=20, description="Further attempts after a failed one.")
+    retries: Number = Field(default=3, ge=0, le=20, description="Further attempts after a failed one.")
 
 
 class ReverseETLSyncSpec(Model):
     """The whole intent of a sync."""
 
-    display_name: str = Field(default="", max_length=255)
-    description: str = Field(default="", max_length=4096)
+    model_config = ConfigDict(json_schema_extra=rules(ONE_ROW_SET, KEY_OF_QUERY, KEY_MAPPED))
+
+    display_name: str = Field(default="", max_length=255, description="Name for people.")
+    description: str = Field(default="", max_length=4096, description="What the sync is for.")
     model_ref: NameRef | None = Field(default=None, description="The SyncModel to read.")
     query: InlineQuery | None = Field(default=None, description="Or a query of its own.")
     destination_ref: NameRef = Field(description="The SyncDestination to write to.")
@@ -118,7 +148,9 @@ class ReverseETLSyncSpec(Model):
     primary_key: list[Column] = Field(
         default_factory=list, max_length=16, description="Columns that identify a row; the model's if not set."
     )
-    mappings: list[Mapping] = Field(min_length=1, max_length=500)
+    mappings: list[Mapping] = Field(
+        min_length=1, max_length=500, description="The destination's fields, each with where its value comes from."
+    )
     schedule: Schedule | None = Field(default=None, description="Without one, the sync runs when a SyncRun is created.")
     state: SyncState = Field(
         default="Active",
@@ -133,16 +165,16 @@ class ReverseETLSyncSpec(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.model_ref is None) == (self.query is None):
-            raise ValueError("set exactly one of modelRef and query")
+            raise ValueError(ONE_ROW_SET.message)
         if self.query is not None and not self.primary_key:
-            raise ValueError("primaryKey is required with an inline query: name the columns that identify a row")
+            raise ValueError(KEY_OF_QUERY.message)
         seen: set[str] = set()
         for index, mapping in enumerate(self.mappings):
             if mapping.destination in seen:
                 raise ValueError(f"mappings[{index}].destination: {mapping.destination!r} is mapped twice")
             seen.add(mapping.destination)
         if not any(m.key for m in self.mappings):
-            raise ValueError("mark at least one mapping with key: true; the destination finds its record by it")
+            raise ValueError(KEY_MAPPED.message)
         return self
 
 
@@ -197,6 +229,7 @@ class ReverseETLSync(Resource):
     plural: ClassVar[str] = "reverseetlsyncs"
     singular: ClassVar[str] = "reverseetlsync"
     short_names: ClassVar[tuple[str, ...]] = ("retl",)
+    name_max: ClassVar[int] = SYNC_NAME_MAX
 
     kind: Literal["ReverseETLSync"]
     spec: ReverseETLSyncSpec
