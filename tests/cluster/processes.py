@@ -13,11 +13,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
+# The kernel ties a child to the thread that started it: this one lasts as long as the harness.
+_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 class ProcessError(Exception):
@@ -72,7 +75,10 @@ class Program:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it. With `dies_with_parent`, the calling thread must live as long as the program is wanted."""
+        """Start it; it may be called from any thread, however soon that ends."""
+        _STARTER.submit(self._start).result()
+
+    def _start(self) -> None:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,

@@ -312,17 +312,23 @@ def test_no_process_is_left_after_a_stop_and_users_are_told_apart(tmp_path: Path
     assert not any(directory.exists() for directory in directories)
 
 
-def test_no_process_is_left_when_the_harness_is_killed() -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_when_the_harness_is_interrupted(sign: signal.Signals, tmp_path: Path) -> None:
     script = (
-        "import sys, json; from tests.cluster.controlplane import ControlPlane\n"
-        "with ControlPlane() as plane: print(json.dumps(plane.pids), flush=True); sys.stdin.read()"
+        "import sys, json, pathlib; from tests.cluster.controlplane import ControlPlane\n"
+        "with ControlPlane(directory=pathlib.Path(sys.argv[1])) as plane:\n"
+        "    print(json.dumps(plane.pids), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as harness:
         assert harness.stdout is not None
         processes = [Identity.of(pid) for pid in json.loads(harness.stdout.readline()).values()]
-        harness.kill()
+        harness.send_signal(sign)
     assert len(processes) == 3
     assert wait_until(lambda: not any(process.alive() for process in processes if process), limit=10)
 
