@@ -58,6 +58,9 @@ class ControlPlane:
         users: further users by name with their groups, each with a token; see `user_kubeconfig`.
         directory: where data, logs and credentials go; without it a temporary one (in memory), removed at the end.
         leave_up: the processes outlive this Python process; someone stops them by their pids.
+        address: what etcd and the API server listen on.
+        prefix: goes before each command line, for example to enter a network namespace.
+        flags: further flags by component; where one is given twice, the component takes the last.
     """
 
     def __init__(
@@ -67,6 +70,9 @@ class ControlPlane:
         users: Mapping[str, Sequence[str]] | None = None,
         directory: Path | None = None,
         leave_up: bool = False,
+        address: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
+        flags: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._crds = crds
         self._users: dict[str, Sequence[str]] = {"admin": ["system:masters"], **(users or {})}
@@ -74,9 +80,12 @@ class ControlPlane:
         self._temporary = directory is None
         self.directory = directory.resolve() if directory else _temporary_directory()
         self._leave_up = leave_up
+        self._address = address
+        self._prefix = prefix
+        self._further_flags = flags or {}
         self._etcd_port, self._port = _free_ports(2)
         self._programs: dict[str, Program] = {}
-        self.server = f"https://127.0.0.1:{self._port}"
+        self.server = f"https://{address}:{self._port}"
         self.kubeconfig = self.directory / "admin.kubeconfig"
         self.audit_log = self.directory / "audit.log"
         self.kubectl = Kubectl(self.kubeconfig, cache=self.directory / "kubectl-cache")
@@ -187,7 +196,7 @@ class ControlPlane:
         return {
             name: Program(
                 name,
-                [str(binaries[name]), *flags[name]],
+                [*self._prefix, str(binaries[name]), *flags[name], *self._further_flags.get(name, ())],
                 log=self.directory / f"{name}.log",
                 dies_with_parent=not self._leave_up,
             )
@@ -198,17 +207,17 @@ class ControlPlane:
         return [
             f"--data-dir={self.directory / 'etcd'}",
             "--unsafe-no-fsync",  # losing the data with the machine is fine here, waiting for the disk is not
-            f"--listen-client-urls=http://127.0.0.1:{self._etcd_port}",
-            f"--advertise-client-urls=http://127.0.0.1:{self._etcd_port}",
+            f"--listen-client-urls=http://{self._address}:{self._etcd_port}",
+            f"--advertise-client-urls=http://{self._address}:{self._etcd_port}",
             "--listen-peer-urls=http://127.0.0.1:0",
         ]
 
     def _apiserver_flags(self) -> list[str]:
         service_account_key = self.directory / "pki" / "apiserver.key"  # made at the first start, like the certificate
         return [
-            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--etcd-servers=http://{self._address}:{self._etcd_port}",
+            f"--bind-address={self._address}",
+            f"--advertise-address={self._address}",
             f"--secure-port={self._port}",
             "--endpoint-reconciler-type=none",
             f"--cert-dir={self.directory / 'pki'}",
@@ -235,7 +244,7 @@ class ControlPlane:
 
     def _etcd_ready(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._etcd_port}/health", timeout=2).is_success
+            return httpx.get(f"http://{self._address}:{self._etcd_port}/health", timeout=2).is_success
         except httpx.TransportError:
             return False
 

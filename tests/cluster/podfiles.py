@@ -10,7 +10,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.cluster.podspec import MissingReference, Pod, UnsupportedPod
 
 TERMINATION_LOG = "/dev/termination-log"
 RENEW_AFTER = 0.8
+RETRY_SECONDS = 1.0
 _RESOURCES = {"secret": "secrets", "configmap": "configmaps"}
 
 
@@ -84,7 +85,10 @@ class PodFiles:
             soonest = min(self._tokens, key=lambda token: token.renew_at)
             await asyncio.sleep(max(0.0, soonest.renew_at - time.monotonic()))
             self._tokens.remove(soonest)
-            _write(soonest.path, await self._token(soonest.projection, soonest.path))
+            try:
+                _write(soonest.path, await self._token(soonest.projection, soonest.path))
+            except MissingReference:  # the ServiceAccount is away; the old token is good for a while yet
+                self._tokens.append(replace(soonest, renew_at=time.monotonic() + RETRY_SECONDS))
 
     async def read(self, kind: str, name: str) -> dict[str, bytes] | None:
         """Contents of a Secret or ConfigMap; None when there is none."""

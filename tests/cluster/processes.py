@@ -66,6 +66,8 @@ class Program:
     log: Path
     dies_with_parent: bool = True
     directory: Path | None = None
+    environment: Mapping[str, str] | None = None
+    user: str | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -86,6 +88,8 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
+                env=self.environment,
+                user=self.user,
                 start_new_session=True,
                 preexec_fn=die_with_parent() if self.dies_with_parent else None,
             )
