@@ -9,6 +9,8 @@ class RetlError(Exception):
     """Base of all errors with a message meant for people."""
 
     reason = "Error"
+    retriable = False
+    """Whether the same run may succeed if it is only tried again later."""
 
 
 class InvalidInput(RetlError):
@@ -36,16 +38,31 @@ class SourceError(RetlError):
     reason = "SourceFailed"
 
 
+class SourceUnavailable(SourceError):
+    """The warehouse cannot be reached at the moment, or broke off."""
+
+    reason = "SourceUnavailable"
+    retriable = True
+
+
 class DestinationError(RetlError):
     """The destination cannot take anything at all: unreachable, or the credentials were refused."""
 
     reason = "DestinationFailed"
 
 
+class DestinationUnavailable(DestinationError):
+    """The destination cannot be reached at the moment."""
+
+    reason = "DestinationUnavailable"
+    retriable = True
+
+
 class StateError(RetlError):
     """The state store cannot be used: unreachable, locked, or written by a newer version."""
 
     reason = "StateUnavailable"
+    retriable = True
 
 
 class Busy(StateError):

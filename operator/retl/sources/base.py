@@ -34,3 +34,6 @@ class Source(ABC):
     @abstractmethod
     def columns(self, query: Query) -> "pa.Schema":
         """Names and types that the query returns, without reading rows (raises SourceError)."""
+
+    def cancel(self) -> None:  # noqa: B027 - a connector that cannot interrupt a read need not say so
+        """Break off a read that another thread is waiting in; that read then raises SourceError."""

@@ -1,0 +1,122 @@
+"""What the PostgreSQL source and the PostgreSQL destination share: settings, login, and reading server errors.
+
+No driver is imported here, so the operator image can validate a manifest with it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+from pydantic import Field, SecretStr
+
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a connection."""
+
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class PostgresConnection(ConnectorConfig):
+    """How to reach a PostgreSQL server."""
+
+    host: str = Field(min_length=1, description="Host name, address, or directory of a Unix socket.")
+    port: int = Field(default=5432, ge=1, le=65535)
+    database: str = Field(min_length=1)
+    ssl_mode: SslMode = "prefer"
+    ssl_root_cert: str | None = Field(default=None, description="Path of the certificate authority's file.")
+
+
+class PostgresLogin(ConnectorCredentials):
+    """The login of a PostgreSQL server."""
+
+    username: SecretStr
+    password: SecretStr
+
+
+def connection_uri(config: PostgresConnection, login: PostgresLogin, options: str = "") -> str:
+    """The libpq URI. It holds the password: never show it.
+
+    Args:
+        options: server settings for the session, such as ``-c TimeZone=UTC``.
+    """
+    settings = {
+        "host": config.host,
+        "port": str(config.port),
+        "user": login.username.get_secret_value(),
+        "password": login.password.get_secret_value(),
+        "sslmode": config.ssl_mode,
+        "connect_timeout": str(CONNECT_TIMEOUT),
+        "application_name": "retl",
+    }
+    if config.ssl_root_cert:
+        settings["sslrootcert"] = config.ssl_root_cert
+    if options:
+        settings["options"] = options
+    return f"postgresql:///{quote(config.database, safe='')}?{urlencode(settings, quote_via=quote)}"
+
+
+def quoted(name: str) -> str:
+    """A dotted name as SQL identifiers: ``crm.Account`` becomes ``"crm"."Account"``."""
+    return ".".join(identifier(part) for part in name.split("."))
+
+
+def identifier(name: str) -> str:
+    """One name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """What the server said, fit to be shown.
+
+    Attributes:
+        sqlstate: five characters; empty if the server was never reached.
+        words: the primary message with its hint, on one line, without row values.
+    """
+
+    sqlstate: str
+    words: str
+
+    @property
+    def login_refused(self) -> bool:
+        """The credentials, or what they may do, were refused."""
+        return self.sqlstate[:2] == "28" or (not self.sqlstate and "authentication failed" in self.words)
+
+    @property
+    def missing_database(self) -> bool:
+        """The server is there, the database is not."""
+        return self.sqlstate == "3D000" or (
+            not self.sqlstate and re.search(r'database ".*" does not exist', self.words) is not None
+        )
+
+    @property
+    def transient(self) -> bool:
+        """Trying again later may help: connection, shutdown, resources, serialization and deadlocks."""
+        if self.sqlstate:
+            return self.sqlstate[:2] in ("08", "40", "53", "57", "58") or self.sqlstate == "55P03"
+        return not (self.login_refused or self.missing_database)
+
+    @property
+    def about_rows(self) -> bool:
+        """Some row's values were refused: bad data (22), a constraint (23, 21), or a trigger's exception (P0)."""
+        return self.sqlstate[:2] in ("21", "22", "23", "P0", "44")
+
+
+def server_error(text: str, sqlstate: str | None) -> ServerError:
+    """Read an error of the ADBC driver, whose text carries the server's message amid its own.
+
+    Values that data exceptions quote are replaced, because they are row data.
+    """
+    text, _, _ = text.partition("\n\nQuery was:")
+    text = re.sub(r"\.? SQLSTATE: \w{5}\s*$", "", text)
+    found = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.+)", text)
+    words = found[1].strip() if found else " ".join(text.split())
+    if hint := re.search(r"^HINT:\s+(.+)", text, re.MULTILINE):
+        words += f" ({hint[1].strip()})"
+    code = (sqlstate or "").strip("\0 ")
+    if code[:2] in ("21", "22", "23", "44"):
+        words = re.sub(r': ".*"', ': "…"', words)
+        words = re.sub(r'^value ".*" (is|for)', r'value "…" \1', words)
+    return ServerError(sqlstate="" if code == "00000" else code, words=words[:500])

@@ -1,0 +1,84 @@
+"""Reads a DuckDB database file, or Parquet, CSV and JSON files, in the runner's own process."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+from retl.errors import SourceError
+from retl.postgresql import identifier, quoted
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+from retl.runspec.spec import Query
+from retl.sources.base import Source
+from retl.sources.configs import DuckDBConfig
+
+BATCH_ROWS = 16_384
+
+
+class DuckDBSource(Source):
+    """Local files as a warehouse."""
+
+    name = "duckdb"
+
+    def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
+        assert isinstance(config, DuckDBConfig)
+        self._config = config
+        self._running: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[pa.RecordBatchReader]:
+        with self._connect() as connection:
+            with _translated():
+                reader = connection.sql(_statement(query)).to_arrow_reader(BATCH_ROWS)
+            yield pa.RecordBatchReader.from_batches(reader.schema, _batches(reader))
+
+    def columns(self, query: Query) -> pa.Schema:
+        with self._connect() as connection, _translated():
+            return connection.sql(f"SELECT * FROM ({_statement(query)}) LIMIT 0").to_arrow_table().schema
+
+    def cancel(self) -> None:
+        with self._lock:
+            if self._running is not None:
+                self._running.interrupt()
+
+    @contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with _translated():
+            connection = duckdb.connect(self._config.path or ":memory:", read_only=self._config.path is not None)
+        try:
+            with _translated():
+                connection.execute("SET TimeZone = 'UTC'; SET arrow_lossless_conversion = true")
+                for name, pattern in self._config.files.items():
+                    files = "'" + pattern.replace("'", "''") + "'"
+                    connection.execute(f"CREATE TEMP VIEW {identifier(name)} AS SELECT * FROM {files}")
+            with self._lock:
+                self._running = connection
+            yield connection
+        finally:
+            with self._lock:
+                self._running = None
+            connection.close()
+
+
+def _statement(query: Query) -> str:
+    if query.table is not None:
+        return f"SELECT * FROM {quoted(query.table)}"
+    assert query.sql is not None
+    return query.sql.strip().rstrip(";")
+
+
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with _translated():
+        yield from reader
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        words, _, _ = str(error).partition("\n\nLINE")
+        raise SourceError(f"DuckDB: {' '.join(words.split())[:500]}") from None
