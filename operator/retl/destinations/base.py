@@ -10,30 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from retl.errors import DestinationError
+from retl.runspec.codes import FOR_ITS_OWN_SAKE as FOR_ITS_OWN_SAKE
+from retl.runspec.codes import Code as Code
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Code = Literal[
-    "DESTINATION_VALIDATION",
-    "RATE_LIMIT",
-    "DESTINATION_UNAVAILABLE",
-    "DESTINATION_AUTH",
-    "CAST_FAILED",
-    "NULL_KEY",
-    "DUPLICATE_KEY",
-    "CONFLICT",
-    "NOT_FOUND",
-    "OUTCOME_UNKNOWN",
-    "UNKNOWN",
-]
-"""Why a record is a dead letter."""
-
-FOR_ITS_OWN_SAKE: frozenset[Code] = frozenset(
-    {"DESTINATION_VALIDATION", "CAST_FAILED", "NULL_KEY", "DUPLICATE_KEY", "CONFLICT", "NOT_FOUND"}
-)
-"""Codes of records that are refused again until they change; all others are sent again by the next run."""
 
 
 @dataclass(frozen=True, slots=True)

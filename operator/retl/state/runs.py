@@ -1,0 +1,143 @@
+"""The record of each run: who ran, how it ended, what it counted."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from retl.errors import Fenced
+from retl.resources.run import RunCounts
+from retl.runspec.result import RunResult
+from retl.runspec.spec import RunIdentity, SyncIdentity
+from retl.state.store import Claim, RunRecord
+from retl.state.tables import runs, syncs
+
+KEPT = 100
+"""Finished runs remembered for each sync."""
+
+
+def refuse_older_attempt(connection: Connection, sync_uid: str, run: RunIdentity) -> None:
+    """Raise Fenced if a later attempt of this run has already started."""
+    attempt = connection.execute(
+        select(runs.c.attempt).where(runs.c.sync_uid == sync_uid, runs.c.uid == run.uid)
+    ).scalar_one_or_none()
+    if attempt is not None and attempt > run.attempt:
+        raise Fenced(f"run {run.name}: attempt {attempt} has started; attempt {run.attempt} must stop")
+
+
+def start(connection: Connection, sync: SyncIdentity, run: RunIdentity, fence: int, now: datetime) -> None:
+    """Record the start of an attempt. A run that had ended (failed, awaited approval) goes on."""
+    again = {
+        "name": run.name,
+        "fence": fence,
+        "attempt": run.attempt,
+        "state": "Running",
+        "finished_at": None,
+        "counts": RunCounts().model_dump(),
+        "result": None,
+        "dead_letters": 0,
+    }
+    mine = (runs.c.sync_uid == sync.uid, runs.c.uid == run.uid)
+    if connection.execute(update(runs).where(*mine).values(again)).rowcount == 0:
+        first = {"sync_uid": sync.uid, "uid": run.uid, "namespace": sync.namespace, "started_at": now}
+        connection.execute(insert(runs).values(first | again))
+
+
+def progress(connection: Connection, claim: Claim, counts: RunCounts) -> None:
+    """Show how far the run has come."""
+    connection.execute(update(runs).where(*_of(claim)).values(counts=counts.model_dump()))
+
+
+def interrupt(connection: Connection, sync_uid: str, run_uid: str, last_seen: datetime) -> None:
+    """Record that a runner vanished without a last word."""
+    connection.execute(
+        update(runs)
+        .where(runs.c.sync_uid == sync_uid, runs.c.uid == run_uid, runs.c.state == "Running")
+        .values(state="Interrupted", finished_at=last_seen)
+    )
+
+
+def ended(connection: Connection, claim: Claim, result: RunResult) -> RunResult | None:
+    """What was recorded if this claim has already ended with this result; None if it has not ended.
+
+    Raises:
+        Fenced: it ended with another result.
+    """
+    row = connection.execute(select(runs).where(*_of(claim), runs.c.fence == claim.fence)).one_or_none()
+    if row is None or row.result is None:
+        return None
+    recorded = RunResult.model_validate(row.result)
+    if recorded.model_copy(update={"dead_letters": result.dead_letters}) != result:
+        raise Fenced(f"run {row.name}: has already ended as {recorded.status}")
+    return recorded
+
+
+def end(connection: Connection, claim: Claim, result: RunResult, now: datetime) -> None:
+    """Record the run's last word."""
+    connection.execute(
+        update(runs)
+        .where(*_of(claim))
+        .values(
+            state=result.status,
+            finished_at=now,
+            counts=result.counts.model_dump(),
+            result=result.model_dump(mode="json"),
+            dead_letters=result.dead_letters,
+        )
+    )
+
+
+def name_of(connection: Connection, sync_uid: str, run_uid: str) -> str:
+    """The name of a run."""
+    found = select(runs.c.name).where(runs.c.sync_uid == sync_uid, runs.c.uid == run_uid)
+    return str(connection.execute(found).scalar_one())
+
+
+def drop_old(connection: Connection, sync_uid: str) -> None:
+    """Forget all but the newest runs of a sync."""
+    oldest_kept = (
+        select(runs.c.started_at)
+        .where(runs.c.sync_uid == sync_uid)
+        .order_by(runs.c.started_at.desc())
+        .offset(KEPT - 1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    connection.execute(delete(runs).where(runs.c.sync_uid == sync_uid, runs.c.started_at < oldest_kept))
+
+
+def newest(connection: Connection, namespace: str, sync: str | None, limit: int) -> list[tuple[RunRecord, Row[Any]]]:
+    """Runs, newest first, each with the row of its sync's claim."""
+    found = (
+        select(runs, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
+        .join(syncs, syncs.c.uid == runs.c.sync_uid)
+        .where(runs.c.namespace == namespace)
+        .order_by(runs.c.started_at.desc(), runs.c.fence.desc())
+        .limit(limit)
+    )
+    if sync is not None:
+        found = found.where(syncs.c.namespace == namespace, syncs.c.name == sync)
+    return [(_record(row), row) for row in connection.execute(found)]
+
+
+def _of(claim: Claim) -> tuple[Any, Any]:
+    return runs.c.sync_uid == claim.sync_uid, runs.c.uid == claim.run_uid
+
+
+def _record(row: Row[Any]) -> RunRecord:
+    result = row.result or {}
+    return RunRecord(
+        uid=row.uid,
+        name=row.name,
+        sync_uid=row.sync_uid,
+        sync=row.sync,
+        namespace=row.namespace,
+        state=row.state,
+        attempt=row.attempt,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        reason=result.get("reason", ""),
+        message=result.get("message", ""),
+        counts=RunCounts.model_validate(row.counts),
+        dead_letters=row.dead_letters,
+    )
