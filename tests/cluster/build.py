@@ -92,7 +92,7 @@ def build(*names: str) -> dict[str, Path]:
     with _only_one_builder():
         missing = [name for name, path in paths.items() if not path.exists()]
         if missing:
-            go = _go()
+            go = toolchain()
             for name in missing:
                 _compile(go, name, paths[name])
     return paths
@@ -143,7 +143,7 @@ def _compile(go: Path, name: str, target: Path) -> None:
     partial.replace(target)
 
 
-def _go() -> Path:
+def toolchain() -> Path:
     """A Go toolchain that is new enough: from PATH, else from a Python package that carries it."""
     on_path = shutil.which("go")
     if on_path and _go_version(on_path) >= GO_AT_LEAST:

@@ -1,0 +1,111 @@
+"""Container images without an engine or a registry: debootstrap makes the base, buildah builds the Dockerfile.
+
+Everything slow is kept in the cache directory: the base image, the layers of each build, the pause program. An image
+goes to containerd as an archive file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster.build import cache_directory, toolchain
+from tests.e2e.machine import debian_mirror, run
+
+PROJECT = Path(__file__).parents[2]
+BASE = "localhost/python:3.13-slim"  # what FROM python:3.13-slim finds when nothing is pulled
+SUITE = "trixie"  # the Debian with Python 3.13
+BASE_PACKAGES = "ca-certificates,python3,python3-venv,python3-pip"
+PAUSE = "localhost/pause:1"
+OPERATOR = "localhost/reverse-etl-operator:e2e"
+RUNNER = "localhost/reverse-etl-runner:e2e"
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_UNUSED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image and the archive that carries it to containerd, its layers uncompressed."""
+
+    name: str
+    archive: Path
+
+
+def build_images() -> list[Image]:
+    """The pause image and the project's two, of the Dockerfile as it stands."""
+    _make_base()
+    _make_pause()
+    for target, name in (("operator", OPERATOR), ("runner", RUNNER)):
+        _buildah("build", "--layers", "--target", target, "--tag", name, *_build_options(), PROJECT)
+    return [_export(name) for name in (PAUSE, OPERATOR, RUNNER)]
+
+
+def _make_base() -> None:
+    """Debian's Python under the name of the official image; bootstrapped once."""
+    if _exists(BASE):
+        return
+    root = _directory() / f"debootstrap-{SUITE}"
+    shutil.rmtree(root, ignore_errors=True)
+    run("debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, root, debian_mirror())
+    for name in _UNUSED:
+        shutil.rmtree(root / name, ignore_errors=True)
+    (root / "usr/bin/python").symlink_to("python3")
+    container = _buildah("from", "scratch").strip()
+    _buildah("add", "--quiet", container, root, "/")
+    _buildah("config", "--env", f"PATH={_PATH}", "--env", "LANG=C.UTF-8", "--cmd", "python3", container)
+    _buildah("commit", "--quiet", "--rm", container, BASE)
+    shutil.rmtree(root)
+
+
+def _make_pause() -> None:
+    """The program that keeps a pod's network namespace, alone in its image."""
+    if _exists(PAUSE):
+        return
+    program = _directory() / "pause"
+    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    command = [str(toolchain()), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), "."]
+    subprocess.run(command, cwd=Path(__file__).parent / "pause", env=environment, check=True, timeout=600)
+    container = _buildah("from", "scratch").strip()
+    _buildah("add", "--quiet", container, program, "/pause")
+    _buildah("config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
+    _buildah("commit", "--quiet", "--rm", container, PAUSE)
+
+
+def _build_options() -> Sequence[str]:
+    """Nothing is pulled; where the machine trusts a CA of its own, the build's commands do so too, and no layer holds it."""
+    options = ["--pull-never", "--network", "host"]
+    if CA_BUNDLE.exists():
+        settings = _directory() / "pip.conf"
+        settings.write_text(f"[global]\ncert = {CA_BUNDLE}\n")
+        options += ["--volume", f"{CA_BUNDLE}:{CA_BUNDLE}:ro", "--volume", f"{settings}:/etc/pip.conf:ro"]
+    return options
+
+
+def _export(name: str) -> Image:
+    archive = _directory() / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
+    archive.unlink(missing_ok=True)
+    _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    return Image(name, archive)
+
+
+def _exists(name: str) -> bool:
+    return name in _buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
+
+
+def _buildah(*arguments: str | Path) -> str:
+    """Buildah with a store of its own, so that the machine's is not touched."""
+    store = _directory() / "buildah"
+    state = ("--root", store / "root", "--runroot", store / "run", "--storage-driver", "overlay")
+    return run("buildah", *state, *arguments)
+
+
+def _directory() -> Path:
+    directory = cache_directory() / "e2e"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
