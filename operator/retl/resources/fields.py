@@ -115,6 +115,29 @@ Limit = Annotated[
 """A number of records, or a percentage of those written before: `500`, `10%`."""
 
 
+def _quantity(suffixes: str, message: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """A Kubernetes quantity with one of the suffixes; a bare number may stand without quotes."""
+    pattern = rf"^[0-9]{{1,15}}(\.[0-9]{{1,3}})?({suffixes})?$"
+
+    def parse(value: Any) -> str:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(text, str) and re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"{value!r}: {message}")
+
+    rule = Rule(f"type(self) == string ? self.matches({cel_string(pattern)}) : self >= 0", message)
+    return BeforeValidator(parse), WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, **rules(rule)})
+
+
+_CORES = _quantity("m", "write a number of cores, such as 2 or 500m")
+Cores = Annotated[str, _CORES[0], _CORES[1]]
+"""A Kubernetes quantity of compute."""
+
+_BYTES = _quantity("Ki|Mi|Gi|k|M|G", "write a number of bytes, such as 512Mi or 1Gi")
+Bytes = Annotated[str, _BYTES[0], _BYTES[1]]
+"""A Kubernetes quantity of memory."""
+
+
 def _moment(value: Any) -> Any:
     if isinstance(value, str | datetime):
         return value

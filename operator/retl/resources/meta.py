@@ -66,4 +66,4 @@ class Resource(Model):
     @classmethod
     def read(cls, manifest: dict[str, Any]) -> Self:
         """Validate a manifest as YAML or the API server gives it (raises pydantic.ValidationError)."""
-        return cls.model_validate(manifest)
+        return cls.model_validate(manifest, by_alias=True, by_name=False)

@@ -74,6 +74,8 @@ def _convert(name: str, source: Mapping[str, Any], definitions: Mapping[str, Any
     if schema.get("type") == "array":
         result |= _list_type(name)
         result["items"] = _convert("", schema["items"], definitions, defaults=defaults)
+        if "description" in result:
+            result["items"].pop("description", None)  # `kubectl explain` would print both
     elif schema.get("type") == "object":
         result |= _object(schema, definitions, defaults=defaults)
     return result | (_default(schema, result) if defaults else {})

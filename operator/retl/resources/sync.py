@@ -3,10 +3,23 @@
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from retl.resources.conditions import Condition
-from retl.resources.fields import Column, Duration, Flag, Limit, Model, NameRef, Number, StatusModel, parse_duration
+from retl.resources.fields import (
+    Bytes,
+    Column,
+    Cores,
+    Duration,
+    Flag,
+    Limit,
+    Model,
+    NameRef,
+    Number,
+    StatusModel,
+    parse_duration,
+)
 from retl.resources.meta import Resource
 from retl.resources.model import SQL_MAX
 from retl.resources.names import SYNC_NAME_MAX
@@ -107,15 +120,11 @@ class History(Model):
     failed: Number = Field(default=10, ge=0, le=1000, description="How many that failed or were cancelled.")
 
 
-CPU_FORM = Matches(r"[0-9]+(\.[0-9]+)?m?", 'write cores as a quantity in quotes, such as "2" or 500m')
-MEMORY_FORM = Matches(r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|k|M|G)?", "write bytes as a quantity, such as 512Mi or 1Gi")
-
-
 class Quantities(Model):
     """Compute resources in Kubernetes quantities: `500m`, `1Gi`."""
 
-    cpu: Annotated[str, CPU_FORM] | None = Field(default=None, max_length=32, description="Cores: 2, or 500m.")
-    memory: Annotated[str, MEMORY_FORM] | None = Field(default=None, max_length=32, description="Bytes: 512Mi, 1Gi.")
+    cpu: Cores | None = Field(default=None, description="Cores: 2, or 500m.")
+    memory: Bytes | None = Field(default=None, description="Bytes: 512Mi, 1Gi.")
 
 
 class RunnerResources(Model):
@@ -162,17 +171,26 @@ class ReverseETLSyncSpec(Model):
     history: History = History()
     runner: Runner = Runner()
 
+    @field_validator("mappings", mode="after")
+    @classmethod
+    def _each_destination_once(cls, mappings: list[Mapping]) -> list[Mapping]:
+        seen: set[str] = set()
+        twice: list[InitErrorDetails] = []
+        for index, mapping in enumerate(mappings):
+            if mapping.destination in seen:
+                error = PydanticCustomError("mapped_twice", "{field} is mapped twice", {"field": mapping.destination})
+                twice.append({"type": error, "loc": (index, "destination"), "input": mapping.destination})
+            seen.add(mapping.destination)
+        if twice:
+            raise ValidationError.from_exception_data("mappings", twice)
+        return mappings
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.model_ref is None) == (self.query is None):
             raise ValueError(ONE_ROW_SET.message)
         if self.query is not None and not self.primary_key:
             raise ValueError(KEY_OF_QUERY.message)
-        seen: set[str] = set()
-        for index, mapping in enumerate(self.mappings):
-            if mapping.destination in seen:
-                raise ValueError(f"mappings[{index}].destination: {mapping.destination!r} is mapped twice")
-            seen.add(mapping.destination)
         if not any(m.key for m in self.mappings):
             raise ValueError(KEY_MAPPED.message)
         return self

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from retl.errors import InvalidInput
+from retl.resources.problems import describe
 
 
 class ConnectorConfig(BaseModel):
@@ -103,21 +104,3 @@ class Registry:
             ) from None
         assert isinstance(loaded, type)
         return loaded
-
-
-def describe(error: ValidationError, root: str, model: type[BaseModel] | None = None) -> list[str]:
-    """A validation error as lines `path: what is wrong`, with a guess at the field that was meant."""
-    known = [f.alias or n for n, f in model.model_fields.items()] if model else []
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        path = root
-        for part in item["loc"]:
-            path += f"[{part}]" if isinstance(part, int) else f".{part}"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            guess = get_close_matches(str(item["loc"][-1]), known, 1)
-            message = "unknown field" + (f"; did you mean {guess[0]}?" if guess else "")
-        elif item["type"] == "missing":
-            message = "is required"
-        lines.append(f"{path}: {message}")
-    return lines
