@@ -1,4 +1,4 @@
-"""Serve the CRM: `python -m examples.crm --port 8090`, with the bearer token in $CRM_TOKEN."""
+"""Serve the CRM: `python -m examples.crm`. If $CRM_TOKEN is set, callers must bear that token."""
 
 import argparse
 import os
@@ -15,10 +15,8 @@ def main() -> None:
     parser.add_argument("--calls-per-second", type=float, default=20)
     parser.add_argument("--burst", type=int, default=20)
     options = parser.parse_args()
-    token = os.environ.get("CRM_TOKEN")
-    if not token:
-        parser.error("set the environment variable CRM_TOKEN to the bearer token that callers must send")
-    app = create_app(token=token, limit=RateLimit(options.calls_per_second, options.burst))
+    limit = RateLimit(options.calls_per_second, options.burst)
+    app = create_app(token=os.environ.get("CRM_TOKEN"), limit=limit)
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
 
 

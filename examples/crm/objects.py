@@ -58,7 +58,20 @@ class Carrier(CrmObject):
     last_flight: Annotated[date, Field(strict=False)] | None = None
 
 
-OBJECTS: dict[str, type[CrmObject]] = {"aircraft": Aircraft, "carrier": Carrier}
+class Account(CrmObject):
+    """A company that buys."""
+
+    key = "account_id"
+
+    account_id: str = Field(pattern=r"^A-[0-9]{4}$")
+    name: str = Field(min_length=1, max_length=80)
+    country: str = Field(pattern=r"^[A-Z]{2}$", description="ISO 3166 alpha-2.")
+    employees: int | None = Field(default=None, ge=1)
+    annual_revenue: float | None = Field(default=None, ge=0)
+    renewal: Annotated[date, Field(strict=False)] | None = None
+
+
+OBJECTS: dict[str, type[CrmObject]] = {"account": Account, "aircraft": Aircraft, "carrier": Carrier}
 
 
 def problems(error: ValidationError) -> str:
