@@ -8,7 +8,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import Busy, Fenced, StateError
@@ -114,6 +114,11 @@ def lapsed(owner: str | None, lease_until: datetime | None, now: datetime) -> bo
 def namespace_of(connection: Connection, sync_uid: str) -> str | None:
     """The namespace of a sync; None if it never had a run."""
     return connection.execute(select(syncs.c.namespace).where(syncs.c.uid == sync_uid)).scalar_one_or_none()
+
+
+def count(connection: Connection) -> int:
+    """Syncs that a run holds."""
+    return connection.execute(select(func.count()).where(syncs.c.claim_run.is_not(None))).scalar_one()
 
 
 def _lock_or_create(connection: Connection, request: ClaimRequest) -> Row[Any]:

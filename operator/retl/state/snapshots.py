@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from retl.errors import InvalidInput
+from retl.state.pairs import check_pairs
 from retl.state.store import HASH_BYTES, SnapshotPart
 from retl.state.tables import snapshot_parts
 
@@ -94,12 +95,6 @@ def drop_staged(connection: Connection, sync_uid: str) -> None:
 def drop(connection: Connection, sync_uid: str) -> None:
     """Forget the whole snapshot."""
     connection.execute(delete(snapshot_parts).where(_parts.sync_uid == sync_uid))
-
-
-def check_pairs(keys: bytes, rows: bytes) -> None:
-    """Raise ValueError unless both hold the same number of whole hashes."""
-    if len(keys) != len(rows) or len(keys) % HASH_BYTES:
-        raise ValueError(f"{len(keys)} bytes of keys and {len(rows)} bytes of rows are not pairs of {HASH_BYTES}")
 
 
 def _live(sync_uid: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -6,7 +6,7 @@ it stands in `claims`, `snapshots`, `dead_letters` and `runs`.
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -18,6 +18,7 @@ from retl.resources.run import RunCounts
 from retl.runspec.result import RunResult
 from retl.state import claims, dead_letters, runs, snapshots
 from retl.state.database import BUSY_TIMEOUT, Database
+from retl.state.pairs import bounded, check_pairs
 from retl.state.store import (
     Claim,
     ClaimRequest,
@@ -37,6 +38,14 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """The present, in UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Numbers over all syncs."""
+
+    claimed_syncs: int
+    open_dead_letters: int
 
 
 class SqlStateStore(StateStore, StateReader):
@@ -94,14 +103,16 @@ class SqlStateStore(StateStore, StateReader):
         return await self._database.run(_waiting, claim)
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
-        snapshots.check_pairs(commit.keys, commit.rows)
+        check_pairs(commit.keys, commit.rows)
         await self._database.run(_commit, claim, commit, self._clock())
 
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
-        compaction = new_compaction()
-        for position, part in enumerate(parts, start=1):
-            await self.stage(claim, compaction, replace(part, sequence=position))
-        await self.swap(claim, compaction, len(parts), replaces)
+        compaction = secrets.randbits(62) + 1
+        count = 0
+        for part in bounded(parts):
+            await self.stage(claim, compaction, part)
+            count = part.sequence
+        await self.swap(claim, compaction, count, replaces)
 
     async def stage(self, claim: Claim, compaction: int, part: SnapshotPart) -> None:
         """Lay down one part of a compacted snapshot; `part.sequence` counts from 1 (raises Fenced)."""
@@ -134,14 +145,13 @@ class SqlStateStore(StateStore, StateReader):
         """The namespace of a sync; None if it never had a run."""
         return await self._database.run(claims.namespace_of, sync_uid)
 
-    async def open_dead_letters(self) -> int:
-        """Open dead letters of all syncs together."""
-        return await self._database.run(dead_letters.count_open)
+    async def totals(self) -> Totals:
+        """Numbers over all syncs, for monitoring."""
+        return await self._database.run(_totals)
 
 
-def new_compaction() -> int:
-    """A number that no other compaction has."""
-    return secrets.randbits(62) + 1
+def _totals(connection: Connection) -> Totals:
+    return Totals(claims.count(connection), dead_letters.count_open(connection))
 
 
 def _ping(connection: Connection) -> None:

@@ -1,0 +1,73 @@
+"""The API pod's two apps: a public one with health and metrics, an internal one with the state service.
+
+Two ports, so that a NetworkPolicy can open the one to people and the other to runners only.
+"""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from retl.errors import StateError
+from retl.rest import problems, state_service
+from retl.rest.auth import Identify
+from retl.rest.metrics import Metrics, Observe
+from retl.rest.state_service import StoreNow
+from retl.state.sql import SqlStateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """One app a port."""
+
+    public: FastAPI
+    internal: FastAPI
+
+
+def create_apps(store: StoreNow, identify: Identify) -> Apps:
+    """Build both apps.
+
+    Args:
+        store: the open state store; raises StateError while it is not open.
+        identify: says who holds a bearer token.
+    """
+    metrics = Metrics()
+    public = _app("Reverse ETL Operator", "public", metrics)
+    internal = _app("Reverse ETL Operator: state service", "internal", metrics)
+    _add_health(public, store, metrics)
+    state_service.install(internal, store, identify)
+    return Apps(public, internal)
+
+
+def _app(title: str, port: str, metrics: Metrics) -> FastAPI:
+    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.add_middleware(Observe, metrics=metrics, port=port)
+    return app
+
+
+def _add_health(app: FastAPI, store: StoreNow, metrics: Metrics) -> None:
+    @app.get("/healthz")
+    async def alive() -> PlainTextResponse:
+        """The process answers; it need not be of use yet."""
+        return PlainTextResponse("ok")
+
+    @app.get("/readyz")
+    async def ready() -> PlainTextResponse:
+        """The state database answers (503 otherwise)."""
+        await store().ping()
+        return PlainTextResponse("ok")
+
+    @app.get("/metrics")
+    async def scrape() -> Response:
+        return Response(await metrics.exposition(await _answering(store)), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _answering(store: StoreNow) -> SqlStateStore | None:
+    try:
+        opened = store()
+        await opened.ping()
+    except StateError:
+        return None
+    return opened

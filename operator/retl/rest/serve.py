@@ -1,0 +1,195 @@
+"""`retl api`: opens the state database, listens on both ports, and leaves without dropping a request."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from kubernetes.aio import client, config
+
+from retl.errors import InvalidInput, StateError
+from retl.rest.app import create_apps
+from retl.rest.auth import TokenReviewer
+from retl.state.migrate import NewerDatabase
+from retl.state.sql import SqlStateStore
+
+_log = logging.getLogger(__name__)
+
+LAST_REQUESTS_SECONDS = 25
+"""How long requests in flight may take after SIGTERM; below a pod's usual 30 s of grace."""
+REOPEN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What `retl api` is told.
+
+    Attributes:
+        state_url: of the state database.
+        host: address to listen on.
+        port: of the public app; 0 lets the system choose.
+        internal_port: of the state service; 0 lets the system choose.
+        kubeconfig: how to reach the API server; None means from within the cluster.
+    """
+
+    state_url: str
+    host: str = "0.0.0.0"  # noqa: S104 - a pod's ports are meant to be reached
+    port: int = 8080
+    internal_port: int = 8081
+    kubeconfig: Path | None = None
+
+
+def read_state_url(url: str | None, file: Path | None) -> str:
+    """The state database's URL from an option or the environment, or from a mounted file.
+
+    Raises:
+        InvalidInput: neither is given, both are, or the file cannot be read.
+    """
+    if (url is None) == (file is None):
+        raise InvalidInput(
+            "state database: give exactly one of RETL_STATE_DATABASE_URL (or --state) and --state-url-file"
+        )
+    if file is None:
+        assert url is not None
+        return url
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise InvalidInput(f"--state-url-file {file}: {error.strerror}") from None
+
+
+class StateDatabase:
+    """The state store once it is open. The pod listens before that, so that it is seen as alive and not yet ready."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store: SqlStateStore | None = None
+        self._failure = "it is being opened"
+
+    def store(self) -> SqlStateStore:
+        """The open store (raises StateError with the reason while it is not open)."""
+        if self._store is None:
+            raise StateError(f"the state database is not open: {self._failure}")
+        return self._store
+
+    async def open(self) -> None:
+        """Try until it opens (raises InvalidInput and NewerDatabase, which no waiting mends)."""
+        while self._store is None:
+            try:
+                self._store = await SqlStateStore.open(self._url)
+            except NewerDatabase:
+                raise
+            except StateError as error:
+                if self._failure != str(error):
+                    _log.warning("%s; trying again", error)
+                self._failure = str(error)
+                await asyncio.sleep(REOPEN_SECONDS)
+        _log.info("the state database is open")
+
+    async def close(self) -> None:
+        """Release its connections, if it was opened."""
+        if self._store is not None:
+            await self._store.close()
+
+
+async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        listening: told both ports once they accept connections.
+    Raises:
+        InvalidInput: the state URL or kubeconfig is wrong, or a port is taken.
+        NewerDatabase: the database was written by a newer version.
+    """
+    async with AsyncExitStack() as stack:
+        kubernetes = await stack.enter_async_context(await _kubernetes(settings.kubeconfig))
+        database = StateDatabase(settings.state_url)
+        stack.push_async_callback(database.close)
+        reviewer = TokenReviewer(client.AuthenticationV1Api(kubernetes))
+        apps = create_apps(database.store, reviewer.identify)
+        sockets = [_bind(settings.host, port) for port in (settings.port, settings.internal_port)]
+        servers = [_Server(_config(app)) for app in (apps.public, apps.internal)]
+        _stop_on_signals(servers)
+        ports = [found.getsockname()[1] for found in sockets]
+        _log.info("listening on %s, ports %d (public) and %d (internal)", settings.host, *ports)
+        opening = asyncio.create_task(database.open())
+        opening.add_done_callback(lambda _: _stop_if_failed(opening, servers))
+        async with asyncio.TaskGroup() as group:
+            for server, listener in zip(servers, sockets, strict=True):
+                group.create_task(server.serve(sockets=[listener]))
+            if listening is not None:
+                listening(*ports)
+        opening.cancel()
+        with suppress(asyncio.CancelledError):
+            await opening
+
+
+def run_api(settings: ApiSettings) -> None:
+    """`serve`, for a process of its own (raises as it does)."""
+    asyncio.run(serve(settings))
+
+
+class _Server(uvicorn.Server):
+    """Two servers share a process here, so signals are handled once, outside of both."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listener.listen(2048)
+    return listener
+
+
+def _stop_on_signals(servers: list[_Server]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, servers)
+
+
+def _stop(servers: list[_Server]) -> None:
+    for server in servers:
+        server.should_exit = True
+
+
+def _stop_if_failed(opening: "asyncio.Task[None]", servers: list[_Server]) -> None:
+    if not opening.cancelled() and opening.exception() is not None:
+        _stop(servers)
+
+
+async def _kubernetes(kubeconfig: Path | None) -> client.ApiClient:
+    settings = client.Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            await config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+    except config.ConfigException as error:
+        raise InvalidInput(f"cannot reach Kubernetes: {error}; run in a pod or give --kubeconfig") from None
+    return client.ApiClient(configuration=settings)

@@ -1,0 +1,185 @@
+"""HttpStateStore: the state service as a runner in a cluster sees it.
+
+The API pod may be replaced at any moment, so every call is safe to send again: commits and compactions carry numbers, a
+claim carries a nonce, and a result that was recorded once is recorded.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import NoReturn
+
+import httpx
+import orjson
+
+from retl.errors import Busy, Fenced, InvalidInput, StateError
+from retl.resources.run import RunCounts
+from retl.runspec.result import RunResult
+from retl.state import wire
+from retl.state.pairs import bounded
+from retl.state.store import Claim, ClaimRequest, Commit, SnapshotPart, StateStore, Waiting
+
+PATIENCE = timedelta(minutes=5)
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+class HttpStateStore(StateStore):
+    """StateStore over the state service.
+
+    Args:
+        url: of the service, without a path.
+        token_file: the pod's projected token; it rotates, so it is read for each request.
+        patience: how long a call keeps trying while the service does not answer.
+    """
+
+    def __init__(self, url: str, token_file: Path, *, patience: timedelta = PATIENCE) -> None:
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._patience = patience
+        self._client = httpx.AsyncClient(base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
+
+    async def claim(self, request: ClaimRequest) -> Claim:
+        body = wire.ClaimBody(
+            run=request.run,
+            sync=request.sync,
+            baseline=request.baseline,
+            owner=request.owner,
+            nonce=secrets.token_hex(16),
+        )
+        answer = await self._send("POST", f"/syncs/{request.sync.uid}/claims", body.model_dump_json().encode())
+        return wire.ClaimAnswer.model_validate_json(answer).claim()
+
+    async def snapshot(self, claim: Claim) -> AsyncIterator[SnapshotPart]:
+        after: int | None = None
+        tries = _Tries(self._url, self._patience)
+        while True:
+            query = {} if after is None else {"after": after}
+            try:
+                async with self._client.stream(
+                    "GET", _path(claim, "snapshot"), params=query, headers=self._headers()
+                ) as response:
+                    if response.status_code in _TRY_AGAIN:
+                        await tries.wait(await _said(response), response)
+                        continue
+                    if response.is_error:
+                        self._refused(response, await _said(response))
+                    async for part in wire.read_parts(response.aiter_bytes()):
+                        yield part
+                        after = part.sequence
+                        tries.progress()
+                    return
+            except (httpx.TransportError, wire.BadMessage) as error:
+                await tries.wait(_words(error))
+
+    async def waiting(self, claim: Claim) -> Waiting:
+        return wire.unpack_waiting(await self._send("GET", _path(claim, "waiting")))
+
+    async def commit(self, claim: Claim, commit: Commit) -> None:
+        await self._send("POST", _path(claim, "commits"), wire.pack_commit(commit))
+
+    async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
+        compaction = _path(claim, f"compactions/{secrets.randbits(62) + 1}")
+        count = 0
+        for part in bounded(parts):
+            await self._send("PUT", f"{compaction}/parts/{part.sequence}", wire.pack_pairs(part.keys, part.rows))
+            count = part.sequence
+        await self._send("POST", compaction, wire.Swap(count=count, replaces=replaces).model_dump_json().encode())
+
+    async def heartbeat(self, claim: Claim, counts: RunCounts) -> None:
+        await self._send("POST", _path(claim, "heartbeats"), counts.model_dump_json().encode())
+
+    async def finish(self, claim: Claim, result: RunResult) -> RunResult:
+        answer = await self._send("POST", _path(claim, "result"), result.model_dump_json().encode())
+        return RunResult.model_validate_json(answer)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        tries = _Tries(self._url, self._patience)
+        while True:
+            try:
+                response = await self._client.request(method, path, content=body, headers=self._headers())
+            except httpx.TransportError as error:
+                await tries.wait(_words(error))
+                continue
+            if response.is_success:
+                return response.content
+            if response.status_code not in _TRY_AGAIN:
+                self._refused(response, await _said(response))
+            await tries.wait(await _said(response), response)
+
+    def _headers(self) -> dict[str, str]:
+        try:
+            token = self._token_file.read_text().strip()
+        except OSError as error:
+            raise StateError(f"state service: cannot read the token {self._token_file}: {error.strerror}") from None
+        return {"Authorization": f"Bearer {token}", "Content-Type": wire.BINARY}
+
+    def _refused(self, response: httpx.Response, said: str) -> NoReturn:
+        status = response.status_code
+        if status == 409:
+            raise (Busy if _slug(response) == wire.PROBLEM_BUSY else Fenced)(said)
+        if status in {401, 403}:
+            raise StateError(f"state service {self._url}: refused this pod's token: {said}")
+        if status in {413, 422}:
+            raise InvalidInput(f"state service {self._url}: {said}")
+        raise StateError(f"state service {self._url}: answered {status}: {said}")
+
+
+class _Tries:
+    """Waits between tries, longer each time, until patience ends."""
+
+    def __init__(self, url: str, patience: timedelta) -> None:
+        self._url = url
+        self._patience = patience.total_seconds()
+        self.progress()
+
+    def progress(self) -> None:
+        """Something came: patience starts anew."""
+        self._since = monotonic()
+        self._delay = _FIRST_DELAY
+
+    async def wait(self, said: str, response: httpx.Response | None = None) -> None:
+        """Sleep until the next try (raises StateError when patience has ended)."""
+        left = self._since + self._patience - monotonic()
+        if left <= 0:
+            raise StateError(f"state service {self._url}: no answer within {self._patience:.0f} s; last: {said}")
+        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+        await asyncio.sleep(min(max(delay, _retry_after(response)), left))
+
+
+def _path(claim: Claim, what: str) -> str:
+    return f"/syncs/{claim.sync_uid}/runs/{claim.run_uid}/claims/{claim.fence}/{what}"
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _retry_after(response: httpx.Response | None) -> float:
+    value = response.headers.get("retry-after", "") if response is not None else ""
+    return float(value) if value.isdecimal() else 0.0
+
+
+async def _said(response: httpx.Response) -> str:
+    """What the service said, in its own words where it has any."""
+    await response.aread()
+    try:
+        return str(orjson.loads(response.content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{response.status_code} {response.reason_phrase}"
+
+
+def _slug(response: httpx.Response) -> str:
+    try:
+        return str(orjson.loads(response.content)["type"]).rpartition("/")[2]
+    except (ValueError, KeyError, TypeError):
+        return ""
