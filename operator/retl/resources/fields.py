@@ -138,8 +138,11 @@ Bytes = Annotated[str, _BYTES[0], _BYTES[1]]
 """A Kubernetes quantity of memory."""
 
 
+_RFC3339 = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+
+
 def _moment(value: Any) -> Any:
-    if isinstance(value, str | datetime):
+    if isinstance(value, datetime) or (isinstance(value, str) and re.fullmatch(_RFC3339, value)):
         return value
     raise ValueError(f"{value!r}: write a moment with its zone, such as 2026-01-31T23:59:00Z")
 

@@ -31,6 +31,9 @@ _FREE: Location = ("spec", "config")
 """Where any JSON may stand, and null means null; elsewhere a field that is null counts as not written."""
 
 
+_Wrong = tuple[Location, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem at one line of one file."""
@@ -120,28 +123,23 @@ class _Reader:
             self.findings.append(Finding(origin, 0, "is empty; write at least one manifest"))
 
     def _read_object(self, item: "_Item", origin: str) -> None:
-        found = [
-            Finding(origin, item.line(where), f"{path(where)}: stands twice; keep one") for where in item.duplicates()
-        ]
-        kind, problem = _kind_of(item.value)
-        if problem:
-            found.append(Finding(origin, item.line(()), problem))
+        kind, claim = _kind_of(item.value)
+        twice = [(where, "stands twice; keep one") for where in item.duplicates()]
         if kind is None:
-            self.findings.extend(found)
+            wrong = [*twice, ((), claim)] if claim else twice
+            self._report(wrong, item, origin, title="")
             return
-        title = f"{kind.__name__} {item.name()}".rstrip()
-        manifest = _written(item.value, ())
-        manifest.pop("status", None)  # the API server would not take it either
-        checked = [*_metadata(manifest.get("metadata"), kind)]
-        try:
-            resource = kind.read(manifest)
-        except ValidationError as error:
-            checked += [(p.location, p.message) for p in problems(error, kind)]
-        for where, message in checked:
-            found.append(Finding(origin, item.line(where), f"{title}: {path(where)}: {message}"))
-        self.findings.extend(sorted(found, key=lambda finding: finding.line))
-        if not found:
+        resource, wrong = _read(item.value, kind)
+        self._report([*twice, *wrong], item, origin, title=f"{kind.__name__} {item.name()}".rstrip())
+        if resource is not None and not twice and not wrong:
             self._add(resource, origin, item.line(()))
+
+    def _report(self, wrong: list[_Wrong], item: "_Item", origin: str, *, title: str) -> None:
+        found = [
+            Finding(origin, item.line(where), ": ".join(part for part in (title, path(where), message) if part))
+            for where, message in wrong
+        ]
+        self.findings.extend(sorted(found, key=lambda finding: finding.line))
 
     def _add(self, resource: Resource, origin: str, line: int) -> None:
         kind, meta = type(resource).__name__, resource.metadata
@@ -215,7 +213,17 @@ def _kind_of(value: Any) -> tuple[type[Resource] | None, str]:
     return KINDS[kind], ""
 
 
-def _metadata(metadata: Any, kind: type[Resource]) -> Iterator[tuple[Location, str]]:
+def _read(value: Any, kind: type[Resource]) -> tuple[Resource | None, list[_Wrong]]:
+    manifest = _written(value, ())
+    manifest.pop("status", None)  # the API server would not take it either
+    wrong = list(_metadata(manifest.get("metadata"), kind))
+    try:
+        return kind.read(manifest), wrong
+    except ValidationError as error:
+        return None, [*wrong, *((problem.location, problem.message) for problem in problems(error, kind))]
+
+
+def _metadata(metadata: Any, kind: type[Resource]) -> Iterator[_Wrong]:
     """What Kubernetes would refuse in metadata (its type is checked with the rest)."""
     if not isinstance(metadata, dict):
         return

@@ -28,7 +28,6 @@ _WORDS = {
     "less_than_equal": "must be at most {le}",
     "string_too_long": "may have at most {max_length} characters",
     "too_long": "may have at most {max_length} items, and has {actual_length}",
-    "timezone_aware": "needs a zone, such as 2026-01-31T23:59:00Z",
 }
 
 

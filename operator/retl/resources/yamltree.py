@@ -46,12 +46,12 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with kubectl's scalars, and dates that stay text."""
 
     bool_values: ClassVar[dict[str, bool]] = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
-        first: [rule for rule in resolvers if rule[0] not in (*_SCALARS, f"{_TAG}timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [rule for rule in resolvers if rule[0] not in (*_SCALARS, f"{_TAG}timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 for _name, _pattern in _SCALARS.items():
     _Loader.add_implicit_resolver(_name, re.compile(rf"^(?:{_pattern})$"), list("yYnNtTfFoO-+.0123456789"))
 
@@ -97,6 +97,8 @@ def documents(text: str) -> Iterator[Document]:
                 yield document
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(error) from None
+    except RecursionError:
+        raise YamlProblem(f"nested more than {DEPTH_MAX} deep", int(loader.line) + 1) from None
     finally:
         loader.dispose()
 
