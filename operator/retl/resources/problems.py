@@ -54,7 +54,8 @@ def problems(error: ValidationError, model: type[BaseModel] | None = None) -> li
 
 def describe(error: ValidationError, root: str, model: type[BaseModel] | None = None) -> list[str]:
     """A validation error as lines `path: what is wrong`; `root` stands before each path."""
-    return [f"{path(problem.location, root)}: {problem.message}" for problem in problems(error, model)]
+    placed = [(path(problem.location, root), problem.message) for problem in problems(error, model)]
+    return [f"{where}: {message}" if where else message for where, message in placed]
 
 
 def path(location: Location, root: str = "") -> str:

@@ -34,8 +34,6 @@ _KEPT = (
     "x-kubernetes-int-or-string",
     "x-kubernetes-validations",
 )
-_UNSET: tuple[Any, ...] = (None, "", False)
-"""Defaults that mean the same as an absent field; writing them into each object would only be noise."""
 
 
 class _Schema(GenerateJsonSchema):
@@ -110,11 +108,14 @@ def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any], *, defaul
 
 
 def _default(source: Mapping[str, Any], result: Schema) -> Schema:
-    """The default that the API server fills in; an object's is empty, and its fields bring their own."""
+    """The default that the API server fills in; an object's is empty, and its fields bring their own.
+
+    None, false and "" mean the same as an absent field; writing them into each object would only be noise.
+    """
     default = source.get("default")
     if isinstance(default, dict):
         return {"default": {}} if any("default" in p for p in result.get("properties", {}).values()) else {}
-    return {} if any(default is unset for unset in _UNSET) else {"default": default}
+    return {} if default is None or default is False or default == "" else {"default": default}
 
 
 def _sentence(text: str) -> str:
