@@ -75,3 +75,4 @@ class Fenced(StateError):
     """A later claim took over; this runner must stop at once and write nothing more."""
 
     reason = "Fenced"
+    retriable = False

@@ -99,13 +99,27 @@ class TryLater(Exception):
     """The whole call failed for the destination's sake; the same batch may succeed later.
 
     Attributes:
-        code: RATE_LIMIT or DESTINATION_UNAVAILABLE.
+        code: RATE_LIMIT, DESTINATION_UNAVAILABLE or OUTCOME_UNKNOWN.
         retry_after: what the destination asked for; None lets the engine back off.
     """
 
     code: Code
     message: str
     retry_after: timedelta | None = field(default=None)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass
+class BatchRejected(Exception):
+    """Nothing was written, for the sake of some record that the destination does not name; the engine looks for it.
+
+    The message is the destination's, without row values.
+    """
+
+    code: Code
+    message: str
 
     def __str__(self) -> str:
         return self.message
@@ -132,7 +146,8 @@ class Destination(ABC):
         """Connect and check what can be checked without writing.
 
         Raises:
-            DestinationError: unreachable, or the object or a field is not there.
+            DestinationUnavailable: unreachable.
+            DestinationError: the object or a field is not there.
             LoginRefused: the credentials were refused.
         """
 
@@ -141,7 +156,9 @@ class Destination(ABC):
         """Write one batch; one outcome a record, in order.
 
         Raises:
-            TryLater: nothing was written, and trying again may help.
+            TryLater: nothing was written, and trying again may help; with the code OUTCOME_UNKNOWN, something may have
+                been written, and writing it again does no harm.
+            BatchRejected: nothing was written, and nobody says because of which record.
             LoginRefused: the credentials were refused.
         """
 

@@ -1,4 +1,7 @@
-"""Settings and logins of the source connectors, as they stand in manifests and Secrets. No driver is imported here."""
+"""Settings and logins of the source connectors, as they stand in manifests and Secrets.
+
+No driver is imported here.
+"""
 
 from typing import Self
 

@@ -1,0 +1,93 @@
+"""Settings and logins of the destination connectors, as they stand in manifests and Secrets.
+
+No driver is imported here.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from retl.postgresql import PostgresConnection, PostgresLogin
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+
+
+class HttpResults(ConnectorConfig):
+    """Where a reply says what became of each record, and in which words.
+
+    A result is a success if `successField` is true, or else if `statusField` holds a value of `successValues`. A result
+    that has neither field is a success when the reply's own status is.
+    """
+
+    path: str = Field(default="results", description="Dotted path of the list in the reply; empty if the reply is it.")
+    by: Literal["index", "key"] = Field(
+        default="index", description="Results belong to records by their index in the request, or by the record's key."
+    )
+    covers: Literal["all", "failures"] = Field(
+        default="all", description="Whether the list names every record, or only those that were refused."
+    )
+    index_field: str = Field(default="index", description="Counts from 0; without it, the place in the list counts.")
+    key_field: str | None = Field(default=None, description="The mapping's key field if not set.")
+    status_field: str = "status"
+    success_field: str = "success"
+    success_values: list[int | str] = Field(
+        default_factory=list, description="Values of statusField that mean success; 200 to 299 if not set."
+    )
+    code_field: str = "code"
+    message_field: str = "message"
+
+
+class HttpConfig(ConnectorConfig):
+    """An HTTP endpoint that takes JSON records in batches."""
+
+    url: str = Field(description="May contain {object}, which stands for the sync's object.")
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    envelope: str | None = Field(
+        default=None, min_length=1, description="Key under which the records are sent; a bare JSON array if not set."
+    )
+    results: HttpResults | None = Field(
+        default=None, description="How the reply speaks of single records; without it, a reply speaks of all of them."
+    )
+    success_statuses: list[StatusCode] = Field(
+        default_factory=list, description="Statuses that mean the request was taken; 200 to 299 if not set."
+    )
+    check_url: str | None = Field(default=None, description="Read with GET before the run; must answer with 2xx.")
+    token_header: str = Field(default="Authorization", description="Where the token goes; as Bearer in Authorization.")
+
+    @field_validator("url", "check_url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _known_placeholders(cls, value: str) -> str:
+        if "{" in value.replace("{object}", ""):
+            raise ValueError("{object} is the only placeholder")
+        return value
+
+
+class HttpCredentials(ConnectorCredentials):
+    """A bearer token, or a user name with its password. An endpoint that needs neither has no Secret."""
+
+    token: SecretStr | None = None
+    username: SecretStr | None = None
+    password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        return self
+
+
+class PostgresDestinationConfig(PostgresConnection):
+    """How to reach the PostgreSQL server that is written into."""
+
+
+class PostgresDestinationCredentials(PostgresLogin):
+    """Login of a role that may SELECT, INSERT and UPDATE the table and create temporary tables."""

@@ -1,0 +1,181 @@
+"""Sends changed rows to the destination: several batches in flight, retries, and what became of each record.
+
+Every row that is taken ends as acknowledged, rejected or unknown; rows that are not taken, because the run was stopped
+or the destination takes nothing any more, are left to the next run.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from retl.destinations.base import (
+    ACKNOWLEDGED,
+    Acknowledged,
+    BatchRejected,
+    Code,
+    Destination,
+    LoginRefused,
+    Outcome,
+    Rejected,
+    Target,
+    TryLater,
+    Unknown,
+)
+from retl.engine.chunk import Chunk
+from retl.engine.commit import Committer
+from retl.engine.letters import Letters
+from retl.engine.progress import Progress
+from retl.engine.tally import Tally
+from retl.errors import DestinationError
+from retl.resources.sync import Delivery
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries of a batch, doubled with each, unless the destination says how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why the destination takes nothing any more."""
+
+    reason: str
+    message: str
+    retriable: bool
+
+
+class Deliverer:
+    """Delivery of one run.
+
+    Attributes:
+        halt: set when the destination takes nothing any more.
+        delivered: rows of which it is settled what became of them.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        target: Target,
+        delivery: Delivery,
+        *,
+        letters: Letters,
+        tally: Tally,
+        committer: Committer,
+        progress: Progress,
+        stop: asyncio.Event,
+    ) -> None:
+        self.halt: Halt | None = None
+        self.delivered = 0
+        self._destination = destination
+        self._payload = destination.capabilities.payload
+        self._target = target
+        self._delivery = delivery
+        self._letters = letters
+        self._tally = tally
+        self._committer = committer
+        self._progress = progress
+        self._stop = stop
+        self._not_before = 0.0
+
+    async def run(self, chunks: AsyncIterator[Chunk]) -> None:
+        """Send chunk after chunk, as many at a time as the sync allows, until all are sent or the run is over."""
+        slots = asyncio.Semaphore(self._delivery.max_in_flight)
+        async with asyncio.TaskGroup() as sending:
+            async for chunk in chunks:
+                await slots.acquire()
+                if self._over:
+                    return
+                sending.create_task(self._send(chunk)).add_done_callback(lambda _: slots.release())
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or self.halt is not None
+
+    async def _send(self, chunk: Chunk) -> None:
+        """Write one chunk, as often as it takes, and settle what became of its records."""
+        batch = chunk.batch(self._payload, self._target.fields)
+        tries = failures = 0
+        while True:
+            tries += 1
+            try:
+                outcomes = await self._destination.write(batch)
+            except TryLater as later:
+                failures += later.retry_after is None
+                if failures >= self._delivery.max_attempts or self.halt is not None:
+                    self._halted("DestinationUnavailable", f"given up after {tries} tries: {later}", retriable=True)
+                    return await self._give_up(chunk, later.code, str(later), tries)
+                if await self._stopped_while_waiting(later, failures):
+                    if later.code == "OUTCOME_UNKNOWN":
+                        await self._give_up(chunk, later.code, str(later), tries)
+                    return None
+            except BatchRejected as refused:
+                return await self._search(chunk, refused)
+            except DestinationError as error:
+                self._halted(error.reason, str(error), retriable=error.retriable)
+                code: Code = "DESTINATION_AUTH" if isinstance(error, LoginRefused) else "UNKNOWN"
+                return await self._give_up(chunk, code, str(error), tries)
+            else:
+                return await self._settle(chunk, list(outcomes), tries)
+
+    async def _stopped_while_waiting(self, later: TryLater, failures: int) -> bool:
+        """Wait as long as the destination asked for, or back off; True if the run was stopped meanwhile.
+
+        What the destination asks of one batch holds for all, so that none of them is sent in vain.
+        """
+        loop = asyncio.get_running_loop()
+        if later.retry_after is not None:
+            self._not_before = max(self._not_before, loop.time() + later.retry_after.total_seconds())
+            until = self._not_before
+        else:
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+            until = max(self._not_before, loop.time() + pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        try:
+            async with asyncio.timeout_at(until):
+                await self._stop.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _search(self, chunk: Chunk, refused: BatchRejected) -> None:
+        """Find the records for whose sake the whole chunk was refused: halve it until they stand alone."""
+        if chunk.size == 1:
+            return await self._settle(chunk, [Rejected(refused.code, refused.message)], 1)
+        for half in chunk.slices(-(-chunk.size // 2)):
+            if not self._over:
+                await self._send(half)
+        return None
+
+    def _halted(self, reason: str, message: str, *, retriable: bool) -> None:
+        self.halt = self.halt or Halt(reason, message, retriable)
+
+    async def _give_up(self, chunk: Chunk, code: Code, message: str, tries: int) -> None:
+        outcome = Unknown(message) if code == "OUTCOME_UNKNOWN" else Rejected(code, message)
+        await self._settle(chunk, [outcome] * chunk.size, tries)
+
+    async def _settle(self, chunk: Chunk, outcomes: list[Outcome], tries: int) -> None:
+        """Count the outcomes and hand them to the committer."""
+        missing = chunk.size - len(outcomes)
+        outcomes += [Unknown("the connector did not say what became of the record")] * missing
+        self.delivered += chunk.size
+        if outcomes.count(ACKNOWLEDGED) == chunk.size:
+            await self._acknowledge(chunk)
+        else:
+            await self._acknowledge(chunk.take([i for i, o in enumerate(outcomes) if isinstance(o, Acknowledged)]))
+            await self._refuse(chunk, outcomes, tries)
+        self._progress.advanced("deliver", self.delivered)
+        self._progress.counted(self._tally.counts())
+
+    async def _acknowledge(self, chunk: Chunk) -> None:
+        created = chunk.created
+        self._tally.wrote(created=created, updated=chunk.size - created)
+        await self._committer.add(keys=chunk.keys, rows=chunk.hashes)
+
+    async def _refuse(self, chunk: Chunk, outcomes: list[Outcome], tries: int) -> None:
+        for i, outcome in enumerate(outcomes):
+            if isinstance(outcome, Acknowledged):
+                continue
+            if isinstance(outcome, Rejected):
+                code, self._tally.rejected = outcome.code, self._tally.rejected + 1
+            else:
+                code, self._tally.unknown = "OUTCOME_UNKNOWN", self._tally.unknown + 1
+            await self._committer.add(letters=self._letters.of(chunk.row(i), code, outcome.message, tries))

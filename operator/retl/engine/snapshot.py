@@ -1,0 +1,122 @@
+"""The snapshot on its way between the state store and local disk.
+
+In the state store it is a sequence of parts, in which a later part wins over an earlier one. On disk it is a Parquet
+file with the columns part, k and r; key and row hashes are UUIDs there, DuckDB's name for 16 bytes.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retl.engine.values import literal
+from retl.engine.workspace import Workspace
+from retl.state.store import HASH_BYTES, SnapshotPart, Waiting
+
+PART_ROWS = 250_000
+"""Rows of a part after compaction: 8 MB."""
+
+_PAIRS = pa.schema([("part", pa.int64()), ("k", pa.uuid()), ("r", pa.uuid())])
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The parts, on disk.
+
+    Attributes:
+        path: Parquet file of all pairs, oldest part first.
+        parts: how many there are.
+        last: sequence of the newest, 0 if there is none.
+    """
+
+    path: Path
+    parts: int
+    last: int
+
+    @property
+    def current(self) -> str:
+        """SQL of a relation (k, r) with one row a key: that of the newest part."""
+        file = f"read_parquet({literal(str(self.path))})"
+        if self.parts <= 1:
+            return f"(SELECT k, r FROM {file})"
+        return f"(SELECT k, arg_max(r, part) AS r FROM {file} GROUP BY k)"
+
+
+def hashes(raw: bytes) -> pa.Array:
+    """Concatenated 16-byte hashes as an Arrow array of UUIDs, without copying."""
+    storage = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(HASH_BYTES), len(raw) // HASH_BYTES, [None, pa.py_buffer(raw)]
+    )
+    return pa.ExtensionArray.from_storage(pa.uuid(), storage)
+
+
+def raw_hashes(array: pa.BinaryArray | pa.ChunkedArray) -> bytes:
+    """Hashes that DuckDB gave as BLOBs, concatenated."""
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return b"".join(_raw(chunk) for chunk in chunks)
+
+
+async def fetch(parts: AsyncIterator[SnapshotPart], path: Path) -> Snapshot:
+    """Write the parts to disk as they arrive."""
+    count = last = 0
+    with pq.ParquetWriter(path, _PAIRS, compression="none", use_dictionary=False) as writer:
+        async for part in parts:
+            count, last = count + 1, part.sequence
+            keys = hashes(part.keys)
+            writer.write_table(
+                pa.table([pa.repeat(pa.scalar(last, pa.int64()), len(keys)), keys, hashes(part.rows)], schema=_PAIRS)
+            )
+    return Snapshot(path, count, last)
+
+
+def waiting_table(waiting: Waiting) -> pa.Table:
+    """Waiting records as a table (k, r)."""
+    return pa.table({"k": hashes(waiting.keys), "r": hashes(waiting.rows)})
+
+
+def merge(snapshot: Snapshot, work: Workspace) -> "MergedParts":
+    """One row a key, in large parts."""
+    path = work.file("compacted.parquet")
+    with work.database.cursor() as cursor:
+        layout = f"FORMAT parquet, ROW_GROUP_SIZE {PART_ROWS}, COMPRESSION uncompressed"
+        merged = f"SELECT CAST(k AS BLOB) AS k, CAST(r AS BLOB) AS r FROM {snapshot.current}"
+        cursor.execute(f"COPY ({merged}) TO {literal(str(path))} ({layout})")
+    return MergedParts(path)
+
+
+class MergedParts(Sequence[SnapshotPart]):
+    """The parts of a compacted snapshot, each read from disk when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+
+    def __len__(self) -> int:
+        return int(self._file.num_row_groups) if self._file.metadata.num_rows else 0
+
+    @overload
+    def __getitem__(self, index: int) -> SnapshotPart: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SnapshotPart]: ...
+    def __getitem__(self, index: int | slice) -> SnapshotPart | Sequence[SnapshotPart]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        table = self._file.read_row_group(index, columns=["k", "r"])
+        return SnapshotPart(index + 1, raw_hashes(table["k"]), raw_hashes(table["r"]))
+
+    def __iter__(self) -> Iterator[SnapshotPart]:
+        return (self[i] for i in range(len(self)))
+
+
+def _raw(array: pa.BinaryArray) -> bytes:
+    """The array's bytes as they lie in its buffer: values follow one another without gaps."""
+    _, offsets, data = array.buffers()
+    if data is None or not len(array):
+        return b""
+    ends = memoryview(offsets).cast("i")
+    first, last = ends[array.offset], ends[array.offset + len(array)]
+    return bytes(data.slice(first, last - first).to_pybytes())

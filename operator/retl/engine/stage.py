@@ -1,0 +1,84 @@
+"""Mapped rows on local disk: one Parquet file that diff and deliver read in columns, each as often as it needs.
+
+The query runs once, and the source's connection is closed before the first record is sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from retl.engine.extract import Extract
+from retl.engine.mapping import compile_mapping
+from retl.engine.tasks import in_thread
+from retl.engine.values import literal
+from retl.engine.workspace import Workspace
+from retl.errors import SourceError
+from retl.runspec.spec import RunSpec
+from retl.sources.base import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The mapped rows.
+
+    Attributes:
+        path: Parquet file with the columns of `mapping`.
+        rows: number of rows that the query returned.
+        problems: for each mapping, the message of a row whose value could not be cast.
+    """
+
+    path: Path
+    rows: int
+    problems: tuple[str, ...]
+
+
+async def stage(
+    spec: RunSpec,
+    source: Source,
+    salt: bytes,
+    payload: Literal["json", "arrow"],
+    work: Workspace,
+    *,
+    stop: asyncio.Event,
+    read: Callable[[int], None],
+) -> Staged:
+    """Read the source to its end and stage what the mappings make of it.
+
+    Args:
+        read: is told the number of rows read so far.
+    Raises:
+        SourceError: the source could not be read.
+        InvalidInput: the mappings name columns that the query does not return.
+        Stopped: `stop` was set before the end.
+    """
+    extracts: list[Extract] = []
+    loop = asyncio.get_running_loop()
+
+    def report(rows: int) -> None:
+        loop.call_soon_threadsafe(read, rows)
+
+    def copy() -> Staged:
+        path = work.file("stage.parquet")
+        with source.read(spec.query) as reader:
+            mapping = compile_mapping(spec, reader.schema, salt, payload)
+            extract = Extract(reader, mapping.columns, report)
+            extracts.append(extract)
+            with work.database.cursor() as cursor:
+                cursor.register("source", extract.stream())
+                cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)")
+        return Staged(path, extract.rows, mapping.problems)
+
+    def interrupt() -> None:
+        source.cancel()
+        work.database.interrupt()
+
+    try:
+        return await in_thread(copy, stop=stop, interrupt=interrupt)
+    except duckdb.Error:
+        if extracts and isinstance(extracts[0].error, SourceError):
+            raise extracts[0].error from None
+        raise

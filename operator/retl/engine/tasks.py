@@ -1,0 +1,49 @@
+"""Work that runs beside other work: blocking calls beside the event loop, a companion beside the main task."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+class Stopped(Exception):
+    """The run was asked to stop."""
+
+
+async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Callable[[], None]) -> R:
+    """Run `work` in a thread; when `stop` is set or this task is cancelled, interrupt it and wait until it has ended.
+
+    Args:
+        interrupt: makes `work` raise soon; called from the event loop, again and again until `work` ends.
+    Raises:
+        Stopped: `stop` was set before `work` came to its end.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Stopped
+    finally:
+        stopping.cancel()
+        while not working.done():
+            interrupt()
+            await asyncio.wait({working}, timeout=0.1)
+        if not working.cancelled():
+            working.exception()  # what an interrupted call raises says nothing new
+
+
+async def beside(work: Coroutine[Any, Any, R], companion: Coroutine[Any, Any, None]) -> R:
+    """Run `work` while `companion` runs beside it; when either fails, the other is cancelled and the error raised."""
+    working, accompanying = asyncio.ensure_future(work), asyncio.ensure_future(companion)
+    try:
+        await asyncio.wait({working, accompanying}, return_when=asyncio.FIRST_COMPLETED)
+        if accompanying.done() and not working.done():
+            accompanying.result()
+        return await working
+    finally:
+        for task in (working, accompanying):
+            task.cancel()
+        await asyncio.gather(working, accompanying, return_exceptions=True)
