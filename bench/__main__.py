@@ -1,7 +1,7 @@
-"""`python -m bench [--rows N]`: the baseline table, printed and written to bench/results.md.
+"""`python -m bench [--rows N]` prints the baseline table.
 
-Each case runs the real command line in a process of its own, next to a hand-written floor on the same rows, and prints the
-ratio: absolute figures belong to a machine, ratios travel.
+Each case runs the real command line in a process of its own, next to a hand-written floor on the same rows, and prints
+the ratio: absolute figures belong to a machine, ratios travel.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def cases(directory: Path, server: Postgres, url: str, rows: int) -> Iterator[Ro
     def ours(file: str) -> Measured:
         retl = Path(sys.executable).parent / "retl"
         state = f"sqlite:///{directory}/{file}.db"
-        command = [retl, "run", "-f", file, "--secrets-dir", secrets, "--state", state, "-o", "json"]
+        command: list[str | Path] = [retl, "run", "-f", file, "--secrets-dir", secrets, "--state", state, "-o", "json"]
         measured = measure(command, cwd=directory, env={})
         result = json.loads(measured.stdout)
         if result["status"] != "Succeeded" or result["rejected"] or result["invalid"]:

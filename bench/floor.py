@@ -1,7 +1,7 @@
 """The floor: the least that moves the rows, written by hand, without diff, state, retries or dead letters.
 
-`python -m bench.floor pg-http SOURCE URL` posts JSON batches that the server itself composed; `pg-pg SOURCE DESTINATION`
-pipes COPY into a staging table and upserts once.
+`python -m bench.floor pg-http SOURCE URL` posts JSON batches that the server itself composed; `pg-pg SOURCE
+DESTINATION` pipes COPY into a staging table and upserts once.
 """
 
 import asyncio
