@@ -1,0 +1,55 @@
+"""Carries decisions out. No policy here: what a decision asks for is done, in its order, status first.
+
+The status is written first because it holds the reservation and the attempt: what follows may be repeated by anyone who
+reads it, and nothing may happen that it does not announce.
+"""
+
+from http import HTTPStatus
+
+from retl.controller.decision import Action, Create, Decision
+from retl.controller.kinds import Key, Manifest
+from retl.controller.kube import AlreadyExists, KubeError, NamespaceTerminating
+from retl.controller.world import World
+from retl.resources.fields import StatusModel
+
+
+class Refused(Exception):
+    """Kubernetes will never take an object that was to be created; the message is its own."""
+
+
+async def act(world: World, key: Key, observed: Manifest, decision: Decision) -> bool:
+    """Carry a decision out; whether anything was written that the next decision may build on.
+
+    Args:
+        observed: the version of the object that was decided upon; a newer one makes the write fail.
+    Raises:
+        Conflict: the object has changed meanwhile; nothing was done.
+        Refused: an action asked for an object that is invalid.
+        KubeError: a request failed; what came before it stands.
+    """
+    wrote = await _publish(world, key, observed, decision.status)
+    for action in decision.actions:
+        await _carry_out(world, action)
+    return wrote or any(isinstance(action, Create) for action in decision.actions)
+
+
+async def _publish(world: World, key: Key, observed: Manifest, status: StatusModel | None) -> bool:
+    if status is None or type(status).model_validate(observed["status"]) == status:
+        return False
+    text = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    world.cache.put(key.kind, await world.kube.put_status(key, observed, text))
+    return True
+
+
+async def _carry_out(world: World, action: Action) -> None:
+    if not isinstance(action, Create):
+        await world.kube.delete(action.key, action.uid, action.propagation)
+        return
+    try:
+        world.cache.put(action.kind, await world.kube.create(action.kind, action.manifest))
+    except (AlreadyExists, NamespaceTerminating):
+        return  # the next gather looks at what has the name
+    except KubeError as error:
+        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise Refused(str(error)) from error
+        raise

@@ -1,0 +1,117 @@
+"""What the API server said last, slimmed, by kind, namespace and name.
+
+It is filled by one LIST at the start, kept by watch events and by the answers to the controller's own writes, and
+mended by a LIST now and then: a watch that was interrupted never tells of what was deleted meanwhile.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+
+from retl.controller.kinds import POD, RUN, RUN_LABEL, Key, Manifest, slim
+
+_GRAVES = 10_000
+"""Deletions that are remembered, to tell "deleted" from "not created yet"."""
+_LAST_WORDS = 1_000
+"""Runs whose deleted pods are remembered: a pod that is cancelled says its result and is gone at once."""
+
+Changed = Callable[[Key, Manifest | None, Manifest | None], None]
+"""Told of (key, object before, object now)."""
+
+
+class Cache:
+    """The newest known version of each object."""
+
+    def __init__(self, changed: Changed) -> None:
+        self._changed = changed
+        self._objects: dict[Key, Manifest] = {}
+        self._kinds: dict[tuple[str, str], set[Key]] = defaultdict(set)
+        self._groups: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
+        self._graves: OrderedDict[Key, str] = OrderedDict()
+        self._last_words: OrderedDict[tuple[str, str, str], list[Manifest]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: Key) -> Manifest | None:
+        """The object, if it is known."""
+        return self._objects.get(key)
+
+    def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
+        """All known objects of a kind, in one namespace or in all."""
+        if namespace is not None:
+            return list(self._kinds.get((kind, namespace), ()))
+        return [key for (of, _), keys in self._kinds.items() if of == kind for key in keys]
+
+    def children(self, kind: str, namespace: str, parent: str) -> list[Manifest]:
+        """SyncRuns of a sync, by its name; Jobs or pods of a SyncRun, by its name, with pods that are gone."""
+        group = (kind, namespace, parent)
+        return [self._objects[key] for key in self._groups.get(group, ())] + self._last_words.get(group, [])
+
+    def was_deleted(self, key: Key, uid: str | None = None) -> bool:
+        """Whether an object of this name (and uid) was seen and is gone."""
+        buried = self._graves.get(key)
+        return buried is not None and uid in (None, buried)
+
+    def put(self, kind: str, manifest: Manifest) -> None:
+        """Take in a version of an object, unless a newer one is known or it is already gone."""
+        key, now = Key.of(kind, manifest), slim(kind, manifest)
+        before = self._objects.get(key)
+        if self.was_deleted(key, now["metadata"]["uid"]) or (before is not None and not _newer(now, before)):
+            return
+        self._store(key, now)
+        self._changed(key, before, now)
+
+    def remove(self, kind: str, manifest: Manifest) -> None:
+        """Take note that an object is gone."""
+        key, uid = Key.of(kind, manifest), manifest["metadata"]["uid"]
+        before = self._objects.get(key)
+        if before is not None and before["metadata"]["uid"] != uid:
+            return  # another object has taken the name since
+        self._bury(key, kind, manifest)
+        if before is not None:
+            self._drop(key)
+        self._changed(key, before or slim(kind, manifest), None)
+
+    def retain(self, kind: str, namespace: str | None, listed: Iterable[Key], version: str) -> None:
+        """Drop what a complete LIST of that version no longer has."""
+        present = set(listed)
+        for key in self.keys(kind, namespace):
+            if key not in present and int(self._objects[key]["metadata"]["resourceVersion"]) <= int(version):
+                self.remove(kind, self._objects[key])
+
+    def _bury(self, key: Key, kind: str, manifest: Manifest) -> None:
+        self._graves[key] = manifest["metadata"]["uid"]
+        while len(self._graves) > _GRAVES:
+            self._graves.popitem(last=False)
+        group = _parent(key, manifest)
+        if kind == POD and group:
+            self._last_words.setdefault(group, []).append(slim(kind, manifest))
+            while len(self._last_words) > _LAST_WORDS:
+                self._last_words.popitem(last=False)
+
+    def _store(self, key: Key, manifest: Manifest) -> None:
+        self._kinds[key.kind, key.namespace].add(key)
+        if parent := _parent(key, manifest):
+            self._groups[parent].add(key)
+        self._objects[key] = manifest
+
+    def _drop(self, key: Key) -> None:
+        manifest = self._objects.pop(key)
+        self._kinds[key.kind, key.namespace].discard(key)
+        if parent := _parent(key, manifest):
+            self._groups[parent].discard(key)
+            if not self._groups[parent]:
+                del self._groups[parent]
+
+
+def _newer(now: Manifest, before: Manifest) -> bool:
+    """Resource versions of one kind can be compared as numbers (guaranteed since Kubernetes 1.35, true before)."""
+    return int(now["metadata"]["resourceVersion"]) > int(before["metadata"]["resourceVersion"])
+
+
+def _parent(key: Key, manifest: Manifest) -> tuple[str, str, str] | None:
+    if key.kind == RUN:
+        name = ((manifest.get("spec") or {}).get("syncRef") or {}).get("name")
+    else:
+        name = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL)
+    return (key.kind, key.namespace, name) if name else None

@@ -1,0 +1,110 @@
+"""Whether objects can be used as they are, and in which words not.
+
+Pure: objects come in, a problem or a RunSpec goes out. The same models check a manifest in `retl validate`, here,
+and in the runner.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from retl.controller.decision import Problem
+from retl.controller.kinds import Manifest
+from retl.destinations.registry import DESTINATIONS
+from retl.errors import InvalidInput
+from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncRun, SyncSource
+from retl.resources.problems import describe
+from retl.runspec import Connection, RunSpec
+from retl.runspec.connectors import Registry
+from retl.runspec.resolve import Lookup, resolve
+from retl.schedule import validate
+from retl.sources.registry import SOURCES
+
+R = TypeVar("R", bound=Resource)
+
+
+def read(model: type[R], manifest: Manifest) -> R | Problem:
+    """An object, or why our model refuses what the API server took."""
+    try:
+        return model.read(manifest)
+    except ValidationError as error:
+        return Problem("InvalidSpec", "; ".join(describe(error, "", model)))
+
+
+def lookup_in(find: Callable[[type[Resource], str], Manifest | None]) -> Lookup:
+    """A lookup for `resolve` over raw objects (raises InvalidInput for one that is invalid)."""
+
+    def lookup(model: type[Resource], name: str) -> Resource | None:
+        manifest = find(model, name)
+        if manifest is None:
+            return None
+        found = read(model, manifest)
+        if isinstance(found, Problem):
+            raise InvalidInput(f"{model.__name__} {name}: {found.message}")
+        return found
+
+    return lookup
+
+
+def resolved(sync: ReverseETLSync, run: SyncRun, lookup: Lookup) -> RunSpec | Problem:
+    """What the runner of this run would be told, if everything it refers to is there and can be used."""
+    try:
+        spec = resolve(sync, run, lookup)
+        _check_connection(SOURCES, SyncSource, spec.source)
+        _check_connection(DESTINATIONS, SyncDestination, spec.destination)
+    except InvalidInput as error:
+        return Problem(error.reason, str(error))
+    return spec
+
+
+def sync_problem(sync: ReverseETLSync, lookup: Lookup) -> RunSpec | Problem:
+    """What keeps a sync from running, as far as objects in the cache can tell; else what a run would be told."""
+    try:
+        if sync.spec.schedule:
+            validate(sync.spec.schedule)
+    except InvalidInput as error:
+        return Problem(error.reason, f"spec.{error}")
+    return resolved(sync, _any_run(sync), lookup)
+
+
+def connection_problem(connection: SyncSource | SyncDestination) -> Problem | None:
+    """What is wrong with a connection's connector or its settings."""
+    registry = SOURCES if isinstance(connection, SyncSource) else DESTINATIONS
+    try:
+        registry.check(connection.spec.connector, connection.spec.config)
+    except InvalidInput as error:
+        return Problem("InvalidConfig", f"spec.{error}")
+    return None
+
+
+def secret_problem(names: list[str], namespace: str) -> Problem | None:
+    """Secrets that are not there. Nothing tells the controller when one appears, so it looks again."""
+    if not names:
+        return None
+    listed = ", ".join(repr(name) for name in names)
+    return Problem(
+        "SecretNotFound",
+        f"spec.credentials.secretRef.name: there is no Secret {listed} in namespace {namespace!r}",
+        passing=True,
+    )
+
+
+def secrets_of(spec: RunSpec) -> list[str]:
+    """Names of the Secrets that a run needs, each once."""
+    return sorted({c.secret for c in (spec.source, spec.destination) if c.secret})
+
+
+def _check_connection(registry: Registry, model: type[Resource], connection: Connection) -> None:
+    try:
+        registry.check(connection.connector, connection.config)
+    except InvalidInput as error:
+        raise InvalidInput(f"{model.__name__} {connection.name}: spec.{error}") from None
+
+
+def _any_run(sync: ReverseETLSync) -> SyncRun:
+    """A run of the sync, to try whether it could be resolved."""
+    name = sync.metadata.name
+    metadata = {"name": name, "namespace": sync.metadata.namespace}
+    spec = {"syncRef": {"name": name}}
+    return SyncRun.read({"apiVersion": sync.api_version, "kind": "SyncRun", "metadata": metadata, "spec": spec})

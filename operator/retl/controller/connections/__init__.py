@@ -1,0 +1,1 @@
+"""SyncSources, SyncDestinations and SyncModels: whether they can be used."""

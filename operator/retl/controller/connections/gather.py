@@ -1,0 +1,54 @@
+"""Collects what is known of a SyncSource, SyncDestination or SyncModel."""
+
+from dataclasses import dataclass
+
+from retl.controller.checks import connection_problem, read, secret_problem
+from retl.controller.decision import Problem
+from retl.controller.kinds import Key, Manifest
+from retl.controller.world import World
+from retl.resources import KINDS, SyncDestination, SyncModel, SyncSource
+from retl.resources.meta import ObjectMeta
+from retl.resources.source import ConnectionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionView:
+    """A connection or model, and what is wrong with it."""
+
+    meta: ObjectMeta
+    status: ConnectionStatus
+    problem: Problem | None
+
+
+async def gather(world: World, key: Key) -> tuple[ConnectionView, Manifest] | None:
+    """The view, and the version that was looked at; None when it is gone."""
+    manifest = world.cache.get(key)
+    if manifest is None:
+        return None
+    view = ConnectionView(
+        meta=ObjectMeta.model_validate(manifest["metadata"]),
+        status=ConnectionStatus.model_validate(manifest["status"]),
+        problem=await _problem(world, key, manifest),
+    )
+    return view, manifest
+
+
+async def _problem(world: World, key: Key, manifest: Manifest) -> Problem | None:
+    found = read(KINDS[key.kind], manifest)
+    if isinstance(found, Problem):
+        return found
+    if isinstance(found, SyncModel):
+        return _model_problem(world, key, found)
+    assert isinstance(found, SyncSource | SyncDestination)
+    if problem := connection_problem(found):
+        return problem
+    names = [found.spec.credentials.secret_ref.name] if found.spec.credentials else []
+    return secret_problem(await world.secrets.missing(key.namespace, names), key.namespace)
+
+
+def _model_problem(world: World, key: Key, model: SyncModel) -> Problem | None:
+    name = model.spec.source_ref.name
+    if world.cache.get(Key(SyncSource.__name__, key.namespace, name)):
+        return None
+    where = f"in namespace {key.namespace!r}"
+    return Problem("SourceNotFound", f"spec.sourceRef.name: there is no SyncSource {name!r} {where}")

@@ -1,0 +1,204 @@
+"""The objects that the controller makes: the SyncRun of a tick, and the Job of an attempt. Pure builders.
+
+Labels and annotations are ours alone: nothing is copied from a person's object, so that a GitOps tool's tracking marks
+never make it claim a child. The annotation on all of them spares Argo CD a refresh each time a run makes progress.
+"""
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+from retl.controller.kinds import MANAGED_BY, MANAGED_BY_LABEL, RUN, RUN_LABEL, SYNC, SYNC_LABEL, Manifest
+from retl.controller.settings import RunnerSettings
+from retl.resources.meta import API_VERSION, ObjectMeta
+from retl.resources.names import job_name, tick_run_name
+from retl.resources.sync import Runner, RunnerResources
+from retl.runspec import RunSpec, pod
+
+UNTRACKED = {"argocd.argoproj.io/ignore-resource-updates": "true"}
+
+_USER = 10001
+_GRACE_SECONDS = 60
+_TOKEN_SECONDS = 3600
+_DEFAULT_REQUESTS = {"cpu": "250m", "memory": "512Mi"}
+_DEFAULT_LIMITS = {"memory": "1Gi"}
+
+_NAME_OF_SPEC_FILE = PurePosixPath(pod.RUN_SPEC_PATH).name
+_TOKEN_FILE = PurePosixPath(pod.STATE_TOKEN_PATH)
+
+
+def tick_run(sync: ObjectMeta, tick: datetime) -> Manifest:
+    """The SyncRun of one tick of a sync; one tick, one name."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": RUN,
+        "metadata": {
+            "name": tick_run_name(sync.name, tick),
+            "namespace": sync.namespace,
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY, SYNC_LABEL: sync.name},
+            "annotations": UNTRACKED,
+            "ownerReferences": [_owner(SYNC, sync)],
+        },
+        "spec": {"syncRef": {"name": sync.name}, "mode": "Sync", "tick": tick.astimezone(UTC).strftime("%FT%TZ")},
+    }
+
+
+def job(run: ObjectMeta, spec: RunSpec, runner: Runner, settings: RunnerSettings) -> Manifest:
+    """The Job of one attempt.
+
+    Args:
+        run: the SyncRun's metadata.
+        spec: what the runner is told; its attempt gives the Job its name.
+        runner: the sync's wishes for the pod.
+        settings: what all runners have in common.
+    """
+    labels = {MANAGED_BY_LABEL: MANAGED_BY, SYNC_LABEL: spec.sync.name, RUN_LABEL: run.name}
+    text = spec.model_dump_json(by_alias=True, exclude_none=True)
+    job_spec: Manifest = {
+        # An attempt is one pod; a further attempt is another Job, decided here and visible in the run's record.
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": max(1, int(runner.timeout.total_seconds())),
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {
+            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+        },
+        "template": {
+            "metadata": {"labels": labels, "annotations": UNTRACKED | {pod.RUN_SPEC_ANNOTATION: text}},
+            "spec": _pod_spec(spec, runner.resources, settings),
+        },
+    }
+    if settings.keep_for is not None:
+        job_spec["ttlSecondsAfterFinished"] = int(settings.keep_for.total_seconds())
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(run.name, spec.run.attempt),
+            "namespace": run.namespace,
+            "labels": labels,
+            "annotations": UNTRACKED,
+            "ownerReferences": [_owner(RUN, run)],
+        },
+        "spec": job_spec,
+    }
+
+
+def _owner(kind: str, metadata: ObjectMeta) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "name": metadata.name,
+        "uid": metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _pod_spec(spec: RunSpec, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": settings.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec, resources, settings)],
+        "volumes": _volumes(spec),
+    }
+
+
+def _container(spec: RunSpec, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
+    container: Manifest = {
+        "name": "runner",
+        "image": settings.image,
+        "command": list(settings.command),
+        "env": _environment(settings),
+        "resources": _resources(resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": pod.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [
+            # As a single file, so that the Secrets can be mounted beside it: a volume of this kind is read-only.
+            {
+                "name": "run",
+                "mountPath": pod.RUN_SPEC_PATH,
+                "subPath": _NAME_OF_SPEC_FILE,
+                "readOnly": True,
+            },
+            {"name": "state-token", "mountPath": str(_TOKEN_FILE.parent), "readOnly": True},
+            {"name": "staging", "mountPath": pod.STAGING_DIR},
+            *(
+                {"name": f"secret-{index}", "mountPath": f"{pod.SECRETS_DIR}/{name}", "readOnly": True}
+                for index, name in enumerate(_secrets(spec))
+            ),
+        ],
+    }
+    if settings.pull_policy:
+        container["imagePullPolicy"] = settings.pull_policy
+    return container
+
+
+def _environment(settings: RunnerSettings) -> list[Manifest]:
+    values = {
+        pod.ENV_RUN_SPEC: pod.RUN_SPEC_PATH,
+        pod.ENV_SECRETS_DIR: pod.SECRETS_DIR,
+        pod.ENV_STATE_URL: settings.state_url,
+        pod.ENV_STATE_TOKEN_FILE: pod.STATE_TOKEN_PATH,
+        pod.ENV_STAGING_DIR: pod.STAGING_DIR,
+        pod.ENV_TERMINATION_LOG: pod.TERMINATION_LOG,
+        "TMPDIR": pod.STAGING_DIR,  # the root file system is read-only
+    }
+    memory = {"resourceFieldRef": {"resource": "limits.memory"}}
+    return [
+        *({"name": name, "value": value} for name, value in values.items()),
+        {"name": pod.ENV_MEMORY_LIMIT, "valueFrom": memory},
+    ]
+
+
+def _volumes(spec: RunSpec) -> list[Manifest]:
+    annotation = f"metadata.annotations['{pod.RUN_SPEC_ANNOTATION}']"
+    token = {"audience": pod.STATE_AUDIENCE, "expirationSeconds": _TOKEN_SECONDS, "path": _TOKEN_FILE.name}
+    return [
+        {
+            "name": "run",
+            "downwardAPI": {"items": [{"path": _NAME_OF_SPEC_FILE, "fieldRef": {"fieldPath": annotation}}]},
+        },
+        {"name": "state-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+        {"name": "staging", "emptyDir": {}},
+        *(
+            {"name": f"secret-{index}", "secret": {"secretName": name, "defaultMode": 0o440}}
+            for index, name in enumerate(_secrets(spec))
+        ),
+    ]
+
+
+def _secrets(spec: RunSpec) -> list[str]:
+    """Names of the Secrets that the runner needs, each once, in a stable order."""
+    return sorted({c.secret for c in (spec.source, spec.destination) if c.secret})
+
+
+def _resources(wanted: RunnerResources) -> Manifest:
+    """The sync's wishes; where it has none for a resource at all, modest defaults.
+
+    A default never stands beside a wish for the same resource: it could be a limit below the request.
+    """
+    requests = wanted.requests.model_dump(exclude_none=True)
+    limits = wanted.limits.model_dump(exclude_none=True)
+    for name in ("cpu", "memory"):
+        if name not in requests and name not in limits:
+            if name in _DEFAULT_REQUESTS:
+                requests[name] = _DEFAULT_REQUESTS[name]
+            if name in _DEFAULT_LIMITS:
+                limits[name] = _DEFAULT_LIMITS[name]
+    if "memory" not in limits:
+        limits["memory"] = requests["memory"]  # the engine sizes itself by its limit, so there always is one
+    return {"requests": requests, "limits": limits} if requests else {"limits": limits}

@@ -1,0 +1,117 @@
+"""One reconcile: gather, decide, act; and what to do when that fails."""
+
+import logging
+import random
+import time
+from datetime import timedelta
+
+from retl.controller.act import Refused, act
+from retl.controller.clock import Alarm, Clock
+from retl.controller.connections.decide import decide as decide_connection
+from retl.controller.connections.gather import gather as gather_connection
+from retl.controller.decision import Decision
+from retl.controller.kinds import RUN, SYNC, Key, Manifest
+from retl.controller.kube import Conflict, KubeError
+from retl.controller.metrics import Metrics
+from retl.controller.queue import Queue
+from retl.controller.runs.decide import decide as decide_run
+from retl.controller.runs.gather import gather as gather_run
+from retl.controller.settings import ControllerSettings
+from retl.controller.syncs.decide import decide as decide_sync
+from retl.controller.syncs.gather import gather as gather_sync
+from retl.controller.world import World
+from retl.resources.run import TERMINAL, RunStatus
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE = timedelta(milliseconds=500)
+_LONGEST_PAUSE = timedelta(minutes=1)
+
+
+class Reconciler:
+    """Works on keys. Whatever fails is tried again after a pause that grows; nothing is given up."""
+
+    def __init__(
+        self, world: World, clock: Clock, queue: Queue, alarm: Alarm, metrics: Metrics, settings: ControllerSettings
+    ) -> None:
+        self._world = world
+        self._clock = clock
+        self._queue = queue
+        self._alarm = alarm
+        self._metrics = metrics
+        self._settings = settings
+        self._failures: dict[Key, int] = {}
+        self._refusals: dict[Key, str] = {}
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one object a step forward; never raises but for cancellation."""
+        started = time.perf_counter()
+        try:
+            await self._step(key)
+            self._failures.pop(key, None)
+        except Conflict:
+            await self._look_again(key)
+        except KubeError as error:
+            self._rest(key, error)
+        except Exception as error:
+            logger.exception("%s: this should not have happened", key)
+            self._rest(key, error)
+        finally:
+            self._metrics.reconciles.labels(key.kind).observe(time.perf_counter() - started)
+
+    async def _step(self, key: Key) -> None:
+        gathered = await self._decide(key)
+        if gathered is None:
+            self._refusals.pop(key, None)
+            return
+        decision, observed = gathered
+        try:
+            acted = await act(self._world, key, observed, decision)
+        except Refused as refused:
+            self._refusals[key] = str(refused)
+            acted = True
+        if acted:
+            self._count(key, observed, decision)
+            self._queue.add(key)
+        if decision.wake:
+            self._alarm.set(key, decision.wake)
+
+    async def _decide(self, key: Key) -> tuple[Decision, Manifest] | None:
+        """The decision on an object, and the version of it that it is about; None when it is gone."""
+        world, settings = self._world, self._settings
+        if key.kind == SYNC:
+            sync = await gather_sync(world, key)
+            return sync and (decide_sync(sync[0], self._clock.now()), sync[1])
+        if key.kind == RUN:
+            run = await gather_run(world, key, self._refusals.get(key, ""))
+            return run and (decide_run(run[0], self._clock.now(), settings.retry, settings.runner), run[1])
+        connection = await gather_connection(world, key)
+        return connection and (decide_connection(connection[0], self._clock.now()), connection[1])
+
+    def _count(self, key: Key, observed: Manifest, decision: Decision) -> None:
+        for verdict, _ in decision.verdicts:
+            self._metrics.ticks.labels(verdict).inc()
+        status = decision.status
+        if (
+            isinstance(status, RunStatus)
+            and status.phase in TERMINAL
+            and observed["status"].get("phase") != status.phase
+        ):
+            self._metrics.runs.labels(status.phase).inc()
+            self._refusals.pop(key, None)
+
+    async def _look_again(self, key: Key) -> None:
+        """Somebody wrote the object first: look at what they wrote."""
+        try:
+            await self._world.fresh(key)
+        except KubeError as error:
+            self._rest(key, error)
+        else:
+            self._queue.add(key)
+
+    def _rest(self, key: Key, error: Exception) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 16)) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._metrics.errors.labels(key.kind).inc()
+        logger.warning("%s: %s; trying again in %.1f s", key, error, pause.total_seconds())
+        self._alarm.set(key, self._clock.now() + pause)

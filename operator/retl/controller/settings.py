@@ -1,0 +1,66 @@
+"""What the controller is told at its start."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+FIELD_MANAGER = "retl-controller"
+"""Owner of every field the controller writes; part of the contract with people who read managedFields."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a failed attempt rests before the next one."""
+
+    first: timedelta = timedelta(seconds=10)
+    longest: timedelta = timedelta(minutes=5)
+
+    def pause(self, attempt: int) -> timedelta:
+        """The pause after attempt 1, 2, 3 …: it doubles up to `longest`."""
+        doublings = min(attempt - 1, 32)
+        return min(self.longest, self.first * (1 << doublings))
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """The pod that executes a run.
+
+    Attributes:
+        image: container image with the engine.
+        state_url: where the runner reaches the state service.
+        pull_policy: imagePullPolicy; None leaves it to Kubernetes.
+        command: what the container executes.
+        service_account: of the sync's namespace; its projected token speaks for that namespace to the state service.
+        keep_for: how long a finished Job stays; None keeps it as long as its SyncRun.
+    """
+
+    image: str
+    state_url: str
+    pull_policy: str | None = None
+    command: tuple[str, ...] = ("retl", "execute")
+    service_account: str = "default"
+    keep_for: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Everything that `retl controller` can be told.
+
+    Attributes:
+        namespaces: where to look; empty means everywhere.
+        kubeconfig, context: how to reach the API server from outside; both None means: from inside the cluster if this
+            is a pod, else as kubectl would.
+        metrics_port, health_port: 0 listens nowhere.
+        workers: reconciles under way at the same time.
+        request_timeout: longest wait for one answer of the API server.
+    """
+
+    runner: RunnerSettings
+    namespaces: tuple[str, ...] = ()
+    kubeconfig: Path | None = None
+    context: str | None = None
+    metrics_port: int = 8080
+    health_port: int = 8081
+    retry: RetryPolicy = RetryPolicy()
+    workers: int = 8
+    request_timeout: timedelta = timedelta(seconds=15)

@@ -1,0 +1,133 @@
+"""The controller as a process: start, run until told to stop, end cleanly."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+from prometheus_client import start_http_server
+
+from retl.controller import access
+from retl.controller.cache import Cache
+from retl.controller.clock import Alarm, Clock, SystemClock
+from retl.controller.kinds import Key, Manifest
+from retl.controller.kube import Kube, KubeError
+from retl.controller.metrics import Metrics
+from retl.controller.queue import Queue
+from retl.controller.reconcile import Reconciler
+from retl.controller.routing import concerned
+from retl.controller.settings import ControllerSettings
+from retl.controller.watch import fill, watch
+from retl.controller.world import Secrets, World
+from retl.errors import InvalidInput, RetlError
+
+logger = logging.getLogger(__name__)
+
+_MENDING_INTERVAL = timedelta(minutes=5)
+_FIRST_MENDING = timedelta(seconds=30)
+_FAREWELL = timedelta(seconds=10)
+"""How long reconciles under way may take to end after SIGTERM."""
+
+
+class Controller:
+    """The parts of one controller, wired together."""
+
+    def __init__(self, settings: ControllerSettings, kube: Kube, clock: Clock) -> None:
+        self.settings = settings
+        self.kube = kube
+        self.metrics = Metrics()
+        self.queue = Queue()
+        self.alarm = Alarm(clock, self.queue.add)
+        self.cache = Cache(self._changed)
+        world = World(self.cache, kube, Secrets(kube, clock))
+        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings)
+        self.metrics.observe(self.queue.__len__, self.cache.__len__)
+
+    async def run(self, configuration: Any) -> None:
+        """Fill the cache, then watch and work until the process is told to end."""
+        await self._first_fill()
+        stop = asyncio.Event()
+        hands = [self.queue.work(self.reconciler.reconcile) for _ in range(self.settings.workers)]
+        crew = [asyncio.create_task(work) for work in (*hands, self.alarm.run(), self._mend())]
+        for member in crew:
+            member.add_done_callback(lambda _: stop.set())  # none of them ends by itself, unless it is broken
+        logger.info("the controller is at work: %d objects", len(self.cache))
+        try:
+            await watch(self.cache, configuration, self.settings, stop, self._health)
+        finally:
+            await _dismiss(crew)
+
+    async def _first_fill(self) -> None:
+        try:
+            await fill(self.cache, self.kube, self.settings.namespaces)
+        except KubeError as error:
+            raise _cannot_start(error) from error
+
+    async def _mend(self) -> None:
+        """LIST now and then: a watch that was interrupted does not tell of what was deleted meanwhile."""
+        pause = _FIRST_MENDING
+        while True:
+            await asyncio.sleep(pause.total_seconds())
+            pause = _MENDING_INTERVAL
+            try:
+                await fill(self.cache, self.kube, self.settings.namespaces)
+            except KubeError as error:
+                logger.warning("cannot compare the cache with the API server: %s", error)
+
+    def _changed(self, key: Key, before: Manifest | None, now: Manifest | None) -> None:
+        if now is None:
+            self.alarm.forget(key)
+        for other in concerned(self.cache, key, before, now):
+            self.queue.add(other)
+
+    def _health(self) -> dict[str, Any]:
+        return {"queue": len(self.queue), "objects": len(self.cache)}
+
+
+async def run_controller(settings: ControllerSettings, *, clock: Clock | None = None, wrap: Any = None) -> None:
+    """Run the controller until SIGTERM or SIGINT.
+
+    Args:
+        settings: everything it can be told.
+        clock: what time it is; a test may drive it.
+        wrap: makes another Kube of the Kube, for tests that let requests fail.
+    Raises:
+        RetlError: the API server cannot be reached or refuses, or the CustomResourceDefinitions are missing.
+    """
+    configuration = await access.load(settings.kubeconfig, settings.context)
+    kube = Kube(ApiClient(configuration), settings.request_timeout)
+    controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
+    server = None
+    try:
+        if settings.metrics_port:
+            server, _ = start_http_server(settings.metrics_port, registry=controller.metrics.registry)
+        await controller.run(configuration)
+    finally:
+        if server:
+            server.shutdown()
+        await kube.close()
+
+
+async def _dismiss(crew: list[asyncio.Task[None]]) -> None:
+    """Cancel the tasks, and raise what broke one of them."""
+    for member in crew:
+        member.cancel()
+    await asyncio.wait(crew, timeout=_FAREWELL.total_seconds())
+    for member in crew:
+        if member.done() and not member.cancelled() and (error := member.exception()):
+            raise error
+
+
+def _cannot_start(error: KubeError) -> RetlError:
+    if error.status == HTTPStatus.NOT_FOUND:
+        return InvalidInput(
+            "the CustomResourceDefinitions of reverseetl.io are not installed; "
+            f"apply the files in crds/ first (kubectl apply --server-side -f crds/): {error}"
+        )
+    if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return InvalidInput(
+            f"the API server refuses this controller; check its ServiceAccount and ClusterRole: {error}"
+        )
+    return error

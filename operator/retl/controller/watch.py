@@ -1,0 +1,105 @@
+"""kopf as the source of events: what it sees goes into the cache, and nothing else happens there.
+
+Only `on.event` is used. kopf's other handlers write annotations and finalizers into people's objects, one write an
+object at first sight, and cost quadratic time at the start; this one writes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from retl.controller.access import for_kopf
+from retl.controller.cache import Cache
+from retl.controller.kinds import ENDPOINTS, JOB, OURS, POD, WATCHED, Key
+from retl.controller.kube import Kube
+from retl.controller.settings import FIELD_MANAGER, ControllerSettings
+
+SELECTORS = {JOB: OURS, POD: OURS}
+"""Only the controller's own Jobs and pods are looked at; the API server leaves out all others."""
+
+
+async def fill(cache: Cache, kube: Kube, namespaces: tuple[str, ...]) -> None:
+    """Make the cache agree with the API server, by one LIST a kind; also drops what is no longer there."""
+    for kind in WATCHED:
+        for namespace in namespaces or (None,):
+            listed: list[Key] = []
+            version = "0"
+            async for page, listed_at in kube.list(kind, namespace, SELECTORS.get(kind, "")):
+                version = listed_at
+                for manifest in page:
+                    listed.append(Key.of(kind, manifest))
+                    cache.put(kind, manifest)
+            cache.retain(kind, namespace, listed, version)
+
+
+async def watch(
+    cache: Cache,
+    configuration: Configuration,
+    settings: ControllerSettings,
+    stop: asyncio.Event,
+    healthy: Callable[[], dict[str, Any]],
+) -> None:
+    """Keep the cache up to date until `stop` is set or the process is told to end (SIGTERM, SIGINT).
+
+    Args:
+        healthy: what the health endpoint shows.
+    """
+    registry = kopf.OperatorRegistry()
+    _register(registry, cache, configuration, healthy)
+    everywhere = not settings.namespaces
+    await kopf.operator(
+        registry=registry,
+        settings=_kopf_settings(settings),
+        clusterwide=everywhere,
+        namespaces=[] if everywhere else list(settings.namespaces),
+        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
+        stop_flag=stop,
+    )
+
+
+def _register(
+    registry: kopf.OperatorRegistry, cache: Cache, configuration: Configuration, healthy: Callable[[], dict[str, Any]]
+) -> None:
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return for_kopf(configuration)
+
+    @kopf.on.probe(registry=registry, id="controller")
+    async def probe(**_: Any) -> dict[str, Any]:
+        return healthy()
+
+    for kind in WATCHED:
+        endpoint = ENDPOINTS[kind]
+        kopf.on.event(endpoint.group, endpoint.version, endpoint.plural, registry=registry, id=kind.lower())(
+            _into(cache, kind)
+        )
+
+
+def _into(cache: Cache, kind: str) -> Callable[..., Any]:
+    async def observe(event: dict[str, Any], **_: Any) -> None:
+        if event["type"] == "DELETED":
+            cache.remove(kind, event["object"])
+        else:
+            cache.put(kind, event["object"])
+
+    return observe
+
+
+def _kopf_settings(settings: ControllerSettings) -> kopf.OperatorSettings:
+    chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = True  # else it wants to list all CRDs and namespaces
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.networking.request_timeout = settings.request_timeout.total_seconds()
+    chosen.watching.chunk_size = 500
+    for kind, selector in SELECTORS.items():
+        endpoint = ENDPOINTS[kind]
+        chosen.watching.label_selectors[endpoint.group, endpoint.version, endpoint.plural] = selector
+    # Workers of objects at rest linger; the default of 5 s keeps one task for each object through the first wave.
+    chosen.queueing.idle_timeout = 0.5
+    chosen.process.ultimate_exiting_timeout = 30
+    chosen.persistence.finalizer = f"{FIELD_MANAGER}.invalid/never-set"
+    return chosen

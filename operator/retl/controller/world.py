@@ -1,0 +1,52 @@
+"""What every gather needs: the cache, the API server, and what is known of Secrets."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from retl.controller.cache import Cache
+from retl.controller.clock import Clock
+from retl.controller.kinds import Key, Manifest
+from retl.controller.kube import Kube
+
+_TRUSTED = timedelta(seconds=60)
+_RECHECKED = timedelta(seconds=5)
+
+
+class Secrets:
+    """Whether Secrets exist; an answer is trusted for a short while, so that a tick costs no request each."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._asked: dict[tuple[str, str], tuple[bool, datetime]] = {}
+
+    async def missing(self, namespace: str, names: list[str]) -> list[str]:
+        """Those of the names that are no Secret in the namespace."""
+        return [name for name in names if not await self._exists(namespace, name)]
+
+    async def _exists(self, namespace: str, name: str) -> bool:
+        now = self._clock.now()
+        there, asked = self._asked.get((namespace, name), (False, datetime.min.replace(tzinfo=now.tzinfo)))
+        if asked <= now < asked + (_TRUSTED if there else _RECHECKED):
+            return there
+        there = await self._kube.secret_exists(namespace, name)
+        self._asked[namespace, name] = there, now
+        return there
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where facts come from."""
+
+    cache: Cache
+    kube: Kube
+    secrets: Secrets
+
+    async def fresh(self, key: Key) -> Manifest | None:
+        """The object as it is at this moment, past the cache; the cache learns of it."""
+        manifest = await self.kube.get(key)
+        if manifest is not None:
+            self.cache.put(key.kind, manifest)
+        elif known := self.cache.get(key):
+            self.cache.remove(key.kind, known)
+        return self.cache.get(key)
