@@ -1,0 +1,216 @@
+"""Upserts batches into a PostgreSQL table: bulk ingest into a temporary table, then INSERT … ON CONFLICT DO UPDATE.
+
+A batch is one transaction. When the server refuses it for the sake of some row, the rows that are at fault are found by
+halves, in savepoints on the ingested table, and all others are written.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import adbc_driver_manager
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+
+from retl.destinations.base import (
+    ACKNOWLEDGED,
+    Batch,
+    BatchRejected,
+    Capabilities,
+    Code,
+    Destination,
+    LoginRefused,
+    Outcome,
+    Rejected,
+    Target,
+    TryLater,
+)
+from retl.destinations.configs import PostgresDestinationConfig, PostgresDestinationCredentials
+from retl.errors import DestinationError, DestinationUnavailable
+from retl.postgresql import ServerError, connection_uri, identifier, quoted, server_error
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+
+R = TypeVar("R")
+
+SESSION = "-c TimeZone=UTC -c client_min_messages=error"
+STAGE = "retl_batch"
+PLACE = "retl_place"
+"""Column of the ingested table that says which record of the batch a row is."""
+JSON_TYPES = ("json", "jsonb")
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """The statement that moves a range of ingested records into the table."""
+
+    head: str
+    tail: str
+
+    def sql(self, first: int, end: int) -> str:
+        """For the records [first, end)."""
+        return f"{self.head} WHERE {PLACE} >= {first} AND {PLACE} < {end} {self.tail}"
+
+
+class PostgresDestination(Destination):
+    """A PostgreSQL table."""
+
+    name = "postgres"
+    capabilities = Capabilities(modes=frozenset({"upsert"}), default_batch=20_000, max_batch=100_000, payload="arrow")
+
+    def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
+        assert isinstance(config, PostgresDestinationConfig)
+        assert isinstance(credentials, PostgresDestinationCredentials)
+        self._config = config
+        self._where = f"PostgreSQL {config.host}:{config.port}, database {config.database!r}"
+        self._uri = connection_uri(config, credentials, SESSION)
+        self._idle: list[dbapi.Connection] = []
+        self._open = False
+
+    async def open(self, target: Target) -> None:
+        self._target = target
+        self._open = True
+        milliseconds = int(target.timeout.total_seconds() * 1000)
+        self._settings = f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}"
+        try:
+            self._types = await asyncio.to_thread(self._with_connection, self._check_table)
+        except TryLater as later:
+            raise DestinationUnavailable(str(later)) from None
+        except BatchRejected as error:
+            raise DestinationError(str(error)) from None
+
+    async def write(self, batch: Batch) -> Sequence[Outcome]:
+        assert batch.table is not None
+        table = batch.table.append_column(PLACE, pa.array(range(batch.size), pa.int32()))
+        return await asyncio.to_thread(self._with_connection, lambda connection: self._upsert(connection, table))
+
+    async def close(self) -> None:
+        self._open = False
+        while self._idle:
+            await asyncio.to_thread(self._idle.pop().close)
+
+    def _with_connection(self, work: Callable[[dbapi.Connection], R]) -> R:
+        """Do some work on a connection; one that an error came over is not used again."""
+        try:
+            connection = self._idle.pop() if self._idle else self._connect()
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (adbc_driver_manager.Error, OSError) as error:
+            raise self._error(_read(error)) from None
+        if self._open:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return result
+
+    def _connect(self) -> dbapi.Connection:
+        connection = dbapi.connect(self._uri)
+        with connection.cursor() as cursor:
+            cursor.execute(self._settings)
+        connection.commit()
+        return connection
+
+    def _error(self, error: ServerError) -> Exception:
+        words = f"{self._where}: {error.words}"
+        if error.login_refused:
+            return LoginRefused(f"{words}; check username and password in the Secret")
+        if error.missing_database:
+            return DestinationError(f"{words}; correct config.database")
+        if error.about_rows:
+            return BatchRejected(_code(error), error.words)
+        if error.transient:
+            return TryLater("DESTINATION_UNAVAILABLE", words)
+        return DestinationError(words)
+
+    def _check_table(self, connection: dbapi.Connection) -> dict[str, str]:
+        """Types of the mapped columns (raises DestinationError for what is not there)."""
+        table, key, fields = self._target.object, self._target.key, self._target.fields
+        regclass = "'" + quoted(table).replace("'", "''") + "'"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT to_regclass({regclass})::oid::bigint")
+            (oid,) = cursor.fetchall()[0]
+            if oid is None:
+                raise DestinationError(f"{self._where}: there is no table {table!r}; create it or correct object")
+            cursor.execute(
+                f"SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+                f"WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+            )
+            types = dict(cursor.fetchall())
+            cursor.execute(
+                "SELECT i.indexrelid::bigint, a.attname::text FROM pg_index i JOIN pg_attribute a "
+                "ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) "
+                f"WHERE i.indrelid = {oid} AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY 1"
+            )
+            pairs = cursor.fetchall()
+        connection.commit()
+        if missing := [f for f in fields if f not in types]:
+            raise DestinationError(
+                f"{self._where}: table {table!r} has no column {', '.join(missing)}; it has: {', '.join(types)}"
+            )
+        unique = [{name for _, name in index} for _, index in itertools.groupby(pairs, lambda pair: pair[0])]
+        if set(key) not in unique:
+            columns = ", ".join(key)
+            raise DestinationError(
+                f"{self._where}: table {table!r} has no unique constraint on ({columns}), which the mappings mark as "
+                f"key; add one: ALTER TABLE {table} ADD UNIQUE ({columns})"
+            )
+        return types
+
+    def _upsert(self, connection: dbapi.Connection, table: pa.Table) -> list[Outcome]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{STAGE}")
+            cursor.adbc_ingest(STAGE, table, mode="create", temporary=True)
+            outcomes: list[Outcome] = [ACKNOWLEDGED] * table.num_rows
+            self._write_range(cursor, self._upsert_of(table.schema), 0, table.num_rows, outcomes)
+        connection.commit()
+        return outcomes
+
+    def _write_range(self, cursor: dbapi.Cursor, upsert: Upsert, first: int, end: int, outcomes: list[Outcome]) -> None:
+        """Write the records [first, end); where the server refuses some for their own sake, find out which."""
+        cursor.execute("SAVEPOINT retl")
+        try:
+            cursor.execute(upsert.sql(first, end))
+        except adbc_driver_manager.Error as raised:
+            error = _read(raised)
+            if not error.about_rows:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT retl")
+            if end - first == 1:
+                outcomes[first] = Rejected(_code(error), error.words)
+                return
+            middle = (first + end) // 2
+            self._write_range(cursor, upsert, first, middle, outcomes)
+            self._write_range(cursor, upsert, middle, end, outcomes)
+        else:
+            cursor.execute("RELEASE SAVEPOINT retl")
+
+    def _upsert_of(self, schema: pa.Schema) -> Upsert:
+        key, fields = self._target.key, self._target.fields
+        columns = ", ".join(map(identifier, fields))
+        values = ", ".join(_value(schema.field(name), self._types[name]) for name in fields)
+        changed = [f"{identifier(name)} = EXCLUDED.{identifier(name)}" for name in fields if name not in key]
+        action = f"UPDATE SET {', '.join(changed)}" if changed else "NOTHING"
+        return Upsert(
+            head=f"INSERT INTO {quoted(self._target.object)} ({columns}) SELECT {values} FROM pg_temp.{STAGE}",
+            tail=f"ON CONFLICT ({', '.join(map(identifier, key))}) DO {action}",
+        )
+
+
+def _value(field: pa.Field, to: str) -> str:
+    """An ingested column as the type of the table's column."""
+    name = identifier(field.name)
+    if to in JSON_TYPES and not pa.types.is_string(field.type):
+        return f"to_jsonb({name})::{to}"
+    return f"{name}::{to}"
+
+
+def _code(error: ServerError) -> Code:
+    return "CONFLICT" if error.sqlstate in ("23505", "21000") else "DESTINATION_VALIDATION"
+
+
+def _read(error: Exception) -> ServerError:
+    return server_error(str(error), getattr(error, "sqlstate", None))
