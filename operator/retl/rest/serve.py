@@ -187,9 +187,11 @@ async def _kubernetes(kubeconfig: Path | None) -> client.ApiClient:
     settings = client.Configuration()
     try:
         if kubeconfig is None:
-            config.load_incluster_config(client_configuration=settings)
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            await config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=str(kubeconfig), client_configuration=settings
+            )
     except config.ConfigException as error:
         raise InvalidInput(f"cannot reach Kubernetes: {error}; run in a pod or give --kubeconfig") from None
     return client.ApiClient(configuration=settings)

@@ -141,20 +141,22 @@ def _create_file(path: Path, engine: Engine) -> None:
 
 @contextmanager
 def _in_words(engine: Engine) -> Iterator[None]:
-    """Turn what drivers raise into StateError."""
+    """Turn what drivers raise into StateError. Their errors are not chained: they may quote whole rows."""
     try:
         yield
     except DBAPIError as error:
-        raise StateError(f"state database {_place(engine)}: {_explain(error.orig, engine.url)}") from error
+        raise StateError(f"state database {_place(engine)}: {_explain(error.orig, engine.url)}") from None
     except sqlite3.Error as error:  # while a connection is being set up
-        raise StateError(f"state database {_place(engine)}: {_explain(error, engine.url)}") from error
+        raise StateError(f"state database {_place(engine)}: {_explain(error, engine.url)}") from None
 
 
 def _place(engine: Engine) -> str:
     url = engine.url
     if url.drivername == "sqlite":
         return url.database or ""
-    return url.set(drivername="postgresql", password=None, query={}).render_as_string()
+    return URL.create(
+        "postgresql", url.username, host=url.host, port=url.port, database=url.database
+    ).render_as_string()
 
 
 _HINTS = (

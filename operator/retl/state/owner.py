@@ -15,12 +15,17 @@ from pathlib import Path
 
 def this_process() -> str:
     """This process as `host/pid/start`, for `ClaimRequest.owner`."""
-    return f"{_host()}/{os.getpid()}/{_started(os.getpid())}"
+    return owner(os.getpid())
 
 
-def is_gone(owner: str) -> bool:
+def owner(pid: int) -> str:
+    """A process of this host as `host/pid/start`."""
+    return f"{_host()}/{pid}/{_started(pid)}"
+
+
+def is_gone(claimed_by: str) -> bool:
     """Whether the owner is a process of this very host that has ended; False whenever that is not certain."""
-    host, _, rest = owner.partition("/")
+    host, _, rest = claimed_by.partition("/")
     pid, _, started = rest.partition("/")
     if host != _host() or not pid.isdecimal() or not started:
         return False

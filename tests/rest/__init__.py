@@ -1,0 +1,1 @@
+"""The API pod over real sockets."""

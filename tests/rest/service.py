@@ -1,0 +1,114 @@
+"""The state service on a real socket, within the test's event loop, and a wire to it that can be cut."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from retl.rest.app import Apps, create_apps
+from retl.rest.auth import Caller, unauthorized
+from retl.state.sql import SqlStateStore
+
+
+async def namespace_in_token(token: str) -> Caller:
+    """Tokens of these tests read `token-of-<namespace>`; the real thing is tested against a real API server."""
+    kind, _, namespace = token.rpartition("-")
+    if kind != "token-of":
+        raise unauthorized("not a token")
+    return Caller(namespace, "runner")
+
+
+@asynccontextmanager
+async def serving(store: SqlStateStore, port: int = 0) -> AsyncIterator[str]:
+    """URL of a state service over this store."""
+    async with listening(create_apps(lambda: store, namespace_in_token), port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening(apps: Apps, port: int = 0) -> AsyncIterator[str]:
+    """URL of the internal app."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        server = uvicorn.Server(uvicorn.Config(apps.internal, log_config=None, lifespan="off"))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@dataclass
+class Wire:
+    """A TCP proxy that lets requests through and can lose the answers.
+
+    Attributes:
+        lose: this many of the next connections are cut once the service has begun to answer.
+        after_bytes: bytes of the answer that still pass before the cut.
+        lost: answers lost so far.
+    """
+
+    target: str
+    url: str = ""
+    lose: int = 0
+    after_bytes: int = 0
+    lost: int = 0
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection from the client."""
+        host, _, port = self.target.removeprefix("http://").partition(":")
+        up_reader, up_writer = await asyncio.open_connection(host, int(port))
+        self._writers |= {writer, up_writer}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(reader, up_writer))
+                group.create_task(self._answer(up_reader, writer))
+        except* OSError:
+            pass
+        finally:
+            for end in (writer, up_writer):
+                end.close()
+            self._writers -= {writer, up_writer}
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passed = 0
+        while data := await reader.read(65_536):
+            if self.lose:
+                keep = data[: max(0, self.after_bytes - passed)]
+                passed += len(keep)
+                writer.write(keep)
+                if len(keep) < len(data):
+                    await writer.drain()
+                    self.lose -= 1
+                    self.lost += 1
+                    raise ConnectionResetError
+            else:
+                writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def wire_to(target: str) -> AsyncIterator[Wire]:
+    """A wire to the service at `target`."""
+    wire = Wire(target)
+    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+    wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield wire
+    finally:
+        server.close()
+        for writer in list(wire._writers):
+            writer.close()
+        await server.wait_closed()

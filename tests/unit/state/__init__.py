@@ -1,0 +1,1 @@
+"""The state store: its contract over every implementation, its schema, its failures."""

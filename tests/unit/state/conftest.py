@@ -1,0 +1,73 @@
+"""Real databases for the state tests: SQLite files, and one PostgreSQL server with a database for each test."""
+
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from examples.demo.postgres import Server, prepare
+from retl.state.http import HttpStateStore
+from retl.state.sql import SqlStateStore
+from retl.state.store import StateStore
+from tests.rest.service import serving
+from tests.unit.state.databases import NAMESPACE, Backend, Clock
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = prepare(tmp_path_factory.mktemp("postgres") / "log", leave_up=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.program.stop()
+        shutil.rmtree(server.data, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> str:
+    name = f"state_{uuid.uuid4().hex}"
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return postgres.url(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/.retl/state.db"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Where the state lies, one of each database."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "http"])
+async def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Backend]:
+    """Every implementation of StateStore."""
+    url: str = request.getfixturevalue("postgres_url" if request.param == "postgres" else "sqlite_url")
+    async with AsyncExitStack() as stack:
+        database = await SqlStateStore.open(url, clock=clock)
+        stack.push_async_callback(database.close)
+        store: StateStore = database
+        if request.param == "http":
+            token = tmp_path / "token"
+            token.write_text(f"token-of-{NAMESPACE}\n")
+            store = HttpStateStore(await stack.enter_async_context(serving(database)), token)
+            stack.push_async_callback(store.close)
+        yield Backend(store, database, clock)
+
+
+@pytest.fixture
+def store(backend: Backend) -> StateStore:
+    return backend.store
