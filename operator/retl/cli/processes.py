@@ -1,0 +1,133 @@
+"""The processes of a cluster, controller, API pod and runner: options in, settings out, only its own part imported."""
+
+import logging
+import shlex
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_CHATTY = ("alembic.runtime.plugins", "httpx", "kopf.objects", "uvicorn.error")
+"""They log every request or event at level info."""
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class LogLevel(StrEnum):
+    """How much the process says."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+
+
+Log = Annotated[LogLevel, typer.Option("--log-level", envvar="RETL_LOG_LEVEL", help="Least level that is logged.")]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="How to reach the API server from outside.")
+]
+
+
+def controller(
+    runner_image: Annotated[
+        str, typer.Option("--runner-image", envvar="RETL_RUNNER_IMAGE", help="Container image of the runner.")
+    ],
+    state_url: Annotated[
+        str,
+        typer.Option(
+            "--state-url", metavar="URL", envvar="RETL_STATE_URL", help="Where runners reach the state service."
+        ),
+    ],
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Look only here; may be repeated. Default: everywhere."),
+    ] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")] = None,
+    metrics_port: Annotated[int, typer.Option("--metrics-port", min=0, max=65535, help="0 listens nowhere.")] = 8080,
+    health_port: Annotated[int, typer.Option("--health-port", min=0, max=65535, help="0 listens nowhere.")] = 8081,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Reconciles at the same time.")] = 8,
+    runner_command: Annotated[
+        str, typer.Option("--runner-command", help="What the runner's container executes.")
+    ] = "retl execute",
+    runner_service_account: Annotated[
+        str, typer.Option("--runner-service-account", help="Of the sync's namespace; it speaks for that namespace.")
+    ] = "default",
+    runner_pull_policy: Annotated[str | None, typer.Option("--runner-pull-policy", help="imagePullPolicy.")] = None,
+    job_ttl: Annotated[
+        str | None, typer.Option("--job-ttl", metavar="DURATION", help="How long a finished Job stays, such as 1h.")
+    ] = None,
+    log_level: Log = LogLevel.info,
+) -> None:
+    """Watch the resources and turn due ticks into runs, and runs into Jobs."""
+    import asyncio
+
+    from retl.controller.settings import ControllerSettings, RunnerSettings
+    from retl.controller.shell import run_controller
+
+    runner = RunnerSettings(
+        image=runner_image,
+        state_url=state_url,
+        pull_policy=runner_pull_policy,
+        command=tuple(shlex.split(runner_command)),
+        service_account=runner_service_account,
+        keep_for=_duration("--job-ttl", job_ttl),
+    )
+    _start_logging(log_level)
+    settings = ControllerSettings(
+        runner=runner,
+        namespaces=tuple(namespaces or ()),
+        kubeconfig=kubeconfig,
+        context=context,
+        metrics_port=metrics_port,
+        health_port=health_port,
+        workers=workers,
+    )
+    asyncio.run(run_controller(settings))
+
+
+def api(
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="URL", envvar="RETL_STATE_DATABASE_URL", help="State database."),
+    ] = None,
+    state_url_file: Annotated[
+        Path | None, typer.Option("--state-url-file", metavar="FILE", help="Or a file that holds its URL.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - of a pod
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for people.")] = 8080,
+    internal_port: Annotated[int, typer.Option("--internal-port", min=0, max=65535, help="Port for runners.")] = 8081,
+    kubeconfig: Kubeconfig = None,
+    log_level: Log = LogLevel.info,
+) -> None:
+    """Serve the state service and the REST API; the only process that opens the state database."""
+    from retl.rest.serve import ApiSettings, read_state_url, run_api
+
+    _start_logging(log_level)
+    run_api(ApiSettings(read_state_url(state, state_url_file), host, port, internal_port, kubeconfig))
+
+
+def execute(log_level: Log = LogLevel.info) -> None:
+    """Execute one run in a Job's pod, as its environment says."""
+    from retl.runner.execute import main
+
+    _start_logging(log_level)
+    raise typer.Exit(main())
+
+
+def _duration(option: str, text: str | None) -> timedelta | None:
+    from retl.errors import InvalidInput
+    from retl.resources.fields import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from None
+
+
+def _start_logging(level: LogLevel) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,113 @@
+"""`retl validate`: everything that can be known to be wrong without connecting to anything."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import typer
+
+from retl import schedule
+from retl.cli import local
+from retl.destinations.registry import DESTINATIONS
+from retl.errors import InvalidInput
+from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
+from retl.runspec.connectors import Registry
+from retl.runspec.pod import EXIT_INVALID, EXIT_SUCCEEDED
+from retl.runspec.resolve import Lookup
+from retl.sources.registry import SOURCES
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with one object; nothing, if `problems` is empty."""
+
+    resource: Resource
+    problems: tuple[str, ...]
+
+
+def report(files: Sequence[Path], *, as_json: bool) -> int:
+    """Print each object with `ok` or what is wrong with it; the exit code.
+
+    Raises:
+        InvalidInput: a file cannot be read as manifests; one line a problem.
+    """
+    objects = local.read(files)
+    if not objects:
+        raise InvalidInput("no objects of reverseetl.io in these files")
+    verdicts = [check(each, objects) for each in objects]
+    bad = any(verdict.problems for verdict in verdicts)
+    if as_json:
+        typer.echo(orjson.dumps({"ok": not bad, "objects": [_object(verdict) for verdict in verdicts]}).decode())
+    else:
+        for verdict in verdicts:
+            typer.echo(_lines(verdict))
+    return EXIT_INVALID if bad else EXIT_SUCCEEDED
+
+
+def check(resource: Resource, objects: Sequence[Resource]) -> Verdict:
+    """Check one object together with those that it refers to."""
+    find = local.lookup(objects, resource.metadata.namespace)
+    return Verdict(resource, tuple(_problems(resource, objects, find)))
+
+
+def _problems(resource: Resource, objects: Sequence[Resource], find: Lookup) -> Iterator[str]:
+    if isinstance(resource, SyncSource):
+        yield from _connector(SOURCES, resource)
+    elif isinstance(resource, SyncDestination):
+        yield from _connector(DESTINATIONS, resource)
+    elif isinstance(resource, SyncModel):
+        yield from _missing(find, SyncSource, resource.spec.source_ref.name, "spec.sourceRef.name")
+    elif isinstance(resource, SyncRun):
+        yield from _missing(find, ReverseETLSync, resource.spec.sync_ref.name, "spec.syncRef.name")
+    elif isinstance(resource, ReverseETLSync):
+        yield from _sync(resource, objects)
+
+
+def _connector(registry: Registry, resource: SyncSource | SyncDestination) -> Iterator[str]:
+    spec = resource.spec
+    try:
+        registry.check(spec.connector, spec.config)
+        if spec.credentials is None:
+            registry.login(spec.connector, None, {})
+    except InvalidInput as error:
+        yield f"spec.{error}"
+
+
+def _missing(find: Lookup, kind: type[Resource], name: str, field: str) -> Iterator[str]:
+    if find(kind, name) is None:
+        yield f"{field}: there is no {kind.__name__} {name!r} in these files"
+
+
+def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
+    try:
+        local.run_spec(sync, objects, local.Request("Plan"))
+    except InvalidInput as error:
+        yield str(error).removeprefix(f"{sync.kind} {sync.metadata.name}: ")
+    if sync.spec.schedule is not None:
+        try:
+            schedule.validate(sync.spec.schedule)
+        except InvalidInput as error:
+            yield f"spec.{error}"
+
+
+def _lines(verdict: Verdict) -> str:
+    title = f"{verdict.resource.kind} {_name(verdict.resource)}"
+    if not verdict.problems:
+        return f"{title}: ok"
+    return "\n".join([f"{title}:", *(f"  {problem}" for problem in verdict.problems)])
+
+
+def _object(verdict: Verdict) -> dict[str, object]:
+    meta = verdict.resource.metadata
+    return {
+        "kind": verdict.resource.kind,
+        "namespace": meta.namespace,
+        "name": _name(verdict.resource),
+        "ok": not verdict.problems,
+        "problems": verdict.problems,
+    }
+
+
+def _name(resource: Resource) -> str:
+    return resource.metadata.name or f"{resource.metadata.generate_name}*"
