@@ -31,9 +31,10 @@ _UNUSED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image and the archive that carries it to containerd, its layers uncompressed."""
+    """An image, what identifies its contents, and the archive (layers uncompressed) for containerd."""
 
     name: str
+    id: str
     archive: Path
 
 
@@ -78,7 +79,7 @@ def _make_pause() -> None:
 
 
 def _build_options() -> Sequence[str]:
-    """Nothing is pulled; where the machine trusts a CA of its own, the build's commands do so too, and no layer holds it."""
+    """Nothing is pulled; commands of the build trust what the machine trusts, without a layer that holds it."""
     options = ["--pull-never", "--network", "host"]
     if CA_BUNDLE.exists():
         settings = _directory() / "pip.conf"
@@ -88,10 +89,16 @@ def _build_options() -> Sequence[str]:
 
 
 def _export(name: str) -> Image:
+    """Write the image's archive, unless the one there is of the same image."""
     archive = _directory() / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
-    archive.unlink(missing_ok=True)
-    _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
-    return Image(name, archive)
+    written = archive.with_suffix(".id")
+    image_id = _buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+    if not (written.exists() and written.read_text() == image_id):
+        written.unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
+        _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+        written.write_text(image_id)
+    return Image(name, image_id, archive)
 
 
 def _exists(name: str) -> bool:

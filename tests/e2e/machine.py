@@ -32,7 +32,7 @@ class CommandError(Exception):
     """A command failed; the message is the command and the end of what it wrote."""
 
 
-def run(*command: str | Path, env: Mapping[str, str] | None = None, input: str | None = None) -> str:  # noqa: A002
+def run(*command: str | Path, env: Mapping[str, str] | None = None, input: str | None = None) -> str:
     """What a command wrote to stdout; `env` is added to the environment.
 
     Raises:
@@ -94,7 +94,7 @@ def hierarchies() -> list[Path]:
     """Where cgroups are made: one place with cgroup v2, one for each controller with v1."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
-    return [path for path in CGROUPS.iterdir() if (path / "tasks").exists() and not path.is_symlink()]
+    return [path for path in CGROUPS.iterdir() if (path / "cgroup.procs").exists() and not path.is_symlink()]
 
 
 def _lacking() -> list[str]:

@@ -1,8 +1,8 @@
 """Linux namespaces that hold a whole node, and take all of it away when they end.
 
-The first process of a PID namespace takes every other one with it, whatever became of the harness; the network namespace
-takes bridges, routes, iptables rules and sysctls, the mount namespace all mounts. What is left are cgroups, which sit
-below one directory of their own, and the work directory. So a machine that has a node or containers already is not disturbed.
+The first process of a PID namespace takes every other one with it, whatever became of the harness; the network
+namespace takes links, routes, iptables rules and sysctls, the mount namespace all mounts. What is left are the work
+directory, and cgroups below one directory of their own. A machine that already is a node is not disturbed.
 """
 
 from __future__ import annotations

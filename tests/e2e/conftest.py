@@ -1,0 +1,34 @@
+"""One cluster with the operator for the whole session, or the reason why this machine cannot have it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.e2e.machine import missing
+from tests.e2e.stage import Stage
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "e2e: needs root on Debian and a few minutes; leave out with -m 'not e2e'")
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The product on a real cluster; what cannot be built or started is an error, not a skip."""
+    if reason := missing():
+        pytest.skip(reason)
+    with Stage() as started:
+        print("seconds:", {step: round(seconds, 1) for step, seconds in started.seconds.items()})
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test tells what the cluster looked like."""
+    report = yield
+    found = getattr(item, "funcargs", {}).get("stage")
+    if report.when == "call" and report.failed and found is not None:
+        report.sections.append(("the cluster at that moment", found.account()))
+    return report

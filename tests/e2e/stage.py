@@ -1,0 +1,134 @@
+"""The whole product on a real cluster: the operator as it is deployed, a warehouse, a CRM, and a team that syncs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tests.cluster.build import cache_directory
+from tests.cluster.kubectl import Kubectl, KubectlError
+from tests.e2e.images import build_images
+from tests.e2e.machine import install
+from tests.e2e.node import RealCluster
+from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
+
+T = TypeVar("T")
+MANIFESTS = Path(__file__).parent / "manifests"
+PERMISSIONS = Path(__file__).parents[1] / "cluster" / "manifests" / "operator.yaml"
+SYSTEM = "reverse-etl"
+TEAM = "growth"
+TABLE = """
+CREATE TABLE airlines (code text PRIMARY KEY, name text, flights integer NOT NULL, cancelled integer NOT NULL);
+"""
+
+
+@dataclass
+class Stage:
+    """Everything, from `start()` to `stop()`; `leave_up` lets it outlive this Python process."""
+
+    leave_up: bool = False
+
+    def __post_init__(self) -> None:
+        self.directory = cache_directory() / "e2e" / "cluster"
+        self.cluster = RealCluster(self.directory, leave_up=self.leave_up)
+        self.seconds: dict[str, float] = {}
+        self.postgres: Postgres
+        self.crm: Crm
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return self.cluster.kubectl
+
+    def start(self) -> Self:
+        """Build, start and deploy; on failure nothing is left, and the logs of the pods are in the error."""
+        try:
+            self._timed("packages", install)
+            images = self._timed("images", build_images)
+            self._timed("cluster", self.cluster.start)
+            self._timed("import", lambda: self.cluster.load(*images))
+            self._timed("services", self._start_services)
+            self._timed("operator", self._deploy)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End everything and remove every trace. May be called twice."""
+        self.cluster.stop()
+
+    def get(self, kind: str, name: str, namespace: str = TEAM) -> dict[str, Any]:
+        """One object as the API server has it (raises KubectlError when there is none)."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
+        return found
+
+    def list(self, kind: str, selector: str, namespace: str = TEAM) -> list[dict[str, Any]]:
+        """The objects that a label selector matches."""
+        found = json.loads(self.kubectl("get", kind, "-n", namespace, "-l", selector, "-o", "json"))
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
+    def account(self) -> str:
+        """What a person would look at first when something is wrong."""
+        told = []
+        for command in (
+            ["get", "reverseetlsyncs,syncruns,jobs,pods", "-A", "-o", "wide"],
+            ["get", "events", "-A", "--sort-by=.lastTimestamp"],
+            ["logs", "-n", SYSTEM, "deployment/controller", "--tail=40"],
+            ["logs", "-n", SYSTEM, "deployment/api", "--tail=40"],
+            ["logs", "-n", TEAM, "-l", "app.kubernetes.io/managed-by=reverse-etl-operator", "--tail=20", "--prefix"],
+        ):
+            try:
+                told.append(f"$ kubectl {' '.join(command)}\n{self.kubectl(*command)}")
+            except KubectlError as error:
+                told.append(str(error))
+        return "\n".join(told)
+
+    def _start_services(self) -> None:
+        self.postgres = start_postgres(self.cluster.sandbox)
+        self.crm = start_crm(self.cluster.sandbox)
+        with self.postgres.connect() as connection:
+            for database in ("state", "warehouse"):
+                connection.execute(f"CREATE DATABASE {database}")
+        with self.postgres.connect("warehouse") as connection:
+            connection.execute(TABLE)
+
+    def _deploy(self) -> None:
+        self._apply(MANIFESTS / "namespaces.yaml")
+        self._apply(PERMISSIONS)
+        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"))
+        self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
+        self._secret(TEAM, "crm-login", token=self.crm.token)
+        self._apply(MANIFESTS / "operator.yaml")
+        self._apply(MANIFESTS / "sync.yaml")
+        try:
+            for name in ("api", "controller"):
+                self.kubectl("rollout", "status", f"deployment/{name}", "-n", SYSTEM, "--timeout=60s")
+        except KubectlError as error:
+            raise AssertionError(f"{error}\n{self.account()}") from None
+
+    def _secret(self, namespace: str, name: str, **values: str) -> None:
+        literals = [f"--from-literal={key}={value}" for key, value in values.items()]
+        self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+
+    def _apply(self, manifest: Path) -> None:
+        self.kubectl("apply", "--server-side", "-f", str(manifest))
+
+    def _timed(self, step: str, action: Callable[[], T]) -> T:
+        began = time.monotonic()
+        done = action()
+        self.seconds[step] = time.monotonic() - began
+        return done

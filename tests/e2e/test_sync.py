@@ -1,0 +1,190 @@
+"""Runs of a sync as a team sees them: kubectl in, records in the CRM out, by real pods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.cluster.processes import wait_until
+from tests.e2e.stage import SYSTEM, TEAM, Stage
+
+pytestmark = pytest.mark.e2e
+
+AIRLINES = [
+    ("AA", "American Airlines", 32729, 636),
+    ("DL", "Delta Air Lines", 48110, 349),
+    ("UA", "United", 58665, 686),
+]
+REFUSED = ("ZZZ", "Three letters are no IATA designator", 1, 0)
+GATE = 7
+INTERRUPTED_LIMIT = 90  # the grace of a stopped pod, the pause before the next attempt, and that attempt
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warehouse(stage: Stage) -> None:
+    with stage.postgres.connect("warehouse") as connection, connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO airlines VALUES (%s, %s, %s, %s)", [*AIRLINES, REFUSED])
+
+
+@pytest.fixture
+def gate(stage: Stage) -> Iterator[psycopg.Connection]:
+    """Holds the lock for which the query of the sync `gated` waits; closing the connection opens the gate."""
+    connection = stage.postgres.connect("warehouse")
+    connection.execute(f"SELECT pg_advisory_lock({GATE})")
+    yield connection
+    connection.close()
+
+
+def start(stage: Stage, sync: str, name: str, **spec: Any) -> None:
+    run = {
+        "apiVersion": "reverseetl.io/v1alpha1",
+        "kind": "SyncRun",
+        "metadata": {"name": name, "namespace": TEAM},
+        "spec": {"syncRef": {"name": sync}, **spec},
+    }
+    stage.kubectl("create", "-f", "-", input=json.dumps(run))
+
+
+def ended(stage: Stage, name: str, *, well: bool = True, limit: int = 60) -> dict[str, Any]:
+    """The run's status once it has succeeded, or failed if it was not to end well."""
+    condition = "condition=Succeeded" + ("" if well else "=false")
+    stage.kubectl(
+        "wait", f"--for={condition}", f"syncrun/{name}", "-n", TEAM, f"--timeout={limit}s", timeout=limit + 10
+    )
+    status: dict[str, Any] = stage.get("syncrun", name)["status"]
+    return status
+
+
+def counts(status: dict[str, Any]) -> dict[str, int]:
+    return {name: count for name, count in status["counts"].items() if count}
+
+
+def runner(stage: Stage, run: str) -> dict[str, Any]:
+    """The newest pod of a run."""
+    pods = stage.list("pods", f"reverseetl.io/run={run}")
+    assert pods, f"run {run} has no pod"
+    return max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+def reads(stage: Stage, run: str) -> str:
+    """The name of the run's pod, once its query waits at the gate."""
+
+    def waiting() -> bool:
+        with stage.postgres.connect("warehouse") as connection:
+            found = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return found.fetchone() == (1,)
+
+    assert wait_until(waiting, limit=60, every=0.2), f"run {run} never read\n{stage.account()}"
+    name: str = runner(stage, run)["metadata"]["name"]
+    return name
+
+
+def test_a_run_sends_every_row_and_keeps_the_refused_one_as_a_dead_letter(stage: Stage) -> None:
+    start(stage, "airlines-to-crm", "first")
+    status = ended(stage, "first")
+    assert counts(status) == {"read": 4, "created": 3, "rejected": 1}
+    assert (status["phase"], status["deadLetters"], status["attempt"]) == ("Succeeded", 1, 1)
+    held = stage.crm.get("/api/objects/carrier")
+    assert [(r["code"], r["name"], r["flights"], r["cancelled"]) for r in held["records"]] == AIRLINES
+    with stage.postgres.connect("state") as connection:
+        letters = connection.execute("SELECT code, message FROM dead_letters").fetchall()
+    assert [code for code, _ in letters] == ["DESTINATION_VALIDATION"]
+    assert REFUSED[1] not in json.dumps(status)
+
+
+def test_the_pod_leaves_its_result_as_termination_message(stage: Stage) -> None:
+    [container] = runner(stage, "first")["status"]["containerStatuses"]
+    end = container["state"]["terminated"]
+    assert (end["exitCode"], end["reason"]) == (0, "Completed")
+    result = json.loads(end["message"])
+    assert (result["run"], result["status"], result["counts"]["created"]) == ("first", "Succeeded", 3)
+
+
+def test_the_next_run_sends_only_what_changed(stage: Stage) -> None:
+    with stage.postgres.connect("warehouse") as connection:
+        connection.execute("UPDATE airlines SET cancelled = 687 WHERE code = 'UA'")
+    before = stage.crm.get("/api/stats")
+    start(stage, "airlines-to-crm", "second")
+    status = ended(stage, "second")
+    assert counts(status) == {"read": 4, "unchanged": 2, "updated": 1, "skipped": 1}
+    after = stage.crm.get("/api/stats")
+    assert after["records"] - before["records"] == 1
+    assert stage.crm.get("/api/objects/carrier/UA")["cancelled"] == 687
+
+
+def test_a_plan_counts_and_writes_nothing(stage: Stage) -> None:
+    with stage.postgres.connect("warehouse") as connection:
+        connection.execute("UPDATE airlines SET cancelled = 350 WHERE code = 'DL'")
+    before = stage.crm.get("/api/stats")
+    start(stage, "airlines-to-crm", "plan", mode="Plan")
+    assert counts(ended(stage, "plan")) == {"read": 4, "unchanged": 2, "updated": 1, "skipped": 1}
+    assert stage.crm.get("/api/stats") == before
+
+
+LOOK_AROUND = """
+import base64, json, os, pathlib
+told = dict(uid=os.getuid(), groups=os.getgroups(), pid1=pathlib.Path("/proc/1/cmdline").read_text().split("\\0")[:3])
+status = dict(line.split(":\\t", 1) for line in open("/proc/1/status") if ":\\t" in line)
+told["capabilities"], told["no_new_privileges"], told["seccomp"] = (
+    status[name].strip() for name in ("CapEff", "NoNewPrivs", "Seccomp"))
+told["spec"] = json.loads(pathlib.Path(os.environ["RETL_RUN_SPEC"]).read_text())
+token = pathlib.Path(os.environ["RETL_STATE_TOKEN_FILE"]).read_text().split(".")[1]
+told["token"] = json.loads(base64.urlsafe_b64decode(token + "==="))
+told["api_token"] = os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token")
+told["memory"] = int(os.environ["RETL_MEMORY_LIMIT"])
+try:
+    open("/opt/retl/x", "w")
+except OSError as error:
+    told["write"] = error.strerror
+print(json.dumps(told))
+"""
+
+
+def test_a_runner_is_locked_down_and_knows_its_run_and_nothing_of_kubernetes(
+    stage: Stage, gate: psycopg.Connection
+) -> None:
+    start(stage, "gated", "looked-at")
+    pod = reads(stage, "looked-at")
+    told = json.loads(stage.kubectl("exec", "-n", TEAM, pod, "--", "python", "-c", LOOK_AROUND))
+    assert told["pid1"][-2:] == ["execute", ""] or "execute" in told["pid1"]
+    assert (told["uid"], told["write"]) == (10001, "Read-only file system")
+    assert (told["capabilities"], told["no_new_privileges"], told["seccomp"]) == ("0000000000000000", "1", "2")
+    assert (told["spec"]["run"]["name"], told["spec"]["sync"]["namespace"]) == ("looked-at", TEAM)
+    assert "password" not in json.dumps(told["spec"])
+    assert told["token"]["aud"] == ["reverse-etl-state"]
+    assert told["token"]["sub"].startswith(f"system:serviceaccount:{TEAM}:")
+    assert told["api_token"] is False
+    assert told["memory"] == 1024**3
+    gate.close()
+    assert counts(ended(stage, "looked-at"))["read"] == 3
+
+
+def test_a_run_recovers_when_its_pod_is_deleted(stage: Stage, gate: psycopg.Connection) -> None:
+    start(stage, "gated", "interrupted")
+    pod = reads(stage, "interrupted")
+    stage.kubectl("delete", "pod", pod, "-n", TEAM, "--timeout=30s")  # well within the pod's grace of 60 s
+    gate.close()
+    status = ended(stage, "interrupted", limit=INTERRUPTED_LIMIT)
+    assert status["attempt"] == 2
+    assert counts(status)["read"] == 3
+
+
+def test_a_run_outlives_a_new_api_pod(stage: Stage, gate: psycopg.Connection) -> None:
+    start(stage, "gated", "patient", fullRefresh=True)
+    reads(stage, "patient")
+    stage.kubectl("delete", "pod", "-n", SYSTEM, "-l", "app.kubernetes.io/component=api", "--timeout=40s")
+    gate.close()
+    status = ended(stage, "patient")
+    assert (status["attempt"], counts(status)) == (1, {"read": 3, "updated": 3})
+
+
+def test_a_runner_without_enough_memory_says_so_in_words(stage: Stage) -> None:
+    start(stage, "starved", "starved")
+    status = ended(stage, "starved", well=False)
+    [succeeded] = [condition for condition in status["conditions"] if condition["type"] == "Succeeded"]
+    assert (status["phase"], succeeded["reason"]) == ("Failed", "OOMKilled")
+    assert "raise spec.runner.resources.limits.memory" in succeeded["message"]
