@@ -38,7 +38,7 @@ def _means_something_else(before: Manifest | None, now: Manifest | None) -> bool
     """Whether more than the status has changed."""
     if before is None or now is None:
         return True
-    return before["spec"] != now["spec"] or before["metadata"]["uid"] != now["metadata"]["uid"]
+    return bool(before["spec"] != now["spec"] or before["metadata"]["uid"] != now["metadata"]["uid"])
 
 
 def _dependents(cache: Cache, key: Key) -> Iterator[Key]:
@@ -52,11 +52,8 @@ def _dependents(cache: Cache, key: Key) -> Iterator[Key]:
     for sync in cache.keys(SYNC, key.namespace):
         spec = (cache.get(sync) or {}).get("spec") or {}
         query = spec.get("query") or {}
-        if (
-            (key.kind == DESTINATION and _name(spec, "destinationRef") == key.name)
-            or (key.kind == SOURCE and _name(query, "sourceRef") == key.name)
-            or _name(spec, "modelRef") in models
-        ):
+        named = {DESTINATION: _name(spec, "destinationRef"), SOURCE: _name(query, "sourceRef")}
+        if named.get(key.kind) == key.name or _name(spec, "modelRef") in models:
             yield sync
 
 

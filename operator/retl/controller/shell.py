@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, Configuration
 from prometheus_client import start_http_server
 
 from retl.controller import access
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 _MENDING_INTERVAL = timedelta(minutes=5)
 _FIRST_MENDING = timedelta(seconds=30)
 _FAREWELL = timedelta(seconds=10)
-"""How long reconciles under way may take to end after SIGTERM."""
+"""How long the parts may take to end once the first of them has."""
 
 
 class Controller:
@@ -45,17 +46,16 @@ class Controller:
         self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings)
         self.metrics.observe(self.queue.__len__, self.cache.__len__)
 
-    async def run(self, configuration: Any) -> None:
+    async def run(self, configuration: Configuration) -> None:
         """Fill the cache, then watch and work until the process is told to end."""
         await self._first_fill()
-        stop = asyncio.Event()
         hands = [self.queue.work(self.reconciler.reconcile) for _ in range(self.settings.workers)]
         crew = [asyncio.create_task(work) for work in (*hands, self.alarm.run(), self._mend())]
-        for member in crew:
-            member.add_done_callback(lambda _: stop.set())  # none of them ends by itself, unless it is broken
+        # kopf comes last: at its end it waits for all tasks that came after it.
+        crew.append(asyncio.create_task(watch(self.cache, configuration, self.settings, self._health)))
         logger.info("the controller is at work: %d objects", len(self.cache))
         try:
-            await watch(self.cache, configuration, self.settings, stop, self._health)
+            await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _dismiss(crew)
 
@@ -86,7 +86,9 @@ class Controller:
         return {"queue": len(self.queue), "objects": len(self.cache)}
 
 
-async def run_controller(settings: ControllerSettings, *, clock: Clock | None = None, wrap: Any = None) -> None:
+async def run_controller(
+    settings: ControllerSettings, *, clock: Clock | None = None, wrap: Callable[[Kube], Kube] | None = None
+) -> None:
     """Run the controller until SIGTERM or SIGINT.
 
     Args:
@@ -99,6 +101,7 @@ async def run_controller(settings: ControllerSettings, *, clock: Clock | None = 
     configuration = await access.load(settings.kubeconfig, settings.context)
     kube = Kube(ApiClient(configuration), settings.request_timeout)
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
+    logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
     server = None
     try:
         if settings.metrics_port:

@@ -4,7 +4,6 @@ Only `on.event` is used. kopf's other handlers write annotations and finalizers 
 object at first sight, and cost quadratic time at the start; this one writes nothing.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -39,10 +38,9 @@ async def watch(
     cache: Cache,
     configuration: Configuration,
     settings: ControllerSettings,
-    stop: asyncio.Event,
     healthy: Callable[[], dict[str, Any]],
 ) -> None:
-    """Keep the cache up to date until `stop` is set or the process is told to end (SIGTERM, SIGINT).
+    """Keep the cache up to date until the process is told to end (SIGTERM, SIGINT).
 
     Args:
         healthy: what the health endpoint shows.
@@ -56,7 +54,6 @@ async def watch(
         clusterwide=everywhere,
         namespaces=[] if everywhere else list(settings.namespaces),
         liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
-        stop_flag=stop,
     )
 
 
