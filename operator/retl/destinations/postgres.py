@@ -63,16 +63,18 @@ class PostgresDestination(Destination):
         assert isinstance(config, PostgresDestinationConfig)
         assert isinstance(credentials, PostgresDestinationCredentials)
         self._config = config
+        self._credentials = credentials
         self._where = f"PostgreSQL {config.host}:{config.port}, database {config.database!r}"
-        self._uri = connection_uri(config, credentials, SESSION)
         self._idle: list[dbapi.Connection] = []
         self._open = False
 
     async def open(self, target: Target) -> None:
         self._target = target
         self._open = True
-        milliseconds = int(target.timeout.total_seconds() * 1000)
-        self._settings = f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}"
+        limit = int(target.timeout.total_seconds() * 1000)
+        self._uri = connection_uri(
+            self._config, self._credentials, f"{SESSION} -c statement_timeout={limit} -c lock_timeout={limit}"
+        )
         try:
             self._types = await asyncio.to_thread(self._with_connection, self._check_table)
         except TryLater as later:
@@ -93,7 +95,7 @@ class PostgresDestination(Destination):
     def _with_connection(self, work: Callable[[dbapi.Connection], R]) -> R:
         """Do some work on a connection; one that an error came over is not used again."""
         try:
-            connection = self._idle.pop() if self._idle else self._connect()
+            connection = self._idle.pop() if self._idle else dbapi.connect(self._uri)
             try:
                 result = work(connection)
             except BaseException:
@@ -106,13 +108,6 @@ class PostgresDestination(Destination):
         else:
             connection.close()
         return result
-
-    def _connect(self) -> dbapi.Connection:
-        connection = dbapi.connect(self._uri)
-        with connection.cursor() as cursor:
-            cursor.execute(self._settings)
-        connection.commit()
-        return connection
 
     def _error(self, error: ServerError) -> Exception:
         words = f"{self._where}: {error.words}"

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Literal, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from retl.destinations.base import Batch
 from retl.engine.snapshot import raw_hashes
@@ -29,7 +28,7 @@ class Chunk:
     @property
     def created(self) -> int:
         """Number of rows whose key is not in the snapshot."""
-        return pc.sum(self.rows.column("created")).as_py() or 0
+        return int(self.rows.column("created").true_count)
 
     @property
     def keys(self) -> bytes:

@@ -41,12 +41,17 @@ class Changes:
 
     def rows(self, verdicts: Sequence[str], columns: Sequence[str]) -> str:
         """SQL of the rows with these verdicts, with `columns` of the stage."""
+        wanted = ", ".join(literal(v) for v in verdicts)
+        # What the join keeps in memory is the right side: as narrow as it can be.
         return f"""
-        SELECT c.verdict = 'create' AS created, CAST(c.k AS BLOB) AS k, CAST(c.r AS BLOB) AS r, c.bad,
-               {", ".join(columns)}
+        SELECT c.created, CAST(s.k AS BLOB) AS k,
+               CAST(CASE WHEN c.bad = {DUPLICATE_KEY} THEN s.k ELSE s.r END AS BLOB) AS r,
+               c.bad, {", ".join(columns)}
         FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) s
-        JOIN read_parquet({literal(str(self.path))}) c ON c.n = s.file_row_number
-        WHERE c.verdict IN ({", ".join(literal(v) for v in verdicts)})"""
+        JOIN (
+            SELECT n, bad, verdict = 'create' AS created FROM read_parquet({literal(str(self.path))})
+            WHERE verdict IN ({wanted})
+        ) c ON c.n = s.file_row_number"""
 
 
 def diff(

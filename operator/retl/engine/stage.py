@@ -20,6 +20,9 @@ from retl.errors import SourceError
 from retl.runspec.spec import RunSpec
 from retl.sources.base import Source
 
+GROUP_ROWS = 16_384
+"""Rows of a Parquet row group; a reader holds some of them in memory, and rows may be wide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Staged:
@@ -69,7 +72,8 @@ async def stage(
             extracts.append(extract)
             with work.database.cursor() as cursor:
                 cursor.register("source", extract.stream())
-                cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION snappy)")
+                layout = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}"
+                cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} ({layout})")
         return Staged(path, extract.rows, mapping.problems)
 
     def interrupt() -> None:
