@@ -1,0 +1,122 @@
+"""`retl execute`: the process in a runner's pod.
+
+Everything comes in by the contract of `runspec/pod.py`, and the result goes out as the termination message, whatever
+happens: the controller reads it even while the API pod is down. There is no access to the Kubernetes API here.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import traceback
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from retl.engine import pipeline
+from retl.errors import InvalidInput, RetlError
+from retl.resources.problems import describe
+from retl.runner.connect import connectors
+from retl.runner.events import LoggedProgress, log
+from retl.runspec import pod
+from retl.runspec.result import RunResult
+from retl.runspec.spec import RunSpec
+from retl.state.http import HttpStateStore
+
+TERMINATION_MESSAGE_MAX = 4096
+"""Bytes that the kubelet keeps of a termination message."""
+
+
+def main() -> int:
+    """The process: `execute` in an event loop of its own."""
+    return asyncio.run(execute())
+
+
+async def execute() -> int:
+    """Run the RunSpec of this pod; returns the process's exit code.
+
+    0: succeeded, awaits approval, or was stopped. 1: failed, another attempt may do better. 2: failed, and would again.
+    """
+    spec: RunSpec | None = None
+    try:
+        spec = read_run_spec(Path(os.environ.get(pod.ENV_RUN_SPEC, pod.RUN_SPEC_PATH)))
+        log("started", run=spec.run.name, sync=spec.sync.name, namespace=spec.sync.namespace, attempt=spec.run.attempt)
+        result = await _run(spec)
+    except RetlError as error:
+        result = _failed(spec, error.reason, str(error), retriable=error.retriable)
+    except Exception as error:
+        where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        log("internal error", type=type(error).__name__, where=where)  # its message may hold a row's value
+        message = f"internal error {type(error).__name__}; the runner's log says where"
+        result = _failed(spec, "InternalError", message, retriable=True)
+    _write_termination_log(termination_message(result))
+    log("finished", **result.model_dump(mode="json", by_alias=True))
+    if result.status != "Failed":
+        return pod.EXIT_SUCCEEDED
+    return pod.EXIT_FAILED if result.retriable else pod.EXIT_INVALID
+
+
+def read_run_spec(path: Path) -> RunSpec:
+    """The RunSpec in a file (raises InvalidInput)."""
+    try:
+        return RunSpec.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"the run spec {path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise InvalidInput("; ".join(describe(error, "run spec", RunSpec))) from None
+
+
+def termination_message(result: RunResult) -> str:
+    """The result as JSON of at most 4096 bytes; its message is cut where it does not fit."""
+    text = result.model_dump_json(by_alias=True)
+    while (excess := len(text.encode()) - TERMINATION_MESSAGE_MAX) > 0:
+        # A character takes one to six bytes in JSON; cutting a few too many does no harm.
+        kept = max(0, len(result.message) - max(1, excess // 6))
+        result = result.model_copy(update={"message": result.message[:kept] + "…"})
+        text = result.model_dump_json(by_alias=True)
+    return text
+
+
+async def _run(spec: RunSpec) -> RunResult:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    source, destination = connectors(spec, Path(os.environ.get(pod.ENV_SECRETS_DIR, pod.SECRETS_DIR)))
+    state = HttpStateStore(
+        _required(pod.ENV_STATE_URL), Path(os.environ.get(pod.ENV_STATE_TOKEN_FILE, pod.STATE_TOKEN_PATH))
+    )
+    try:
+        return await pipeline.run(
+            spec,
+            source,
+            destination,
+            state,
+            staging=Path(os.environ.get(pod.ENV_STAGING_DIR, pod.STAGING_DIR)),
+            owner=socket.gethostname(),
+            stop=stop,
+            progress=LoggedProgress(),
+        )
+    finally:
+        await state.close()
+
+
+def _write_termination_log(message: str) -> None:
+    Path(os.environ.get(pod.ENV_TERMINATION_LOG, pod.TERMINATION_LOG)).write_text(message)
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise InvalidInput(f"the environment variable {name} is not set")
+    return value
+
+
+def _failed(spec: RunSpec | None, reason: str, message: str, *, retriable: bool) -> RunResult:
+    return RunResult(
+        run=spec.run.name if spec else "",
+        sync=spec.sync.name if spec else "",
+        status="Failed",
+        reason=reason,
+        message=message[:2000],
+        retriable=retriable,
+    )
