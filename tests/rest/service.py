@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
+from fastapi import FastAPI
 
-from retl.rest.app import Apps, create_apps
+from retl.rest.app import create_apps
 from retl.rest.auth import Caller, unauthorized
 from retl.state.sql import SqlStateStore
 
@@ -22,17 +23,18 @@ async def namespace_in_token(token: str) -> Caller:
 
 
 @asynccontextmanager
-async def serving(store: SqlStateStore, port: int = 0) -> AsyncIterator[str]:
-    """URL of a state service over this store."""
-    async with listening(create_apps(lambda: store, namespace_in_token), port) as url:
+async def serving(store: SqlStateStore, port: int = 0, *, public: bool = False) -> AsyncIterator[str]:
+    """URL of the state service over this store, or of the public app beside it."""
+    apps = create_apps(lambda: store, namespace_in_token)
+    async with listening(apps.public if public else apps.internal, port) as url:
         yield url
 
 
 @asynccontextmanager
-async def listening(apps: Apps, port: int = 0) -> AsyncIterator[str]:
-    """URL of the internal app."""
+async def listening(app: FastAPI, port: int = 0) -> AsyncIterator[str]:
+    """URL of an app on a real socket."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        server = uvicorn.Server(uvicorn.Config(apps.internal, log_config=None, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -120,6 +120,8 @@ class HttpStateStore(StateStore):
             token = self._token_file.read_text().strip()
         except OSError as error:
             raise StateError(f"state service: cannot read the token {self._token_file}: {error.strerror}") from None
+        if not token:
+            raise StateError(f"state service: the token {self._token_file} is empty")
         return {"Authorization": f"Bearer {token}", "Content-Type": wire.BINARY}
 
     def _refused(self, response: httpx.Response, said: str) -> NoReturn:

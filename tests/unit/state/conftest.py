@@ -1,38 +1,28 @@
 """Real databases for the state tests: SQLite files, and one PostgreSQL server with a database for each test."""
 
-import shutil
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from examples.demo.postgres import Server, prepare
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
 from retl.state.store import StateStore
+from tests.postgres import Postgres, postgres
 from tests.rest.service import serving
 from tests.unit.state.databases import NAMESPACE, Backend, Clock
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = prepare(tmp_path_factory.mktemp("postgres") / "log", leave_up=False)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.program.stop()
-        shutil.rmtree(server.data, ignore_errors=True)
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture
-def postgres_url(postgres: Server) -> str:
-    name = f"state_{uuid.uuid4().hex}"
-    with postgres.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return postgres.url(name)
+def postgres_url(server: Postgres) -> str:
+    return server.url(server.create_database())
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import stat
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 
 import retl.state.migrations
-from examples.demo.postgres import Server
 from retl.errors import InvalidInput, StateError
 from retl.resources.run import RunCounts
 from retl.state.database import Database
@@ -25,6 +25,7 @@ from retl.state.migrate import NewerDatabase
 from retl.state.sql import SqlStateStore
 from retl.state.store import Commit
 from retl.state.tables import REVISION, REVISION_TABLE, metadata
+from tests.postgres import Postgres
 from tests.unit.state.databases import hashes, parts, request, result
 
 
@@ -195,18 +196,18 @@ async def test_a_directory_is_no_file(tmp_path: Path) -> None:
 # PostgreSQL
 
 
-async def test_a_wrong_password_is_said_without_the_password(postgres: Server) -> None:
+async def test_a_wrong_password_is_said_without_the_password(server: Postgres) -> None:
     with pytest.raises(StateError) as refusal:
-        await SqlStateStore.open(postgres.url("postgres", password="hunter2-secret"))
+        await SqlStateStore.open(replace(server, password="hunter2-secret").url())
     said = str(refusal.value)
     assert "password authentication failed" in said
-    assert f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres" in said
+    assert f"postgresql://postgres@127.0.0.1:{server.port}/postgres" in said
     assert "hunter2" not in said
 
 
-async def test_a_password_in_the_query_is_not_said_either(postgres: Server) -> None:
+async def test_a_password_in_the_query_is_not_said_either(server: Postgres) -> None:
     with pytest.raises(StateError) as refusal:
-        await SqlStateStore.open(f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres?password=hunter2-secret")
+        await SqlStateStore.open(f"postgresql://postgres@127.0.0.1:{server.port}/postgres?password=hunter2-secret")
     assert "hunter2" not in str(refusal.value)
 
 
@@ -215,10 +216,10 @@ async def test_an_unreachable_server_is_said_with_its_place() -> None:
         await SqlStateStore.open("postgresql://retl:hunter2@127.0.0.1:1/state")
 
 
-async def test_a_connection_that_the_server_ended_is_replaced(postgres: Server, postgres_url: str) -> None:
+async def test_a_connection_that_the_server_ended_is_replaced(server: Postgres, postgres_url: str) -> None:
     store = await SqlStateStore.open(postgres_url)
     database = postgres_url.rpartition("/")[2]
-    with postgres.connect() as connection:
+    with server.connect() as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
         ).fetchall()

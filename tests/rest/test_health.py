@@ -1,0 +1,91 @@
+"""Liveness, readiness and metrics of the API pod, and what its access log says."""
+
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from retl.errors import StateError
+from retl.resources.run import RunCounts
+from retl.rest.app import create_apps
+from retl.state.http import HttpStateStore
+from retl.state.sql import SqlStateStore
+from retl.state.store import Commit
+from tests.rest.service import listening, namespace_in_token
+from tests.unit.state.databases import hashes, letter, request
+
+
+def samples(exposition: str) -> dict[tuple[str, ...], float]:
+    """Each sample by name and label values."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+    }
+
+
+async def test_a_pod_whose_database_does_not_answer_is_alive_but_not_ready() -> None:
+    def closed() -> SqlStateStore:
+        raise StateError("the state database is not open: connection refused")
+
+    apps = create_apps(closed, namespace_in_token)
+    async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        ready = await client.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["detail"] == "the state database is not open: connection refused"
+        assert ready.headers["retry-after"] == "1"
+        assert samples((await client.get("/metrics")).text)[("retl_state_up",)] == 0
+
+
+async def test_a_pod_whose_database_answers_is_ready_and_shows_what_waits(database: SqlStateStore) -> None:
+    claim = await database.claim(request())
+    await database.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(hashes(1)), letter(hashes(1))]))
+    apps = create_apps(lambda: database, namespace_in_token)
+    async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        found = samples((await client.get("/metrics")).text)
+    assert found[("retl_state_up",)] == 1
+    assert found[("retl_state_open_dead_letters",)] == 2
+    assert found[("retl_state_claimed_syncs",)] == 1
+
+
+async def test_requests_are_counted_by_route_and_code_and_never_by_uid(database: SqlStateStore, token: Path) -> None:
+    apps = create_apps(lambda: database, namespace_in_token)
+    async with (
+        listening(apps.internal) as internal,
+        listening(apps.public) as public,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        runner = HttpStateStore(internal, token)
+        for sync in ("contacts", "deals"):
+            claim = await runner.claim(request(sync=sync))
+            await runner.commit(claim, Commit(1, RunCounts(), hashes(1), hashes(1)))
+        await runner.close()
+        await client.get(f"{internal}/wp-login.php")
+        exposition = (await client.get(f"{public}/metrics")).text
+    found = samples(exposition)
+    commits = "/internal/v1/syncs/{sync_uid}/runs/{run_uid}/claims/{fence}/commits"
+    assert found[("retl_api_requests_total", "internal", "POST", commits, "204")] == 2
+    assert found[("retl_api_requests_total", "internal", "GET", "unmatched", "404")] == 1
+    assert found[("retl_api_request_seconds_count", "internal", commits)] == 2
+    assert "uid-of-contacts" not in exposition
+    assert "wp-login" not in exposition
+
+
+async def test_the_access_log_names_caller_and_outcome_and_neither_token_nor_body(
+    database: SqlStateStore, service: str, token: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    runner = HttpStateStore(service, token)
+    claim = await runner.claim(request())
+    await runner.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(hashes(1))]))
+    await runner.close()
+    lines = [record.getMessage() for record in caplog.records if record.name == "retl.rest.access"]
+    assert lines[0].startswith("method=POST path=/internal/v1/syncs/uid-of-contacts/claims status=200 seconds=0.")
+    assert lines[0].endswith("caller=growth/runner")
+    assert len(lines) == 2
+    assert "token-of-growth" not in caplog.text
+    assert "ada@example.com" not in caplog.text
