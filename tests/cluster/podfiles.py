@@ -56,7 +56,25 @@ class PodFiles:
             if not place.exists():
                 place.mkdir(parents=True)
         self.termination_log.touch()
-        return mounts | {container.get("terminationMessagePath", TERMINATION_LOG): self.termination_log}
+        return (
+            self._parents(mounts)
+            | mounts
+            | {container.get("terminationMessagePath", TERMINATION_LOG): self.termination_log}
+        )
+
+    def _parents(self, mounts: Mapping[str, Path]) -> dict[str, Path]:
+        """Directories that exist in the container only because something is mounted in them, by their path."""
+        parents: dict[str, Path] = {}
+        for path, place in mounts.items():
+            parent = Path(path).parent
+            if parent.exists() or str(parent) in mounts:
+                continue
+            parents[str(parent)] = self.directory / "parents" / parent.relative_to("/")
+            parents[str(parent)].mkdir(parents=True, exist_ok=True)
+            link = parents[str(parent)] / Path(path).name
+            link.unlink(missing_ok=True)
+            link.symlink_to(place)
+        return parents
 
     async def write(self) -> None:
         """Make the directory and all volumes.

@@ -146,6 +146,23 @@ def test_volumes_and_environment_reach_the_process(cluster: Cluster, node: Proce
     assert node.logs(namespace, "files") == "s3cretdaily\n\nfiles has 67108864\netl\nnone\n"
 
 
+def test_a_directory_that_exists_only_through_its_mounts_holds_them(
+    cluster: Cluster, node: ProcessNode, namespace: str
+) -> None:
+    for name in ("warehouse", "crm"):
+        secret(cluster, namespace, name, password=name.upper())
+    volumes: list[dict[str, Any]] = [{"name": n, "secret": {"secretName": n}} for n in ("warehouse", "crm")]
+    mounts = [{"name": n, "mountPath": f"/etc/nobody-has-this/{n}"} for n in ("warehouse", "crm")]
+    container = {
+        "args": ["-c", 'cat "$ALL"/*/password'],
+        "env": [{"name": "ALL", "value": "/etc/nobody-has-this"}],
+        "volumeMounts": mounts,
+    }
+    apply(cluster, pod(namespace, "both", ["sh"], volumes=volumes, container=container))
+    wait_phase(cluster, namespace, "both", "Succeeded")
+    assert node.logs(namespace, "both") == "CRMWAREHOUSE"
+
+
 def test_a_projected_token_speaks_for_the_pod_to_its_audience_alone(
     cluster: Cluster, node: ProcessNode, namespace: str
 ) -> None:
