@@ -25,6 +25,8 @@ from retl.state.http import HttpStateStore
 
 TERMINATION_MESSAGE_MAX = 4096
 """Bytes that the kubelet keeps of a termination message."""
+CUT = 64
+"""Characters by which a message that does not fit is shortened, again and again."""
 
 
 def main() -> int:
@@ -68,12 +70,10 @@ def read_run_spec(path: Path) -> RunSpec:
 
 def termination_message(result: RunResult) -> str:
     """The result as JSON of at most 4096 bytes; its message is cut where it does not fit."""
-    text = result.model_dump_json(by_alias=True)
-    while (excess := len(text.encode()) - TERMINATION_MESSAGE_MAX) > 0:
-        # A character takes one to six bytes in JSON; cutting a few too many does no harm.
-        kept = max(0, len(result.message) - max(1, excess // 6))
-        result = result.model_copy(update={"message": result.message[:kept] + "…"})
-        text = result.model_dump_json(by_alias=True)
+    text, words = result.model_dump_json(by_alias=True), result.message
+    while len(text.encode()) > TERMINATION_MESSAGE_MAX and words:
+        words = words[:-CUT]
+        text = result.model_copy(update={"message": f"{words}…"}).model_dump_json(by_alias=True)
     return text
 
 

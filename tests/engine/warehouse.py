@@ -1,0 +1,40 @@
+"""A database of the test server, as source, as destination, and as what a test itself looks into."""
+
+from types import TracebackType
+from typing import Any, LiteralString, Self
+
+from tests.postgres import Postgres
+
+
+class Warehouse:
+    """One database."""
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        self.server = server
+        self.database = database
+        self._connection = server.connect(database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._connection.close()
+
+    def run(self, *statements: LiteralString) -> None:
+        """Execute each statement."""
+        for statement in statements:
+            self._connection.execute(statement)
+
+    def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self._connection.execute(query).fetchall()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings of the postgres connectors."""
+        return {"host": self.server.host, "port": self.server.port, "database": self.database}
+
+    @property
+    def login(self) -> dict[str, str]:
+        """Keys of the Secret."""
+        return {"username": self.server.user, "password": self.server.password}
