@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.cluster import EXTERNAL_KUBECONFIG, Cluster, open_cluster
+from tests.cluster.controllers import account, at_work, controller, shop  # noqa: F401 - fixtures
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.node import ProcessNode
 from tests.cluster.processes import wait_until

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.kubectl import Access
-from tests.cluster.processes import Program, tail, wait_until
+from tests.cluster.objects import Namespace, crm, warehouse
+from tests.cluster.processes import Program, tail
 
 MANIFESTS = Path(__file__).parent / "manifests"
 TINY_RUNNER = (sys.executable, "-S", "-E", str(Path(__file__).parent / "tiny_runner.py"))
-PATIENCE = 60.0
 MINUTE = 60.0
 
 
@@ -101,90 +102,26 @@ def running(controller: ControllerProcess) -> Iterator[ControllerProcess]:
         controller.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """One namespace with the objects of this project in it."""
-
-    cluster: Cluster
-    name: str
-
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        items = [m | {"metadata": m["metadata"] | {"namespace": self.name}} for m in manifests]
-        self.cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-
-    def create(self, manifest: dict[str, Any]) -> str:
-        """kubectl create; the name it was given."""
-        answer = self.cluster.kubectl("create", "-n", self.name, "-f", "-", "-o", "json", input=json.dumps(manifest))
-        return str(json.loads(answer)["metadata"]["name"])
-
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.cluster.kubectl("get", kind, name, "-n", self.name, "-o", "json"))
-        return answer
-
-    def list(self, kind: str, *args: str) -> list[dict[str, Any]]:
-        answer = json.loads(self.cluster.kubectl("get", kind, "-n", self.name, "-o", "json", *args))
-        items: list[dict[str, Any]] = answer["items"]
-        return sorted(items, key=lambda item: str(item["metadata"]["creationTimestamp"]))
-
-    def patch(self, kind: str, name: str, change: dict[str, Any]) -> None:
-        self.cluster.kubectl("patch", kind, name, "-n", self.name, "--type=merge", "-p", json.dumps(change))
-
-    def delete(self, kind: str, name: str, *args: str) -> None:
-        self.cluster.kubectl("delete", kind, name, "-n", self.name, *args)
-
-    def until(self, kind: str, name: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The object, once `holds` is true of it."""
-        seen: list[dict[str, Any]] = []
-
-        def look() -> bool:
-            found = self.cluster.kubectl("get", kind, name, "-n", self.name, "-o", "json", "--ignore-not-found")
-            seen[:] = [json.loads(found)] if found else []
-            return bool(seen) and holds(seen[0])
-
-        assert wait_until(look, PATIENCE, every=0.1), f"{kind} {name} is still {json.dumps(seen, indent=1)}"
-        return seen[0]
+@pytest.fixture(scope="session")
+def account(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return service_account_kubeconfig(cluster, "retl-controller", tmp_path_factory.mktemp("account"))
 
 
-def condition(manifest: dict[str, Any], type: str) -> dict[str, Any]:
-    """A condition of an object; empty when it has none of that type."""
-    conditions = manifest.get("status", {}).get("conditions", [])
-    return next((c for c in conditions if c["type"] == type), {})
+@pytest.fixture
+def controller(account: Path, namespace: str, tmp_path: Path) -> ControllerProcess:
+    """A controller of the test's namespace, not started yet."""
+    return ControllerProcess(tmp_path, account, [namespace])
 
 
-def phase_is(*phases: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda run: run.get("status", {}).get("phase") in phases
+@pytest.fixture
+def at_work(controller: ControllerProcess) -> Iterator[ControllerProcess]:
+    with running(controller):
+        yield controller
 
 
-def object_of(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "reverseetl.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def warehouse(name: str = "warehouse") -> dict[str, Any]:
-    return object_of("SyncSource", name, {"connector": "duckdb", "config": {"files": {"accounts": "/data/a.csv"}}})
-
-
-def crm(name: str = "crm", **spec: Any) -> dict[str, Any]:
-    config = {"url": "http://127.0.0.1:1/accounts"}
-    return object_of("SyncDestination", name, {"connector": "http", "config": config} | spec)
-
-
-def sync(name: str, behaviour: str = "succeed", **spec: Any) -> dict[str, Any]:
-    """A sync whose tiny runner behaves as told."""
-    return object_of(
-        "ReverseETLSync",
-        name,
-        {
-            "query": {"sourceRef": {"name": "warehouse"}, "sql": "SELECT 1 AS id"},
-            "destinationRef": {"name": "crm"},
-            "object": behaviour,
-            "primaryKey": ["id"],
-            "mappings": [{"source": "id", "destination": "Id", "key": True}],
-        }
-        | spec,
-    )
-
-
-def run_of(sync_name: str, **spec: Any) -> dict[str, Any]:
-    """A SyncRun as a person creates it."""
-    manifest = object_of("SyncRun", "", {"syncRef": {"name": sync_name}} | spec)
-    return manifest | {"metadata": {"generateName": f"{sync_name}-"}}
+@pytest.fixture
+def shop(cluster: Cluster, namespace: str) -> Namespace:
+    """The test's namespace with a source and a destination."""
+    place = Namespace(cluster, namespace)
+    place.apply(warehouse(), crm())
+    return place

@@ -41,13 +41,13 @@ class Decision:
         status: what its status shall be; it is written, before any action, only where it differs from what is there.
         actions: carried out in order.
         wake: when to look again even if nothing changes.
-        verdicts: ticks that were decided upon, as (verdict, reason), for the metrics.
+        verdicts: of the ticks that were decided upon, for the metrics.
     """
 
     status: StatusModel | None = None
     actions: tuple[Action, ...] = ()
     wake: datetime | None = None
-    verdicts: tuple[tuple[str, str], ...] = ()
+    verdicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

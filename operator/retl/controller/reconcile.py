@@ -89,7 +89,7 @@ class Reconciler:
         return connection and (decide_connection(connection[0], self._clock.now()), connection[1])
 
     def _count(self, key: Key, observed: Manifest, decision: Decision) -> None:
-        for verdict, _ in decision.verdicts:
+        for verdict in decision.verdicts:
             self._metrics.ticks.labels(verdict).inc()
         status = decision.status
         if (

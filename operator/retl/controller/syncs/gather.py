@@ -28,10 +28,19 @@ async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
         spec=spec,
         status=SyncStatus.model_validate(manifest["status"]),
         problem=problem,
-        runs=tuple(RunFacts.read(run) for run in world.cache.children(RUN, key.namespace, key.name)),
+        runs=_runs(world, key, manifest),
         vanished=vanished,
     )
     return view, manifest
+
+
+def _runs(world: World, key: Key, manifest: Manifest) -> tuple[RunFacts, ...]:
+    """The SyncRuns that name the sync, and whatever has the name that is reserved."""
+    runs = {run["metadata"]["name"]: run for run in world.cache.children(RUN, key.namespace, key.name)}
+    reserved = _reserved(key, manifest)
+    if reserved and (holder := world.cache.get(reserved)):
+        runs[reserved.name] = holder
+    return tuple(RunFacts.read(run) for run in runs.values())
 
 
 async def _confirm(world: World, key: Key) -> tuple[Manifest | None, bool]:

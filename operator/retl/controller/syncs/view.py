@@ -57,7 +57,7 @@ class SyncView:
     Attributes:
         spec: None when it cannot be understood; `problem` then says why.
         problem: what keeps the sync from running.
-        runs: all SyncRuns that name it.
+        runs: all SyncRuns that name it, and the one that has the reserved name, whoever made it.
         vanished: the run that holds the reservation was there and was deleted.
     """
 
