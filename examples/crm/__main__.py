@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=20)
     options = parser.parse_args()
     limit = RateLimit(options.calls_per_second, options.burst)
-    app = create_app(token=os.environ.get("CRM_TOKEN"), limit=limit)
+    app = create_app(token=os.environ.get("CRM_TOKEN") or None, limit=limit)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 

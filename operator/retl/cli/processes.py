@@ -109,10 +109,12 @@ def api(
 
 def execute(log_level: Log = LogLevel.info) -> None:
     """Execute one run in a Job's pod, as its environment says."""
-    from retl.runner.execute import main
+    import asyncio
+
+    from retl.runner.execute import execute as execute_run
 
     _start_logging(log_level)
-    raise typer.Exit(main())
+    raise typer.Exit(asyncio.run(execute_run()))
 
 
 def _duration(option: str, text: str | None) -> timedelta | None:

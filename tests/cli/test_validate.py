@@ -1,0 +1,145 @@
+"""`retl validate` names each object, and whatever can be known to be wrong without connecting to anything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.retl_command import retl
+
+GOOD = """
+apiVersion: reverseetl.io/v1alpha1
+kind: SyncSource
+metadata: {name: files}
+spec: {connector: duckdb, config: {files: {accounts: accounts.csv}}}
+---
+apiVersion: reverseetl.io/v1alpha1
+kind: SyncModel
+metadata: {name: accounts}
+spec: {sourceRef: {name: files}, table: accounts, primaryKey: [id]}
+---
+apiVersion: reverseetl.io/v1alpha1
+kind: SyncDestination
+metadata: {name: crm}
+spec: {connector: http, config: {url: "http://127.0.0.1:1/{object}"}}
+---
+apiVersion: reverseetl.io/v1alpha1
+kind: ReverseETLSync
+metadata: {name: accounts-to-crm}
+spec:
+  modelRef: {name: accounts}
+  destinationRef: {name: crm}
+  object: account
+  mappings: [{source: id, destination: id, key: true}]
+  schedule: {cron: "0 6 * * *"}
+---
+apiVersion: reverseetl.io/v1alpha1
+kind: SyncRun
+metadata: {generateName: by-hand-}
+spec: {syncRef: {name: accounts-to-crm}}
+"""
+
+
+def _write(folder: Path, text: str = GOOD) -> str:
+    (folder / "all.yaml").write_text(text)
+    return "all.yaml"
+
+
+def _changed(kind: str, path: str, value: Any) -> str:
+    documents = list(yaml.safe_load_all(GOOD))
+    target = next(d for d in documents if d["kind"] == kind)["spec"]
+    *parents, last = path.split(".")
+    for part in parents:
+        target = target[part]
+    target[last] = value
+    return yaml.safe_dump_all(documents)
+
+
+def test_every_object_that_is_right_is_said_to_be_ok(tmp_path: Path) -> None:
+    answer = retl("validate", "-f", _write(tmp_path), cwd=tmp_path)
+    assert answer.out.splitlines() == [
+        "SyncSource files: ok",
+        "SyncModel accounts: ok",
+        "SyncDestination crm: ok",
+        "ReverseETLSync accounts-to-crm: ok",
+        "SyncRun by-hand-*: ok",
+    ]
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_files_directories_and_stdin_are_read_together(tmp_path: Path) -> None:
+    documents = GOOD.split("---\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "source.yaml").write_text(documents[0])
+    (tmp_path / "model.yaml").write_text(documents[1])
+    args = ["validate", "-f", "folder", "-f", "model.yaml", "-f", "-"]
+    answer = retl(*args, cwd=tmp_path, stdin="---\n".join(documents[2:]))
+    assert (answer.code, len(answer.out.splitlines())) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "says"),
+    [
+        ("SyncSource", "connector", "duckbd", "spec.connector: there is no source connector 'duckbd'; did you mean"),
+        ("SyncSource", "config", {"pth": "x.duckdb"}, "spec.config.pth: unknown field; did you mean path?"),
+        ("SyncSource", "connector", "postgres", "spec.config.host: is required"),
+        ("SyncDestination", "config.url", "ftp://x", "spec.config.url: must begin with http:// or https://"),
+        ("SyncModel", "sourceRef.name", "lake", "spec.sourceRef.name: there is no SyncSource 'lake' in these files"),
+        ("SyncRun", "syncRef.name", "x", "spec.syncRef.name: there is no ReverseETLSync 'x' in these files"),
+        ("ReverseETLSync", "destinationRef.name", "x", "spec.destinationRef.name: there is no SyncDestination 'x'"),
+        ("ReverseETLSync", "modelRef.name", "x", "spec.modelRef.name: there is no SyncModel 'x'"),
+        ("ReverseETLSync", "schedule.cron", "61 * * * *", "spec.schedule.cron: "),
+        ("ReverseETLSync", "schedule.cron", "0 0 30 2 *", "spec.schedule.cron: '0 0 30 2 *' never fires"),
+        ("ReverseETLSync", "schedule.timeZone", "Europe/Wien", "spec.schedule.timeZone: there is no time zone"),
+    ],
+)
+def test_a_problem_is_named_at_its_field(tmp_path: Path, kind: str, path: str, value: Any, says: str) -> None:
+    file = _write(tmp_path, _changed(kind, path, value))
+    answer = retl("validate", "-f", file, cwd=tmp_path)
+    lines = answer.out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(kind))
+    assert lines[at].endswith(":")
+    assert lines[at + 1].startswith(f"  {says}")
+    assert answer.code == 2
+
+
+def test_a_connector_that_needs_a_login_says_so(tmp_path: Path) -> None:
+    config = {"host": "h", "database": "d"}
+    text = _changed("SyncSource", "config", config).replace("connector: duckdb", "connector: postgres")
+    answer = retl("validate", "-f", _write(tmp_path, text), cwd=tmp_path)
+    assert "spec.credentials.username: is required" in answer.out
+    assert "set credentials.secretRef.name" in answer.out
+
+
+def test_a_broken_manifest_is_named_with_its_line(tmp_path: Path) -> None:
+    file = _write(tmp_path, GOOD.replace("modelRef:", "modelref:"))
+    answer = retl("validate", "-f", file, cwd=tmp_path)
+    assert answer.code == 2
+    assert (
+        "all.yaml:21: ReverseETLSync accounts-to-crm: spec.modelref: unknown field; did you mean modelRef?"
+        in answer.err
+    )
+    assert not answer.out
+
+
+def test_json_is_one_object(tmp_path: Path) -> None:
+    file = _write(tmp_path, _changed("SyncModel", "sourceRef.name", "lake"))
+    found = retl("validate", "-f", file, "-o", "json", cwd=tmp_path).object
+    assert found["ok"] is False
+    model = next(each for each in found["objects"] if each["kind"] == "SyncModel")
+    assert model == {
+        "kind": "SyncModel",
+        "namespace": "default",
+        "name": "accounts",
+        "ok": False,
+        "problems": ["spec.sourceRef.name: there is no SyncSource 'lake' in these files"],
+    }
+
+
+def test_files_that_hold_nothing_of_ours_are_wrong_input(tmp_path: Path) -> None:
+    answer = retl(
+        "validate", "-f", _write(tmp_path, "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n"), cwd=tmp_path
+    )
+    assert answer.code == 2
+    assert "no objects of reverseetl.io" in answer.err
