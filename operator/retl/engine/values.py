@@ -14,7 +14,7 @@ from retl.resources.sync import Cast
 NUMBER_TEXT = pa.opaque(pa.string(), "numeric", "retl")
 """A number kept exact as text, in the form that JSON writes it; the type of a text that was cast to `number`."""
 
-_NOT_NUMBERS = "('NaN', 'Infinity', '-Infinity')"
+_NOT_NUMBERS = "('nan', 'inf', '-inf')"
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _WHOLE_NUMBER = r"[+-]?[0-9]+(\.0*)?"
 
@@ -31,7 +31,7 @@ def json_text(value: Value) -> str:
     """SQL of the value as JSON text; NULL stays NULL.
 
     Numbers are exact, timestamps ISO 8601 (`Z` if they carry a zone), binary base64, nested types arrays and objects.
-    Numbers that JSON does not have (NaN, infinities) are strings.
+    What JSON does not have is a string: the numbers nan, inf and -inf, the times infinity and -infinity.
     """
     return _json(value.type, value.sql, depth=0)
 
@@ -82,7 +82,8 @@ def _json(kind: pa.DataType, sql: str, depth: int) -> str:
     if _is_json(kind) or _is_boolean(kind) or _is_exact_number(kind):
         return f"CAST({sql} AS VARCHAR)"
     if at.is_floating(kind):
-        return f"CASE WHEN isfinite({sql}) THEN CAST({sql} AS VARCHAR) ELSE '\"' || CAST({sql} AS VARCHAR) || '\"' END"
+        text = f"CAST({sql} AS VARCHAR)"
+        return f"CASE WHEN isfinite({sql}) THEN {text} ELSE '\"' || {text} || '\"' END"
     if _is_number_text(kind):
         return f"CASE WHEN {sql} IN {_NOT_NUMBERS} THEN '\"' || {sql} || '\"' ELSE {sql} END"
     item = f"x{depth}"
@@ -126,7 +127,8 @@ def _member(sql: str, name: str) -> str:
 
 def _iso(kind: pa.TimestampType, sql: str) -> str:
     if kind.tz:
-        return f"replace(CAST(timezone('UTC', {sql}) AS VARCHAR), ' ', 'T') || 'Z'"
+        local = f"timezone('UTC', {sql})"
+        return f"replace(CAST({local} AS VARCHAR), ' ', 'T') || CASE WHEN isfinite({local}) THEN 'Z' ELSE '' END"
     return f"replace(CAST({sql} AS VARCHAR), ' ', 'T')"
 
 

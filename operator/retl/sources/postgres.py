@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_postgresql import StatementOptions, dbapi
 
 from retl.errors import SourceError, SourceUnavailable
@@ -22,6 +23,9 @@ from retl.sources.configs import PostgresConfig, PostgresCredentials
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Size of a batch that reads fastest (measured)."""
+
+POSTGRES_EPOCH_DAYS = 10_957
+"""From 1970-01-01 to 2000-01-01, where the server counts from."""
 
 SESSION = "-c default_transaction_read_only=on -c TimeZone=UTC -c IntervalStyle=iso_8601"
 
@@ -80,7 +84,8 @@ class PostgresSource(Source):
 
     def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         with self._translated():
-            yield from reader
+            for batch in reader:
+                yield _with_infinities(batch)
 
     @contextmanager
     def _connect(self) -> Iterator[dbapi.Connection]:
@@ -107,6 +112,28 @@ class PostgresSource(Source):
         if error.transient:
             return SourceUnavailable(f"{where} cannot be read from: {error.words}")
         return SourceError(f"{where}, database {self._config.database!r}: {error.words}")
+
+
+def _with_infinities(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, with infinite dates and timestamps as DuckDB writes them: the largest number, and its negative.
+
+    The driver moves the server's numbers to another epoch without looking, so that the infinities wrap around.
+    """
+    for position, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type):
+            integer, largest, moved = pa.int64(), 2**63 - 1, POSTGRES_EPOCH_DAYS * 86_400_000_000
+        elif pa.types.is_date32(field.type):
+            integer, largest, moved = pa.int32(), 2**31 - 1, POSTGRES_EPOCH_DAYS
+        else:
+            continue
+        numbers = batch.column(position).cast(integer)
+        wrapped = -largest - 2 + moved  # infinity; minus infinity is the next number
+        if not pc.any(pc.is_in(numbers, pa.array([wrapped, wrapped + 1], integer))).as_py():
+            continue
+        numbers = pc.if_else(pc.equal(numbers, wrapped), pa.scalar(largest, integer), numbers)
+        numbers = pc.if_else(pc.equal(numbers, wrapped + 1), pa.scalar(-largest, integer), numbers)
+        batch = batch.set_column(position, field, numbers.cast(field.type))
+    return batch
 
 
 def _statement(query: Query) -> str:
