@@ -18,9 +18,9 @@ from tests.unit.state.databases import hashes, letter, request
 
 
 def samples(exposition: str) -> dict[tuple[str, ...], float]:
-    """Each sample by name and label values."""
+    """Each sample by name and label values, in the order of the labels' names."""
     return {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
     }
@@ -68,11 +68,30 @@ async def test_requests_are_counted_by_route_and_code_and_never_by_uid(database:
         exposition = (await client.get(f"{public}/metrics")).text
     found = samples(exposition)
     commits = "/internal/v1/syncs/{sync_uid}/runs/{run_uid}/claims/{fence}/commits"
-    assert found[("retl_api_requests_total", "internal", "POST", commits, "204")] == 2
-    assert found[("retl_api_requests_total", "internal", "GET", "unmatched", "404")] == 1
+    assert found[("retl_api_requests_total", "204", "POST", "internal", commits)] == 2
+    assert found[("retl_api_requests_total", "404", "GET", "internal", "unmatched")] == 1
     assert found[("retl_api_request_seconds_count", "internal", commits)] == 2
     assert "uid-of-contacts" not in exposition
     assert "wp-login" not in exposition
+
+
+async def test_a_mistake_in_the_program_is_a_problem_that_tells_nothing_and_is_counted(database: SqlStateStore) -> None:
+    broken = True
+
+    def store() -> SqlStateStore:
+        if broken:
+            raise RuntimeError("ada@example.com")
+        return database
+
+    apps = create_apps(store, namespace_in_token)
+    async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        answer = await client.get("/readyz")
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "ada@example.com" not in answer.text
+        broken = False
+        found = samples((await client.get("/metrics")).text)
+    assert found[("retl_api_requests_total", "500", "GET", "public", "/readyz")] == 1
 
 
 async def test_the_access_log_names_caller_and_outcome_and_neither_token_nor_body(

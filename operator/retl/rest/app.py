@@ -14,7 +14,7 @@ from retl.rest import problems, state_service
 from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
 from retl.rest.state_service import StoreNow
-from retl.state.sql import SqlStateStore
+from retl.state.sql import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,11 @@ def _add_health(app: FastAPI, store: StoreNow, metrics: Metrics) -> None:
 
     @app.get("/metrics")
     async def scrape() -> Response:
-        return Response(await metrics.exposition(await _answering(store)), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.exposition(await _totals(store)), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _answering(store: StoreNow) -> SqlStateStore | None:
+async def _totals(store: StoreNow) -> Totals | None:
     try:
-        opened = store()
-        await opened.ping()
+        return await store().totals()
     except StateError:
         return None
-    return opened

@@ -4,6 +4,7 @@ Only a token made for the state service counts (its audience), and it speaks for
 """
 
 import hashlib
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ REMEMBERED_SECONDS = 60.0
 """A token that was accepted is not reviewed again for so long, so a revoked one works for so long at most."""
 REMEMBERED_TOKENS = 4_096
 REVIEW_TIMEOUT_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
 
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)")
 
@@ -88,6 +91,7 @@ class TokenReviewer:
             answer = await self._api.create_token_review(review, _request_timeout=REVIEW_TIMEOUT_SECONDS)
         except (TimeoutError, ApiException, aiohttp.ClientError) as error:
             said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else type(error).__name__
+            _log.warning("the API server does not review tokens: %s", said)
             raise Problem(
                 503, "token-review-unavailable", f"the API server does not review tokens: {said}", RETRY_AFTER
             ) from error

@@ -6,7 +6,7 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retl.state.sql import SqlStateStore
+from retl.state.sql import Totals
 
 access_log = logging.getLogger("retl.rest.access")
 
@@ -39,15 +39,14 @@ class Metrics:
         self._requests.labels(port, method, route, str(code)).inc()
         self._seconds.labels(port, route).observe(seconds)
 
-    async def exposition(self, store: SqlStateStore | None) -> bytes:
-        """The text that Prometheus scrapes; the gauges are read from the database now.
+    def exposition(self, totals: Totals | None) -> bytes:
+        """The text that Prometheus scrapes.
 
         Args:
-            store: None when the database does not answer.
+            totals: of the state store now; None when the database does not answer.
         """
-        self._up.set(store is not None)
-        if store is not None:
-            totals = await store.totals()
+        self._up.set(totals is not None)
+        if totals is not None:
             self._open_dead_letters.set(totals.open_dead_letters)
             self._running.set(totals.claimed_syncs)
         return generate_latest(self.registry)
@@ -75,6 +74,9 @@ class Observe:
 
         try:
             await self._app(scope, receive, watched)
+        except Exception:
+            status = 500  # the outermost layer is about to answer so
+            raise
         finally:
             seconds = perf_counter() - started
             # The route's template, not the path: as a label, the latter would grow without bound.

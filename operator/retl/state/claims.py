@@ -73,6 +73,10 @@ def take(connection: Connection, request: ClaimRequest, nonce: str | None, now: 
 def hold(connection: Connection, claim: Claim) -> Row[Any]:
     """Lock the sync's row; raise Fenced unless the claim is still the one that counts."""
     row = connection.execute(select(syncs).where(syncs.c.uid == claim.sync_uid).with_for_update()).one_or_none()
+    return _still_held(row, claim)
+
+
+def _still_held(row: Row[Any] | None, claim: Claim) -> Row[Any]:
     if row is None or row.fence != claim.fence or row.claim_run != claim.run_uid:
         raise Fenced(
             f"sync {row.namespace}/{row.name}: this run no longer holds the claim; it was taken over or has ended"
@@ -85,9 +89,7 @@ def hold(connection: Connection, claim: Claim) -> Row[Any]:
 def check(connection: Connection, claim: Claim) -> Row[Any]:
     """As `hold`, for reading: takes no lock."""
     row = connection.execute(select(syncs).where(syncs.c.uid == claim.sync_uid)).one_or_none()
-    if row is None or row.fence != claim.fence or row.claim_run != claim.run_uid:
-        return hold(connection, claim)  # raises, with the words
-    return row
+    return _still_held(row, claim)
 
 
 def renew(connection: Connection, claim: Claim, counts: RunCounts, now: datetime) -> None:

@@ -28,6 +28,8 @@ CONNECT_TIMEOUT = timedelta(seconds=10)
 BUSY_TIMEOUT = timedelta(seconds=15)
 """How long an SQLite file may stay locked by another process before we give up."""
 
+_READING = "retl_reading"
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -63,6 +65,11 @@ class Database:
     async def run(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `work(connection, …)` in one transaction: committed when it returns, undone when it raises."""
         return await self._call(lambda: _transact(self._engine, lambda connection: work(connection, *args, **kwargs)))
+
+    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for work that only reads: on SQLite it neither waits for a writer nor keeps one waiting."""
+        reading = self._engine.execution_options(**{_READING: True})
+        return await self._call(lambda: _transact(reading, lambda connection: work(connection, *args, **kwargs)))
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -105,7 +112,8 @@ _COMMON: dict[str, Any] = {"json_serializer": _dump, "json_deserializer": orjson
 def _sqlite(url: URL, busy_timeout: timedelta) -> Engine:
     engine = create_engine(url, connect_args={"timeout": busy_timeout.total_seconds()}, **_COMMON)
 
-    # The driver begins transactions late and only for some statements; we begin them ourselves, with the write lock.
+    # The driver begins transactions late and only for some statements. We begin them ourselves, and take the write lock
+    # at once: a transaction that reads first and then wants to write would fail when another process was quicker.
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
         connection.isolation_level = None
@@ -114,7 +122,8 @@ def _sqlite(url: URL, busy_timeout: timedelta) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -125,7 +134,13 @@ def _postgres(url: URL) -> Engine:
         pool_size=POSTGRES_CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": int(CONNECT_TIMEOUT.total_seconds()), "application_name": "retl"},
+        connect_args={
+            "application_name": "retl",
+            "connect_timeout": int(CONNECT_TIMEOUT.total_seconds()),
+            # A server that vanished without a word must not hold a thread for longer than a lease.
+            "keepalives_idle": 10,
+            "tcp_user_timeout": 30_000,
+        },
         **_COMMON,
     )
 

@@ -72,7 +72,7 @@ class SqlStateStore(StateStore, StateReader):
         await self._database.close()
 
     async def ping(self) -> None:
-        """Raise StateError unless the database answers."""
+        """Raise StateError unless the database answers and takes writes."""
         await self._database.run(_ping)
 
     # StateStore
@@ -95,12 +95,12 @@ class SqlStateStore(StateStore, StateReader):
         Args:
             after: leave out the parts up to this sequence.
         """
-        for first, last in await self._database.run(_snapshot_ranges, claim, after):
-            for part in await self._database.run(_snapshot_read, claim, first, last):
+        for first, last in await self._database.read(_snapshot_ranges, claim, after):
+            for part in await self._database.read(_snapshot_read, claim, first, last):
                 yield part
 
     async def waiting(self, claim: Claim) -> Waiting:
-        return await self._database.run(_waiting, claim)
+        return await self._database.read(_waiting, claim)
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
         check_pairs(commit.keys, commit.rows)
@@ -134,20 +134,20 @@ class SqlStateStore(StateStore, StateReader):
     # StateReader
 
     async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
-        return await self._database.run(_runs, namespace, sync, limit, self._clock())
+        return await self._database.read(_runs, namespace, sync, limit, self._clock())
 
     async def dead_letters(
         self, *, namespace: str, sync: str | None = None, resolved: bool = False, limit: int = 50
     ) -> list[DeadLetter]:
-        return await self._database.run(dead_letters.newest, namespace, sync, resolved, limit)
+        return await self._database.read(dead_letters.newest, namespace, sync, resolved, limit)
 
     async def namespace_of(self, sync_uid: str) -> str | None:
         """The namespace of a sync; None if it never had a run."""
-        return await self._database.run(claims.namespace_of, sync_uid)
+        return await self._database.read(claims.namespace_of, sync_uid)
 
     async def totals(self) -> Totals:
         """Numbers over all syncs, for monitoring."""
-        return await self._database.run(_totals)
+        return await self._database.read(_totals)
 
 
 def _totals(connection: Connection) -> Totals:

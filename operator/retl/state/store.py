@@ -166,7 +166,12 @@ class StateStore(ABC):
 
     @abstractmethod
     async def claim(self, request: ClaimRequest) -> Claim:
-        """Take the sync for this run (raises Busy). A later attempt of the same run takes over from an earlier one."""
+        """Take the sync for this run. A later attempt of the same run takes over from an earlier one.
+
+        Raises:
+            Busy: another run holds it.
+            Fenced: a later attempt of this run has already started.
+        """
 
     @abstractmethod
     def snapshot(self, claim: Claim) -> AsyncIterator[SnapshotPart]:
@@ -178,7 +183,7 @@ class StateStore(ABC):
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:
-        """Make one step durable (raises Fenced)."""
+        """Make one step durable (raises Fenced; InvalidInput for records in a Plan)."""
 
     @abstractmethod
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
@@ -208,4 +213,4 @@ class StateReader(ABC):
     async def dead_letters(
         self, *, namespace: str, sync: str | None = None, resolved: bool = False, limit: int = 50
     ) -> list[DeadLetter]:
-        """Dead letters, newest first."""
+        """Open dead letters, or those that are resolved; last seen first."""

@@ -2,8 +2,11 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,17 @@ async def _count_rows(url: str, table: Table) -> int:
         )
     finally:
         await database.close()
+
+
+async def test_reading_neither_waits_for_a_writer_nor_keeps_one_waiting(sqlite_url: str, tmp_path: Path) -> None:
+    store = await SqlStateStore.open(sqlite_url, busy_timeout=timedelta(milliseconds=50))
+    claim = await store.claim(request())
+    await store.commit(claim, Commit(1, RunCounts(), hashes(1), hashes(1), [letter(hashes(1))]))
+    with closing(sqlite3.connect(tmp_path / ".retl" / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert len(await store.runs(namespace=NAMESPACE)) == 1
+        assert len(await store.dead_letters(namespace=NAMESPACE)) == 1
+        assert len(await parts(store, claim)) == 1
+        other.execute("UPDATE retl_runs SET state = 'Failed'")
+        other.execute("COMMIT")
+    await store.close()
