@@ -52,7 +52,7 @@ class Namespace:
 
         def look() -> bool:
             found = self.cluster.kubectl("get", kind, name, "-n", self.name, "-o", "json", "--ignore-not-found")
-            seen[:] = [json.loads(found)] if found else []
+            seen[:] = [{"status": {}} | json.loads(found)] if found else []
             return bool(seen) and holds(seen[0])
 
         assert wait_until(look, PATIENCE, every=0.1), f"{kind} {name} is still {json.dumps(seen, indent=1)}"
@@ -117,7 +117,7 @@ def succeeded(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def verdicts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(tick["verdict"], tick["reason"]) for tick in manifest["status"]["recentTicks"]]
+    return [(tick["verdict"], tick["reason"]) for tick in manifest["status"].get("recentTicks", [])]
 
 
 def free(manifest: dict[str, Any]) -> bool:

@@ -1,0 +1,179 @@
+"""Cache, queue, alarm and routing: what is looked at, when, and from which version."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from retl.controller.cache import Cache
+from retl.controller.clock import Alarm
+from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key
+from retl.controller.queue import Queue
+from retl.controller.routing import concerned
+from retl.controller.settings import RetryPolicy
+from tests.unit.controller.views import API, NOON, connection_manifest, run_manifest, sync_manifest
+
+
+def versioned(manifest: dict[str, Any], version: int, uid: str | None = None) -> dict[str, Any]:
+    changes = {"resourceVersion": str(version)} | ({"uid": uid} if uid else {})
+    return manifest | {"metadata": manifest["metadata"] | changes}
+
+
+def child(kind: str, name: str, run: str = "accounts-1") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "growth", "uid": name, "resourceVersion": "5", "labels": {RUN_LABEL: run}}
+    return {"metadata": metadata, "status": {}}
+
+
+@pytest.fixture
+def heard() -> list[Key]:
+    return []
+
+
+@pytest.fixture
+def cache(heard: list[Key]) -> Cache:
+    return Cache(lambda key, before, now: heard.append(key))
+
+
+RUN_KEY = Key(RUN, "growth", "accounts-1")
+
+
+def test_an_older_version_does_not_replace_a_newer_one(cache: Cache, heard: list[Key]) -> None:
+    for version in (7, 6, 7):
+        cache.put(RUN, versioned(run_manifest(), version))
+    found = cache.get(RUN_KEY)
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == "7"
+    assert heard == [RUN_KEY]
+
+
+def test_an_object_that_is_gone_does_not_come_back_but_another_of_its_name_may(cache: Cache) -> None:
+    cache.put(RUN, versioned(run_manifest(), 5, "first"))
+    cache.remove(RUN, versioned(run_manifest(), 6, "first"))
+    cache.put(RUN, versioned(run_manifest(), 5, "first"))
+    assert cache.get(RUN_KEY) is None
+    assert cache.was_deleted(RUN_KEY)
+    cache.put(RUN, versioned(run_manifest(), 9, "second"))
+    cache.remove(RUN, versioned(run_manifest(), 8, "first"))
+    assert cache.get(RUN_KEY) is not None
+
+
+def test_a_list_drops_what_it_lacks_but_not_what_is_newer_than_it(cache: Cache) -> None:
+    for name, version in (("old", 3), ("listed", 4), ("new", 30)):
+        cache.put(RUN, versioned(run_manifest(name), version, name))
+    cache.retain(RUN, "growth", [Key(RUN, "growth", "listed")], "20")
+    assert {run["metadata"]["name"] for run in cache.children(RUN, "growth", "accounts")} == {"listed", "new"}
+
+
+def test_nothing_of_a_secret_nature_or_bulk_is_kept(cache: Cache) -> None:
+    job = child(JOB, "j") | {"spec": {"template": "large"}}
+    job["metadata"] |= {"managedFields": [1], "annotations": {"reverseetl.io/run-spec": "large"}}
+    cache.put(JOB, job)
+    kept = cache.get(Key(JOB, "growth", "j"))
+    assert kept is not None
+    assert set(kept) == {"metadata", "status"}
+    assert not {"managedFields", "annotations"} & set(kept["metadata"])
+
+
+def test_the_last_word_of_a_deleted_pod_is_remembered(cache: Cache) -> None:
+    cache.put(POD, child(POD, "p"))
+    cache.remove(POD, child(POD, "p") | {"status": {"phase": "Failed"}})
+    assert [pod["status"] for pod in cache.children(POD, "growth", "accounts-1")] == [{"phase": "Failed"}]
+
+
+def test_a_change_reaches_everyone_it_concerns() -> None:
+    queue: list[Key] = []
+    known = Cache(lambda key, before, now: queue.extend(concerned(known, key, before, now)))
+    inline, by_model = sync_manifest(), sync_manifest(query=None, modelRef={"name": "m"})
+    by_model["metadata"] = by_model["metadata"] | {"name": "by-model", "uid": "2"}
+    model = {
+        "apiVersion": API,
+        "kind": MODEL,
+        "metadata": {"name": "m", "namespace": "growth", "uid": "m", "resourceVersion": "1"},
+        "spec": {"sourceRef": {"name": "warehouse"}, "table": "t"},
+    }
+
+    def heard(kind: str, manifest: dict[str, Any]) -> set[str]:
+        queue.clear()
+        known.put(kind, manifest)
+        return {str(key) for key in queue}
+
+    sync, other = "ReverseETLSync growth/accounts", "ReverseETLSync growth/by-model"
+    run = "SyncRun growth/accounts-1"
+    assert heard(SYNC, inline) == {sync}
+    assert heard(SYNC, by_model) == {other}
+    assert heard(MODEL, model) == {"SyncModel growth/m", other}
+    source = connection_manifest(SOURCE, "warehouse")
+    assert heard(SOURCE, source) == {"SyncSource growth/warehouse", "SyncModel growth/m", other, sync}
+    assert heard(DESTINATION, connection_manifest(DESTINATION, "crm")) == {"SyncDestination growth/crm", sync, other}
+    assert heard(SOURCE, versioned(source, 2) | {"status": {"x": 1}}) == {"SyncSource growth/warehouse"}
+    assert heard(RUN, versioned(run_manifest(), 1)) == {run, sync}
+    assert heard(SYNC, versioned(inline, 11)) == {sync, run}
+    assert heard(JOB, child(JOB, "j")) == {run}
+    assert heard(POD, child(POD, "p")) == {run}
+
+
+async def test_a_key_is_never_in_two_hands_and_never_lost() -> None:
+    queue, key = Queue(), Key(SYNC, "growth", "accounts")
+    in_hand: list[Key] = []
+    most, seen = 0, asyncio.Queue[Key]()
+    release = asyncio.Event()
+
+    async def reconcile(of: Key) -> None:
+        nonlocal most
+        in_hand.append(of)
+        most = max(most, len(in_hand))
+        await release.wait()
+        in_hand.remove(of)
+        seen.put_nowait(of)
+
+    workers = [asyncio.create_task(queue.work(reconcile)) for _ in range(3)]
+    for _ in range(3):
+        queue.add(key)
+        await asyncio.sleep(0)
+    queue.add(key)
+    release.set()
+    handed = [await asyncio.wait_for(seen.get(), 5) for _ in range(2)]
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
+    assert (handed, most, len(queue)) == ([key, key], 1, 0)
+    assert seen.empty()
+
+
+class HandClock:
+    """A clock that a test sets."""
+
+    patience = timedelta(milliseconds=1)
+
+    def __init__(self) -> None:
+        self.time = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+
+async def test_an_alarm_rings_once_at_the_earliest_time_that_was_asked_for() -> None:
+    clock, rung = HandClock(), asyncio.Queue[Key]()
+    alarm = Alarm(clock, rung.put_nowait)
+    early, late, dropped = (Key(SYNC, "growth", name) for name in ("early", "late", "dropped"))
+    alarm.set(early, NOON + timedelta(hours=2))
+    alarm.set(early, NOON + timedelta(hours=1))
+    alarm.set(early, NOON + timedelta(hours=3))
+    alarm.set(late, NOON + timedelta(hours=2))
+    alarm.set(dropped, NOON + timedelta(hours=1))
+    alarm.forget(dropped)
+    running = asyncio.create_task(alarm.run())
+    clock.time = NOON + timedelta(hours=1)
+    assert await asyncio.wait_for(rung.get(), 5) == early
+    clock.time = NOON + timedelta(hours=9)
+    assert await asyncio.wait_for(rung.get(), 5) == late
+    alarm.set(early, clock.time)
+    assert await asyncio.wait_for(rung.get(), 5) == early
+    assert rung.empty()
+    running.cancel()
+
+
+def test_pauses_between_attempts_double_up_to_a_limit() -> None:
+    policy = RetryPolicy()
+    assert [policy.pause(n).total_seconds() for n in (1, 2, 3, 4, 5, 6, 90)] == [10, 20, 40, 80, 160, 300, 300]
