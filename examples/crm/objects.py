@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 FIRST_POWERED_FLIGHT = 1903
 LARGEST_CERTIFIED_SEATING = 853
@@ -63,11 +64,14 @@ OBJECTS: dict[str, type[CrmObject]] = {"account": Account, "aircraft": Aircraft}
 
 def problems(error: ValidationError) -> str:
     """All that is wrong with a record, as one line for people."""
-    lines = []
-    for item in error.errors(include_url=False):
-        field = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        says_it_all = not field or item["type"] in {"missing", "extra_forbidden"}
-        got = "" if says_it_all else f", got {item['input']!r}"
-        lines.append(f"{field}: {message}{got}" if field else message)
-    return "; ".join(lines)
+    return "; ".join(_problem(item) for item in error.errors(include_url=False))
+
+
+def _problem(item: ErrorDetails) -> str:
+    field, message = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
+    if item["type"] == "literal_error":
+        return f"{field}: {item['input']!r} is not {item['ctx']['expected']}"
+    if not field:
+        return message
+    said_all = item["type"] in {"missing", "extra_forbidden"}
+    return f"{field}: {message}" if said_all else f"{field}: {message}, got {item['input']!r}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from examples.demo.cluster import DemoFailed
-from examples.demo.stage import PROJECT, Stage, clear
+from examples.demo.stage import PROJECT, DemoRunning, Stage, clear
 from examples.demo.story import Story
 from examples.demo.telling import Telling
 from tests.cluster.build import BuildError
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None, directory: Path = DIRECTORY) ->
     parser.add_argument("--keep", action="store_true", help="leave everything up at the end")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    stopped = clear(directory)
+    try:
+        stopped = clear(directory)
+    except DemoRunning as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     if options.command == "down":
         print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
         return 0

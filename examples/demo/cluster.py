@@ -38,7 +38,7 @@ class Cluster:
         return found
 
     def wait(self, what: Sequence[str], until: str, seconds: int) -> None:
-        """Wait for a condition, a field or a creation (raises KubectlError)."""
+        """Wait for a condition or a field (raises KubectlError)."""
         self.kubectl("-n", NAMESPACE, "wait", *what, f"--for={until}", f"--timeout={seconds}s", timeout=seconds + 10)
 
     def finished(self, run: str, seconds: int) -> Manifest:
@@ -52,6 +52,13 @@ class Cluster:
         if found["status"]["phase"] != "Succeeded":
             raise DemoFailed(f"run {run} ended {found['status']['phase']}: {found['status'].get('conditions')}")
         return found
+
+    def first_run(self, sync: str) -> str:
+        """Name of the oldest SyncRun of a sync."""
+        oldest_first = ["--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[0].metadata.name}"]
+        return self.kubectl(
+            "-n", NAMESPACE, "get", "syncruns", f"--field-selector=spec.syncRef.name={sync}", *oldest_first
+        )
 
     def account_kubeconfig(self, admin: Path, account: str, target: Path) -> Path:
         """A kubeconfig with a token of a ServiceAccount in namespace `reverse-etl`, bound to what its roles allow."""

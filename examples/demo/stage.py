@@ -5,6 +5,7 @@ record, and `down` stops exactly those.
 """
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,10 @@ from tests.cluster.processes import Identity, Program, tail
 
 PROJECT = Path(__file__).parents[2]
 _RECORD = "processes.json"
+
+
+class DemoRunning(Exception):
+    """Another process uses the directory."""
 
 
 @dataclass
@@ -82,14 +87,19 @@ class Stage:
             program.stop()
         if self.plane is not None:
             self.plane.stop()
-        for path in self._remove:
-            shutil.rmtree(path, ignore_errors=True)
-        (self.directory / _RECORD).unlink(missing_ok=True)
+        for path in [*self._remove, *self.directory.iterdir()]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix != ".log":
+                path.unlink()
 
     def _record(self) -> None:
         pids = (self.plane.pids if self.plane else {}) | {p.name: p.pid for p in self._programs if p.running()}
         processes = {name: Identity.of(pid) for name, pid in pids.items()}
+        me = Identity.of(os.getpid())
+        assert me is not None, "this very process is alive"
         record = {
+            "by": [me.pid, me.started],
             "processes": {name: [found.pid, found.started] for name, found in processes.items() if found},
             "remove": [str(path) for path in self._remove],
         }
@@ -100,11 +110,16 @@ def clear(directory: Path) -> list[str]:
     """Stop what an earlier demo left up below this directory and remove its data; returns what was stopped.
 
     A process is stopped only if it is still the one on record.
+
+    Raises:
+        DemoRunning: that demo is still being told.
     """
     record = directory / _RECORD
     stopped = []
     if record.exists():
         found = json.loads(record.read_text())
+        if Identity(*found["by"]).alive():
+            raise DemoRunning(f"another demo is running here (pid {found['by'][0]}); end it with Ctrl-C")
         for name, (pid, started) in reversed(found["processes"].items()):
             if Identity(pid, started).alive():
                 Identity(pid, started).stop()

@@ -20,6 +20,7 @@ from examples.demo.telling import Telling
 FLIGHTS = PROJECT / "examples" / "flights"
 RETL = str(Path(sys.executable).parent / "retl")
 SHARE = 0.01
+CRM_CALLS_PER_SECOND = 10
 SCHEDULED, BY_HAND = "planes-to-crm", "daily-traffic"
 
 
@@ -38,11 +39,7 @@ class Story:
     api_port: int = field(init=False)
     logins: dict[str, dict[str, str]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
-    first_run: Manifest = field(default_factory=dict)
-    traffic_run: Manifest = field(default_factory=dict)
     refused: int = 0
-    changed: int = 0
-    sent_again: int = 0
 
     def play(self) -> None:
         """Tell it from the beginning to the end (raises DemoFailed, ProcessError, KubectlError, BuildError)."""
@@ -56,7 +53,8 @@ class Story:
         self.look_at_the_crm()
         self.read_dead_letters()
         self.change_a_few()
-        self.summary()
+        self.telling.achieved("every run adds up: read = created + updated + unchanged + skipped + rejected + …")
+        self.telling.summary()
 
     def start_kubernetes(self) -> None:
         with self.telling.step("Kubernetes: etcd, kube-apiserver and kube-controller-manager, real ones"):
@@ -70,6 +68,7 @@ class Story:
                 os.environ,
             )
             self.telling.say("5 CustomResourceDefinitions; one node, which runs pods as local processes")
+            self.telling.achieved("a real Kubernetes API was up, with five kinds of resources of ours")
 
     def start_warehouse(self) -> None:
         with self.telling.step("A warehouse: PostgreSQL with every flight that left New York in 2013"):
@@ -87,7 +86,9 @@ class Story:
             with self.server.connect("operations") as connection:
                 connection.execute("SET ROLE dashboard")
                 connection.execute((FLIGHTS / "operations.sql").read_bytes())
-            self.telling.say(f"{self.rows['flights']:,} flights, {self.rows['planes']:,} planes")
+            loaded = f"{self.rows['flights']:,} flights and {self.rows['planes']:,} planes"
+            self.telling.say(loaded)
+            self.telling.achieved(f"a PostgreSQL warehouse held {loaded}")
 
     def start_crm(self) -> None:
         with self.telling.step("A CRM: takes batches over HTTP, checks each record, limits calls"):
@@ -96,11 +97,14 @@ class Story:
             self.crm = httpx.Client(
                 base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10
             )
+            rate = str(CRM_CALLS_PER_SECOND)
             command = [sys.executable, "-m", "examples.crm", "--port", str(self.crm.base_url.port)]
+            command += ["--calls-per-second", rate, "--burst", rate]
             self.stage.program(
                 "crm", command, lambda: _answers(self.crm, "/api/stats"), os.environ | {"CRM_TOKEN": token}
             )
-            self.telling.say(f"{url}, 20 calls a second at most, no records yet")
+            self.telling.say(f"{url}, {CRM_CALLS_PER_SECOND} calls a second at most, no records yet")
+            self.telling.achieved("a CRM took calls: it asks for a token, checks each record, and limits the rate")
 
     def start_operator(self) -> None:
         with self.telling.step("The operator: API pod and controller, each with its own ServiceAccount"):
@@ -127,6 +131,7 @@ class Story:
                 _ready_at(self.health_port, "/healthz"),
                 os.environ,
             )
+            self.telling.achieved("API pod and controller were at work, each with the rights it needs and no others")
 
     def apply(self) -> None:
         with self.telling.step("Two syncs as YAML"):
@@ -138,29 +143,36 @@ class Story:
             for kind in ("syncsource", "syncmodel", "syncdestination", "retl"):
                 self.cluster.wait([kind, "--all"], "condition=Ready", 30)
             self.telling.say("all Ready")
+            self.telling.achieved("two syncs were applied with kubectl, checked, and Ready")
 
     def run_by_hand(self) -> None:
         with self.telling.step(f"A run by hand: {self.rows['flights']:,} flights, summed up by day, into PostgreSQL"):
             run = self._create_run(BY_HAND)
-            self.traffic_run = self.cluster.finished(run, 60)
-            self.telling.say(_counts(self.traffic_run))
+            found = self.cluster.finished(run, 60)
+            self.telling.say(_counts(found))
             with self.server.connect("operations") as connection:
                 (rows,) = connection.execute("SELECT count(*) FROM daily_traffic").fetchone() or (0,)
-            if rows != self.traffic_run["status"]["counts"]["created"]:
-                raise DemoFailed(f"daily_traffic holds {rows} rows: {self.traffic_run['status']}")
+            if rows != found["status"]["counts"]["created"]:
+                raise DemoFailed(f"daily_traffic holds {rows} rows: {found['status']}")
             self.telling.say(f"the table daily_traffic now holds {rows:,} rows")
+            self.telling.achieved(
+                f"by hand: {self.rows['flights']:,} flights became {rows:,} rows of daily traffic, "
+                f"{_seconds(found['status']):.0f} s from SyncRun to result"
+            )
 
     def run_on_schedule(self) -> None:
-        tick = datetime.fromisoformat(self.cluster.get("retl", SCHEDULED)["status"]["nextRunTime"])
-        with self.telling.step(f"A run on schedule: planes into the CRM, at {tick:%H:%M} UTC"):
-            run = f"{SCHEDULED}-{tick:%Y%m%d%H%M}"
-            self.cluster.wait([f"syncrun/{run}"], "create", 90)
-            self.first_run = self.cluster.finished(run, 60)
-            self.refused = self.first_run["status"]["counts"]["rejected"]
+        with self.telling.step("A run on schedule: planes into the CRM, when the minute is full"):
+            self.cluster.wait([f"retl/{SCHEDULED}"], "jsonpath={.status.lastRun}", 120)
+            found = self.cluster.finished(self.cluster.first_run(SCHEDULED), 60)
+            self.refused = found["status"]["counts"]["rejected"]
             # The rest is told at leisure: no further ticks, runs by hand stay possible.
             self._set_state("Paused")
-            self.telling.say(_counts(self.first_run))
+            self.telling.say(_counts(found))
             self.cluster.show("get", "retl,retlrun")
+            self.telling.achieved(
+                f"on schedule: {self.rows['planes']:,} planes went to the CRM, "
+                f"{_seconds(found['status']):.0f} s from the tick's SyncRun to result"
+            )
 
     def look_at_the_crm(self) -> None:
         with self.telling.step("What the CRM has now"):
@@ -173,7 +185,11 @@ class Story:
                 "\n".join(f"  {name:17} {'-' if value is None else value}" for name, value in record.items())
             )
             stats = self.crm.get("/api/stats").raise_for_status().json()
-            self.telling.say(f"calls: {stats['calls']}, of which it put off by 429: {stats['calls_limited']}")
+            calls, limited = stats["calls"], stats["calls_limited"]
+            self.telling.say(f"calls: {calls}; {limited} of them it put off by 429, and got again when it had said")
+            self.telling.achieved(
+                f"the CRM had {page['total']:,} aircraft, from {calls - limited} calls it let through"
+            )
 
     def read_dead_letters(self) -> None:
         with self.telling.step(
@@ -187,36 +203,25 @@ class Story:
             if done.returncode or len(done.stdout.splitlines()) != self.refused + 1:
                 raise DemoFailed(f"expected {self.refused} dead letters: {done.stdout}{done.stderr}")
             self.telling.say(done.stdout)
+            self.telling.achieved(
+                f"it had refused {self.refused}: kept as dead letters, each with the CRM's own reason"
+            )
 
     def change_a_few(self) -> None:
         with self.telling.step("One in a hundred planes changes in the warehouse; the sync runs again"):
             self.crm.delete("/api/stats").raise_for_status()
             with self.server.connect("warehouse") as connection:
-                self.changed = warehouse.refit(connection, SHARE)
-            self.telling.say(f"UPDATE planes SET seats = seats + 1 …: {self.changed} rows")
+                changed = warehouse.refit(connection, SHARE)
+            self.telling.say(f"UPDATE planes SET seats = seats + 1 …: {changed} rows")
             found = self.cluster.finished(self._create_run(SCHEDULED), 60)
             self.telling.say(_counts(found))
-            self.sent_again = self.crm.get("/api/stats").raise_for_status().json()["records"]
-            self.telling.say(f"the CRM's own counter: {self.sent_again} records received")
-            if self.sent_again != self.changed or found["status"]["counts"]["updated"] != self.changed:
-                raise DemoFailed(f"{self.changed} rows changed, {self.sent_again} were sent")
-
-    def summary(self) -> None:
-        """Ten lines."""
-        planes, traffic = self.first_run["status"], self.traffic_run["status"]
-        self.telling.plain(
-            f"""
-What happened, in {self.telling.seconds:.0f} s:
-  - a real Kubernetes API, a real PostgreSQL and a CRM ran on this machine
-  - two syncs came as YAML; kubectl was all the tooling they needed
-  - {self.rows["flights"]:,} flights became {traffic["counts"]["created"]:,} rows of daily traffic, \
-in {_seconds(traffic):.1f} s from SyncRun to result
-  - {self.rows["planes"]:,} planes went to the CRM on schedule, in {_seconds(planes):.1f} s, through its rate limit
-  - {planes["counts"]["created"]:,} were taken; {self.refused} were refused, kept, and listed with the CRM's own reason
-  - {self.changed} planes changed: {self.sent_again} records were sent, and no other
-  - read = created + updated + unchanged + refused + …: every run adds up, every row has an outcome
-  - the runners' pods held no right to the Kubernetes API and no login to the state database"""
-        )
+            sent = self.crm.get("/api/stats").raise_for_status().json()["records"]
+            self.telling.say(f"the CRM's own counter: {sent} records received")
+            if sent != changed or found["status"]["counts"]["updated"] != changed:
+                raise DemoFailed(f"{changed} rows changed, {sent} were sent")
+            self.telling.achieved(
+                f"{changed} planes changed and the sync ran again: the CRM received {sent}, and no other"
+            )
 
     def how_to_look(self) -> None:
         """What to try while everything is still up."""
@@ -230,7 +235,7 @@ It is all still up, and {SCHEDULED} runs each minute. To look around:
   kubectl -n {NAMESPACE} get retl,retlrun,job,pod
   kubectl -n {NAMESPACE} describe retl {SCHEDULED}
   kubectl create -f {(FLIGHTS / "runs" / f"{BY_HAND}.yaml").relative_to(PROJECT)}
-  curl -H 'Authorization: Bearer {token}' '{self.crm.base_url}api/objects/aircraft?limit=3'
+  curl -H 'Authorization: Bearer {token}' '{str(self.crm.base_url).rstrip("/")}/api/objects/aircraft?limit=3'
   psql {operations} -c 'select * from daily_traffic limit 5'
   RETL_STATE_URL={self.state_url} retl dlq list -n {NAMESPACE}
   curl http://127.0.0.1:{self.api_port}/metrics

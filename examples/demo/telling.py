@@ -18,6 +18,7 @@ class Telling:
     out: TextIO = sys.stdout
     _began: float = field(default_factory=time.monotonic)
     _steps: int = 0
+    _achieved: list[tuple[float, str]] = field(default_factory=list)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -37,14 +38,19 @@ class Telling:
         """A command that is about to be run, so that a person could type it."""
         self.say(self._bold(f"$ {shlex.join(words)}"))
 
-    def plain(self, text: str) -> None:
-        """Lines without indentation: the summary."""
-        self._write(text)
+    def achieved(self, line: str) -> None:
+        """A line for the summary, with the time at which it came true."""
+        self._achieved.append((time.monotonic() - self._began, line))
 
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return time.monotonic() - self._began
+    def summary(self) -> None:
+        """What was achieved, and when."""
+        self._write(f"\n{self._bold(f'What happened in {time.monotonic() - self._began:.0f} seconds')}")
+        for seconds, line in self._achieved:
+            self._write(f"  {seconds:>5.1f} s  {line}")
+
+    def plain(self, text: str) -> None:
+        """Lines without indentation."""
+        self._write(text)
 
     def _bold(self, text: str) -> str:
         return f"\x1b[1m{text}\x1b[0m" if self.out.isatty() else text

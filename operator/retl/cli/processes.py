@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-_CHATTY = ("alembic.runtime.plugins", "httpx", "kopf.objects", "uvicorn.error")
+_CHATTY = ("aiohttp.access", "alembic.runtime.plugins", "httpx", "kopf.objects", "uvicorn.error")
 """They log every request or event at level info."""
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 

@@ -45,7 +45,8 @@ class Bar:
 
     def step(self, step: Step, total: int | None) -> None:
         """A step begins."""
-        self._display.reset(self._task, total=total, description=_WORDS[step], rows="")
+        fields = self._display.tasks[0].fields | {"rows": ""}
+        self._display.reset(self._task, total=total, description=_WORDS[step], **fields)
 
     def advanced(self, step: Step, rows: int) -> None:
         """Rows handled in this step so far."""
