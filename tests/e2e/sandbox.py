@@ -12,6 +12,7 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,7 +87,11 @@ class Sandbox:
         words += ["env", "--ignore-signal=CHLD", "sleep", "infinity"]
         outer = Program("sandbox", words, log=self.directory / "sandbox.log", dies_with_parent=not self._leave_up)
         outer.start()
-        outer.wait_ready(lambda: _sleeps(_child(outer.pid)), limit=10)
+        try:
+            outer.wait_ready(lambda: _sleeps(_child(outer.pid)), limit=10)
+        except BaseException:
+            outer.stop()
+            raise
         first = Identity.of(_child(outer.pid))
         if first is None:
             raise ProcessError("the sandbox ended at once")
@@ -100,9 +105,10 @@ class Sandbox:
         self.run("sh", "-c", _PREPARE, "sh", var, *_MACHINE_WIDE)
 
     def stop(self) -> None:
-        """End everything inside and remove every trace. May be called twice."""
-        stop_recorded(self.directory)
-        self._first = None
+        """End everything inside and remove every trace. May be called twice, and leaves alone what others started."""
+        if self._first is not None:
+            stop_recorded(self.directory)
+            self._first = None
 
     def _connect(self, pid: int) -> None:
         run("ip", "link", "add", LINK, "type", "veth", "peer", "name", "node0", "netns", str(pid))
@@ -129,7 +135,9 @@ def stop_recorded(directory: Path) -> None:
     if not _record(directory).exists():
         return
     if first := recorded(directory):
-        first.stop(patience=0.1)  # nothing inside is worth an orderly end, and `sleep` as PID 1 heeds no SIGTERM
+        os.kill(first.pid, signal.SIGKILL)  # nothing inside is worth an orderly end
+        if not wait_until(lambda: not first.alive(), limit=30):
+            raise ProcessError(f"the sandbox's first process, {first.pid}, is still there 30 s after SIGKILL")
     with contextlib.suppress(CommandError):  # it goes with its other end, usually before we come here
         run("ip", "link", "delete", LINK)
     for hierarchy in hierarchies():

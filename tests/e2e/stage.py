@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +21,10 @@ from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
 T = TypeVar("T")
 MANIFESTS = Path(__file__).parent / "manifests"
 PERMISSIONS = Path(__file__).parents[1] / "cluster" / "manifests" / "operator.yaml"
-SYSTEM = "reverse-etl"
+SYSTEM = "retl-system"
 TEAM = "growth"
 TABLE = """
-CREATE TABLE airlines (code text PRIMARY KEY, name text, flights integer NOT NULL, cancelled integer NOT NULL);
+CREATE TABLE accounts (account_id text PRIMARY KEY, name text, country text, employees integer);
 """
 
 
@@ -56,9 +57,10 @@ class Stage:
         """Build, start and deploy; on failure nothing is left, and the logs of the pods are in the error."""
         try:
             self._timed("packages", install)
-            images = self._timed("images", build_images)
-            self._timed("cluster", self.cluster.start)
-            self._timed("import", lambda: self.cluster.load(*images))
+            with ThreadPoolExecutor() as pool:
+                images = pool.submit(self._timed, "images", build_images)
+                self._timed("cluster", self.cluster.start)
+            self._timed("import", lambda: self.cluster.load(*images.result()))
             self._timed("services", self._start_services)
             self._timed("operator", self._deploy)
         except BaseException:
@@ -107,8 +109,8 @@ class Stage:
             connection.execute(TABLE)
 
     def _deploy(self) -> None:
-        self._apply(MANIFESTS / "namespaces.yaml")
         self._apply(PERMISSIONS)
+        self._apply(MANIFESTS / "namespaces.yaml")
         self._secret(SYSTEM, "state-database", url=self.postgres.url("state"))
         self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
         self._secret(TEAM, "crm-login", token=self.crm.token)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cluster.kubectl import KubectlError
-from tests.e2e.images import OPERATOR, RUNNER
+from tests.e2e.images import RUNNER
 from tests.e2e.stage import SYSTEM, TEAM, Stage
 
 pytestmark = pytest.mark.e2e
@@ -34,11 +34,3 @@ def test_the_operator_runs_on_a_read_only_root_where_only_locked_down_pods_are_l
         stage.kubectl("exec", "-n", SYSTEM, "deployment/controller", "--", "python", "-c", write)
     with pytest.raises(KubectlError, match='violates PodSecurity "restricted'):
         stage.kubectl("run", "careless", "-n", TEAM, f"--image={RUNNER}", "--image-pull-policy=Never")
-
-
-def test_both_images_run_the_program_by_its_name(stage: Stage) -> None:
-    for image in (OPERATOR, RUNNER):
-        told = stage.cluster.sandbox.run(
-            "ctr", "-n", "k8s.io", "run", "--rm", "--read-only", image, f"version-{hash(image)}", "retl", "--version"
-        )
-        assert told.strip().count(".") == 2
