@@ -58,6 +58,12 @@ class DestinationUnavailable(DestinationError):
     retriable = True
 
 
+class RunnerExhausted(RetlError):
+    """The machine that runs the sync has too little memory or disk for it."""
+
+    reason = "RunnerExhausted"
+
+
 class StateError(RetlError):
     """The state store cannot be used: unreachable, locked, or written by a newer version."""
 

@@ -15,6 +15,9 @@ from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
 
+UNKNOWN_STATE = "XX000"
+"""SQLSTATE of an error about which no more is known."""
+
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
@@ -110,13 +113,14 @@ def server_error(text: str, sqlstate: str | None) -> ServerError:
     Values that data exceptions quote are replaced, because they are row data.
     """
     text, _, _ = text.partition("\n\nQuery was:")
-    text = re.sub(r"\.? SQLSTATE: \w{5}\s*$", "", text)
-    found = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.+)", text)
-    words = found[1].strip() if found else " ".join(text.split())
+    stated = re.search(r"SQLSTATE: (\w{5})\s*$", text)
+    found = re.search(r"(ERROR|FATAL|PANIC):\s+(.+)", text)
+    words = found[2].strip() if found else re.sub(r"^\w+: \[libpq\] (Failed to connect: )?", "", " ".join(text.split()))
     if hint := re.search(r"^HINT:\s+(.+)", text, re.MULTILINE):
         words += f" ({hint[1].strip()})"
-    code = (sqlstate or "").strip("\0 ")
-    if code[:2] in ("21", "22", "23", "44"):
-        words = re.sub(r': ".*"', ': "…"', words)
-        words = re.sub(r'^value ".*" (is|for)', r'value "…" \1', words)
+    code = (sqlstate or "").strip("\0 ") or (stated[1] if stated else "")
+    if not code and found and found[1] == "ERROR":
+        code = UNKNOWN_STATE  # while rows stream in, the driver loses the state on the way
+    words = re.sub(r': ".*"', ': "…"', words)
+    words = re.sub(r'^value ".*" (is|for)', r'value "…" \1', words)
     return ServerError(sqlstate="" if code == "00000" else code, words=words[:500])

@@ -1,5 +1,6 @@
 """A database of the test server, as source, as destination, and as what a test itself looks into."""
 
+import time
 from types import TracebackType
 from typing import Any, LiteralString, Self
 
@@ -28,6 +29,14 @@ class Warehouse:
     def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         return self._connection.execute(query).fetchall()
+
+    def wait_until(self, condition: LiteralString, seconds: float = 20) -> None:
+        """Wait until a query yields true (raises TimeoutError)."""
+        until = time.monotonic() + seconds
+        while self.rows(condition) != [(True,)]:
+            if time.monotonic() > until:
+                raise TimeoutError(condition)
+            time.sleep(0.02)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Upserts batches into a PostgreSQL table: bulk ingest into a temporary table, then INSERT … ON CONFLICT DO UPDATE.
 
-A batch is one transaction. When the server refuses it for the sake of some row, the rows that are at fault are found by
-halves, in savepoints on the ingested table, and all others are written.
+Each statement is a transaction, so a batch is written wholly or not at all; only when the server refuses it for the
+sake of some row is it written in halves of the ingested table, down to the rows that are at fault. A batch that breaks
+off on the way may be sent again: an upsert twice is an upsert once.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class PostgresDestination(Destination):
     def _with_connection(self, work: Callable[[dbapi.Connection], R]) -> R:
         """Do some work on a connection; one that an error came over is not used again."""
         try:
-            connection = self._idle.pop() if self._idle else dbapi.connect(self._uri)
+            connection = self._idle.pop() if self._idle else dbapi.connect(self._uri, autocommit=True)
             try:
                 result = work(connection)
             except BaseException:
@@ -141,7 +142,6 @@ class PostgresDestination(Destination):
                 f"WHERE i.indrelid = {oid} AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY 1"
             )
             pairs = cursor.fetchall()
-        connection.commit()
         if missing := [f for f in fields if f not in types]:
             raise DestinationError(
                 f"{self._where}: table {table!r} has no column {', '.join(missing)}; it has: {', '.join(types)}"
@@ -161,27 +161,22 @@ class PostgresDestination(Destination):
             cursor.adbc_ingest(STAGE, table, mode="create", temporary=True)
             outcomes: list[Outcome] = [ACKNOWLEDGED] * table.num_rows
             self._write_range(cursor, self._upsert_of(table.schema), 0, table.num_rows, outcomes)
-        connection.commit()
         return outcomes
 
     def _write_range(self, cursor: dbapi.Cursor, upsert: Upsert, first: int, end: int, outcomes: list[Outcome]) -> None:
         """Write the records [first, end); where the server refuses some for their own sake, find out which."""
-        cursor.execute("SAVEPOINT retl")
         try:
             cursor.execute(upsert.sql(first, end))
         except adbc_driver_manager.Error as raised:
             error = _read(raised)
             if not error.about_rows:
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT retl")
             if end - first == 1:
                 outcomes[first] = Rejected(_code(error), error.words)
                 return
             middle = (first + end) // 2
             self._write_range(cursor, upsert, first, middle, outcomes)
             self._write_range(cursor, upsert, middle, end, outcomes)
-        else:
-            cursor.execute("RELEASE SAVEPOINT retl")
 
     def _upsert_of(self, schema: pa.Schema) -> Upsert:
         key, fields = self._target.key, self._target.fields

@@ -80,12 +80,15 @@ class Deliverer:
     async def run(self, chunks: AsyncIterator[Chunk]) -> None:
         """Send chunk after chunk, as many at a time as the sync allows, until all are sent or the run is over."""
         slots = asyncio.Semaphore(self._delivery.max_in_flight)
-        async with asyncio.TaskGroup() as sending:
-            async for chunk in chunks:
-                await slots.acquire()
-                if self._over:
-                    return
-                sending.create_task(self._send(chunk)).add_done_callback(lambda _: slots.release())
+        try:
+            async with asyncio.TaskGroup() as sending:
+                async for chunk in chunks:
+                    await slots.acquire()
+                    if self._over:
+                        return
+                    sending.create_task(self._send(chunk)).add_done_callback(lambda _: slots.release())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None  # the first is the cause, the others were cancelled for it
 
     @property
     def _over(self) -> bool:

@@ -1,8 +1,13 @@
 """Work that runs beside other work: blocking calls beside the event loop, a companion beside the main task."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+import duckdb
+
+from retl.errors import RunnerExhausted
 
 R = TypeVar("R")
 
@@ -18,6 +23,7 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
         interrupt: makes `work` raise soon; called from the event loop, again and again until `work` ends.
     Raises:
         Stopped: `stop` was set before `work` came to its end.
+        RunnerExhausted: memory or disk did not suffice.
     """
     working = asyncio.ensure_future(asyncio.to_thread(work))
     stopping = asyncio.ensure_future(stop.wait())
@@ -26,6 +32,12 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
         if working.done():
             return working.result()
         raise Stopped
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise RunnerExhausted("the runner has too little memory; raise runner.resources.limits.memory") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise RunnerExhausted("the runner's disk is full; give its staging directory more room") from None
     finally:
         stopping.cancel()
         while not working.done():

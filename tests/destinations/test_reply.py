@@ -1,0 +1,148 @@
+"""Replies of HTTP endpoints and what they mean for each record."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from retl.destinations.base import ACKNOWLEDGED, BatchRejected, LoginRefused, Outcome, Rejected, TryLater, Unknown
+from retl.destinations.configs import HttpResults
+from retl.destinations.reply import Reader, Reply, retry_after
+from retl.errors import DestinationError
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+SENT = [b'{"id": 1}', b'{"id": 2}', b'{"id": 3}']
+OK = ACKNOWLEDGED
+
+
+def read(status: int, body: Any = "", results: dict[str, Any] | None = None, **headers: str) -> list[Outcome]:
+    reader = Reader(
+        endpoint="POST http://crm",
+        success=frozenset(),
+        results=None if results is None else HttpResults.model_validate(results),
+        key="id",
+        redact=lambda text: text.replace("s3cret", "…"),
+    )
+    text = body if isinstance(body, str) else json.dumps(body)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return list(reader.outcomes(Reply(status, names, text.encode()), SENT, NOW))
+
+
+def kinds(outcomes: list[Outcome]) -> list[str]:
+    return [o.code if isinstance(o, Rejected) else type(o).__name__ for o in outcomes]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_without_results_a_success_is_a_success_for_all(status: int) -> None:
+    assert read(status) == [OK, OK, OK]
+
+
+@pytest.mark.parametrize(
+    ("results", "body", "expected"),
+    [
+        ({}, {"results": [{"status": 200}, {"status": 400}, {"status": 200}]}, ["ok", "validation", "ok"]),
+        ({}, {"results": [{"index": 2, "status": 201}, {"index": 0, "status": 409}]}, ["conflict", "unknown", "ok"]),
+        ({}, {"results": [{"index": 7, "status": 200}, "odd"]}, ["unknown", "unknown", "unknown"]),
+        ({"path": ""}, [{"success": True}, {"success": False}, {"success": True}], ["ok", "validation", "ok"]),
+        ({"path": "data.items"}, {"data": {"items": [{}, {}, {}]}}, ["ok", "ok", "ok"]),
+        (
+            {"by": "key"},
+            {"results": [{"id": "3", "status": 200}, {"id": 1, "status": 404}]},
+            ["not found", "unknown", "ok"],
+        ),
+        ({"covers": "failures"}, {"results": [{"index": 1}]}, ["ok", "validation", "ok"]),
+        ({"covers": "failures"}, {"results": []}, ["ok", "ok", "ok"]),
+        (
+            {"successValues": ["created", "updated"]},
+            {"results": [{"status": "created"}, {"status": "error"}, {"status": "updated"}]},
+            ["ok", "validation", "ok"],
+        ),
+        ({}, {"results": [{"status": 429}, {"status": 503}, {"status": 200}]}, ["rate limit", "unavailable", "ok"]),
+        ({}, "<html>", ["unknown", "unknown", "unknown"]),
+        ({}, {"other": 1}, ["unknown", "unknown", "unknown"]),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 207])
+def test_results_speak_of_single_records(status: int, results: dict[str, Any], body: Any, expected: list[str]) -> None:
+    words = {
+        "Acknowledged": "ok",
+        "Unknown": "unknown",
+        "DESTINATION_VALIDATION": "validation",
+        "CONFLICT": "conflict",
+        "NOT_FOUND": "not found",
+        "RATE_LIMIT": "rate limit",
+        "DESTINATION_UNAVAILABLE": "unavailable",
+    }
+    assert [words[kind] for kind in kinds(read(status, body, results))] == expected
+
+
+def test_a_refusal_with_results_is_about_the_records_it_names() -> None:
+    body = {"results": [{"index": 1, "message": "bad email"}]}
+    outcomes = read(422, body, {"covers": "failures"})
+    assert kinds(outcomes) == ["Unknown", "DESTINATION_VALIDATION", "Unknown"]
+    assert outcomes[1] == Rejected("DESTINATION_VALIDATION", "bad email")
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_a_refusal_that_names_no_record_is_about_the_batch(status: int) -> None:
+    with pytest.raises(BatchRejected, match="field Plan is unknown"):
+        read(status, {"error": {"message": "field Plan is unknown"}})
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_no_fault_of_any_record(status: int) -> None:
+    with pytest.raises(LoginRefused, match=f"status {status}"):
+        read(status)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(408, "DESTINATION_UNAVAILABLE"), (425, "DESTINATION_UNAVAILABLE"), (429, "RATE_LIMIT")]
+    + [(status, "DESTINATION_UNAVAILABLE") for status in (500, 502, 503, 504)],
+)
+def test_overload_and_outage_are_tried_again(status: int, code: str) -> None:
+    with pytest.raises(TryLater) as raised:
+        read(status, retry_after="7")
+    assert (raised.value.code, raised.value.retry_after) == (code, timedelta(seconds=7))
+
+
+def test_a_redirect_is_an_error_that_says_where_to() -> None:
+    with pytest.raises(DestinationError, match=r"redirects to https://new/, .*not followed"):
+        read(308, location="https://new/")
+
+
+def test_a_missing_endpoint_is_no_fault_of_any_record() -> None:
+    with pytest.raises(DestinationError, match="answered 404"):
+        read(404)
+
+
+def test_messages_are_short_and_hold_no_secret_and_no_page_of_a_proxy() -> None:
+    with pytest.raises(BatchRejected) as raised:
+        read(400, {"message": "token s3cret: " + "x" * 2000})
+    assert "s3cret" not in raised.value.message
+    assert len(raised.value.message) < 600
+    with pytest.raises(TryLater) as later:
+        read(502, "<html><h1>Bad Gateway</h1></html>")
+    assert str(later.value) == "POST http://crm answered 502"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: int | None) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert retry_after(Reply(429, {"retry-after": value}, b""), NOW) == expected
+
+
+def test_an_unknown_outcome_says_why() -> None:
+    assert read(200, "", {})[0] == Unknown("POST http://crm answered 200, but without a list of results at 'results'")
