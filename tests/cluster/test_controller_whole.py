@@ -1,0 +1,177 @@
+"""Controller, API pod and runner together: `retl controller`, `retl api` and `retl execute`, each the real process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cluster.cluster import PROJECT, Cluster
+from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
+from tests.cluster.controlplane import _free_ports as free_ports
+from tests.cluster.objects import Namespace, object_of, phase_is, ready, run_of, stalled, succeeded
+from tests.cluster.processes import Program
+
+RETL = str(Path(sys.executable).with_name("retl"))
+TOKEN = "crm-token-that-nobody-may-see"
+ACCOUNTS = [f"A-{number:04},Company {number},AT,{number + 1}" for number in range(40)]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Everything that a sync needs to run for real.
+
+    Attributes:
+        warehouse: a CSV file that the sync reads.
+        crm: base URL of the destination.
+        logs: where the processes write.
+    """
+
+    namespace: Namespace
+    warehouse: Path
+    crm: str
+    logs: Path
+    controller: ControllerProcess
+
+    def write(self, *rows: str) -> None:
+        self.warehouse.write_text("\n".join(["account_id,name,country,employees", *rows]) + "\n")
+
+    def log_in(self) -> None:
+        """Make the Secret that the destination needs."""
+        token = f"--from-literal=token={TOKEN}"
+        self.namespace.cluster.kubectl("create", "secret", "generic", "crm", "-n", self.namespace.name, token)
+        self.controller.advance(60)
+        self.namespace.until("retl", "accounts", ready)
+
+    def run(self) -> dict[str, int | str | None]:
+        """Run the sync as a person does; phase and counts of the run."""
+        name = self.namespace.create(run_of("accounts"))
+        run = self.namespace.until("syncrun", name, phase_is("Succeeded", "Failed"))
+        found: dict[str, int | str | None] = {"phase": run["status"]["phase"], **run["status"].get("counts", {})}
+        return {key: value for key, value in found.items() if value}
+
+    def records(self) -> int:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        total: int = httpx.get(f"{self.crm}/api/objects/account", headers=headers, timeout=10).json()["total"]
+        return total
+
+
+@pytest.fixture
+def whole(cluster: Cluster, shop: Namespace, account: Path, tmp_path: Path) -> Iterator[Whole]:
+    api_account = service_account_kubeconfig(cluster, "retl-api", tmp_path)
+    crm, public, internal = free_ports(3)
+    state = ["--state", f"sqlite:///{tmp_path / 'state.db'}", "--kubeconfig", str(api_account)]
+    ports = ["--host", "127.0.0.1", "--port", str(public), "--internal-port", str(internal)]
+    controller = ControllerProcess(
+        tmp_path,
+        account,
+        [shop.name],
+        command=[RETL, "execute"],
+        state_url=f"http://127.0.0.1:{internal}",
+    )
+    with ExitStack() as stack:
+        stack.enter_context(
+            _served("api", [RETL, "api", *state, *ports], tmp_path, f"http://127.0.0.1:{public}/readyz")
+        )
+        serve_crm = [sys.executable, "-m", "examples.crm", "--port", str(crm)]
+        url = f"http://127.0.0.1:{crm}"
+        stack.enter_context(_served("crm", serve_crm, tmp_path, f"{url}/api/stats", CRM_TOKEN=TOKEN))
+        stack.enter_context(running(controller))
+        found = Whole(shop, tmp_path / "accounts.csv", url, tmp_path, controller)
+        found.write(*ACCOUNTS)
+        shop.apply(*_manifests(found))
+        yield found
+
+
+def _manifests(whole: Whole) -> list[dict[str, Any]]:
+    fields: dict[str, dict[str, Any]] = {"account_id": {"key": True}, "name": {}, "country": {}}
+    fields["employees"] = {"cast": "integer"}
+    http = {
+        "url": f"{whole.crm}/api/objects/{{object}}/batch",
+        "envelope": "records",
+        "results": {"statusField": "status", "successValues": ["created", "updated"]},
+    }
+    files = {"files": {"accounts": str(whole.warehouse)}}
+    login = {"secretRef": {"name": "crm"}}
+    sync = {
+        "modelRef": {"name": "accounts"},
+        "destinationRef": {"name": "crm"},
+        "object": "account",
+        "mappings": [{"source": name, "destination": name} | more for name, more in fields.items()],
+    }
+    model = {"sourceRef": {"name": "files"}, "table": "accounts", "primaryKey": ["account_id"]}
+    return [
+        object_of("SyncSource", "files", {"connector": "duckdb", "config": files}),
+        object_of("SyncModel", "accounts", model),
+        object_of("SyncDestination", "crm", {"connector": "http", "config": http, "credentials": login}),
+        object_of("ReverseETLSync", "accounts", sync),
+    ]
+
+
+def _served(name: str, command: list[str], directory: Path, ready_url: str, **environment: str) -> _Served:
+    log = directory / f"{name}.log"
+    path = os.pathsep.join([str(PROJECT), str(PROJECT / "operator")])
+    program = Program(name, command, log, environment=os.environ | {"PYTHONPATH": path} | environment)
+    return _Served(program, ready_url)
+
+
+@dataclass
+class _Served:
+    """A program that answers HTTP for as long as the block lasts."""
+
+    program: Program
+    url: str
+
+    def __enter__(self) -> None:
+        self.program.start()
+        self.program.wait_ready(self._answers)
+
+    def __exit__(self, *_: object) -> None:
+        self.program.stop()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(self.url, timeout=2).status_code < 500
+        except httpx.TransportError:
+            return False
+
+
+def test_rows_travel_and_only_what_changed_travels_again(whole: Whole) -> None:
+    waiting = whole.namespace.until("retl", "accounts", stalled("SecretNotFound"))
+    assert "'crm'" in str(waiting["status"]["conditions"])
+    whole.log_in()
+
+    assert whole.run() == {"phase": "Succeeded", "read": 40, "created": 40}
+    assert whole.records() == 40
+
+    assert whole.run() == {"phase": "Succeeded", "read": 40, "unchanged": 40}
+
+    changed = [row.replace(",AT,", ",CH,") for row in ACCOUNTS[:2]]
+    whole.write(*changed, *ACCOUNTS[2:], "A-0099,Late,AT,5", "A-0098,Bad,Austria,5")
+    assert whole.run() == {
+        "phase": "Succeeded", "read": 42, "unchanged": 38, "created": 1, "updated": 2, "rejected": 1,
+    }  # fmt: skip
+    status = whole.namespace.get("retl", "accounts")["status"]
+    assert (whole.records(), status["deadLetters"]) == (41, 1)
+
+    everything = whole.namespace.cluster.kubectl(
+        "get", "retl,retlrun,jobs,pods,events", "-n", whole.namespace.name, "-o", "yaml"
+    )
+    for secret in (TOKEN, "Company 7", "Austria"):
+        assert secret not in everything
+        assert secret not in whole.controller.log()
+
+
+def test_a_query_that_is_wrong_fails_once_and_says_why(whole: Whole) -> None:
+    whole.log_in()
+    whole.namespace.patch("syncmodel", "accounts", {"spec": {"table": "nothing_there"}})
+    failed = whole.namespace.until("syncrun", whole.namespace.create(run_of("accounts")), phase_is("Failed"))
+    assert failed["status"]["attempt"] == 1
+    assert "nothing_there" in succeeded(failed)["message"]
