@@ -1,7 +1,8 @@
 """The CRM's HTTP API over records in memory.
 
 `POST /api/objects/{object}/batch` writes up to 500 records by their key and answers for each by its index; reading is
-`GET /api/objects/{object}` and `GET /api/objects/{object}/{key}`; `GET /api/stats` says what was received.
+`GET /api/objects/{object}` and `GET /api/objects/{object}/{key}`; `DELETE /api/objects/{object}` empties it;
+`GET /api/stats` says what was received.
 """
 
 import math
@@ -126,6 +127,12 @@ def create_app(*, token: str | None, limit: RateLimit) -> FastAPI:
             return crm.records[_known(name)][key]
         except KeyError:
             raise HTTPException(404, f"there is no {name} {key!r}") from None
+
+    @app.delete("/api/objects/{name}")
+    async def remove_all(name: str) -> dict[str, int]:
+        removed = len(crm.records[_known(name)])
+        crm.records[name].clear()
+        return {"removed": removed}
 
     @app.get("/api/stats")
     async def stats() -> dict[str, int]:

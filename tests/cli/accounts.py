@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -41,6 +42,12 @@ class Accounts:
             if document["kind"] == kind:
                 document["spec"] |= spec
         self.manifest.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+
+    def config(self, kind: str) -> dict[str, Any]:
+        """The connector's settings of the object of that kind."""
+        documents = yaml.safe_load_all(self.manifest.read_text())
+        found: dict[str, Any] = next(d["spec"]["config"] for d in documents if d["kind"] == kind)
+        return found
 
     @property
     def secrets(self) -> Path:

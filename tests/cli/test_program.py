@@ -34,6 +34,27 @@ def test_help_loads_no_driver_and_nothing_of_kubernetes() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        (
+            ["retl.controller.shell", "retl.rest.serve"],
+            ["duckdb", "pyarrow", "adbc_driver_postgresql", "httpx_aiohttp"],
+        ),
+        (["retl.runner.execute"], ["kopf", "kubernetes", "fastapi", "prometheus_client"]),
+    ],
+    ids=["operator image", "runner image"],
+)
+def test_a_process_needs_only_what_its_image_carries(modules: list[str], absent: list[str]) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"  # None makes an import fail
+        "import retl.cli.app\n"
+        f"for module in {modules}: __import__(module)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("ask", ["--version", "version"])
 def test_it_says_its_version(ask: str, tmp_path: Path) -> None:
     assert retl(ask, cwd=tmp_path).out.strip() == package.__version__

@@ -33,10 +33,19 @@ KEYS = {
 SENT = ROWS - REFUSED
 
 
-@pytest.fixture
-def crm() -> Iterator[RunningCrm]:
+@pytest.fixture(scope="module")
+def shared_crm() -> Iterator[RunningCrm]:
     with running_crm("--calls-per-second", "1000", "--burst", "1000") as running:
         yield running
+
+
+@pytest.fixture
+def crm(shared_crm: RunningCrm) -> RunningCrm:
+    """A CRM without records, that has received nothing yet."""
+    with shared_crm.client() as http:
+        http.delete("/api/objects/account").raise_for_status()
+        http.delete("/api/stats").raise_for_status()
+    return shared_crm
 
 
 @pytest.fixture

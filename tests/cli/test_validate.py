@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli.accounts import project
 from tests.cli.retl_command import retl
+from tests.examples.crm_process import RunningCrm, running_crm
 
 GOOD = """
 apiVersion: reverseetl.io/v1alpha1
@@ -143,3 +145,48 @@ def test_files_that_hold_nothing_of_ours_are_wrong_input(tmp_path: Path) -> None
     )
     assert answer.code == 2
     assert "no objects of reverseetl.io" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("edits", "says"),
+    [
+        ({"ReverseETLSync.primaryKey": ["acount_id"]}, "spec.primaryKey[0]: unknown column 'acount_id'"),
+        (
+            {"ReverseETLSync.query": {"sourceRef": {"name": "files"}, "sql": "SELECT * FROM acounts"}},
+            "source files: ",
+        ),
+        (
+            {"SyncDestination.config": {"url": "http://127.0.0.1:1/", "checkUrl": "http://127.0.0.1:1/"}},
+            "destination crm: ",
+        ),
+        ({"SyncDestination.credentials": {"secretRef": {"name": "nowhere"}}}, "Secret nowhere: there is no directory"),
+    ],
+    ids=["column", "table", "address", "secret"],
+)
+def test_connecting_finds_what_only_the_two_ends_know(tmp_path: Path, edits: dict[str, Any], says: str) -> None:
+    accounts = project(tmp_path, RunningCrm("http://127.0.0.1:1", "token"))
+    for where, value in edits.items():
+        kind, field = where.split(".")
+        accounts.edit(kind, **{field: value})
+    options = ["-f", "accounts.yaml", "--secrets-dir", "secrets"]
+    assert retl("validate", *options, cwd=tmp_path).code == 0
+    answer = retl("validate", *options, "--connect", cwd=tmp_path)
+    assert answer.code == 1
+    problem = answer.out.splitlines()[-1]
+    assert problem.startswith(f"  {says}")
+    assert answer.out.splitlines()[:2] == ["SyncSource files: ok", "SyncDestination crm: ok"]
+
+
+def test_connecting_to_ends_that_are_there_is_ok_and_writes_nothing(tmp_path: Path) -> None:
+    with running_crm() as crm:
+        accounts = project(tmp_path, crm)
+        accounts.edit(
+            "SyncDestination", config=accounts.config("SyncDestination") | {"checkUrl": f"{crm.url}/api/stats"}
+        )
+        options = ["-f", "accounts.yaml", "--secrets-dir", "secrets", "--connect"]
+        assert retl("validate", *options, cwd=tmp_path).code == 0
+        (accounts.secrets / "crm-login" / "token").write_text("wrong")
+        answer = retl("validate", *options, cwd=tmp_path)
+        assert answer.code == 1
+        assert "refused the credentials" in answer.out
+        assert crm.stats()["calls"] == 0

@@ -31,6 +31,7 @@ def crm() -> Iterator[RunningCrm]:
 @pytest.fixture
 def http(crm: RunningCrm) -> Iterator[httpx.Client]:
     with crm.client() as client:
+        client.delete("/api/objects/aircraft").raise_for_status()
         client.delete("/api/stats").raise_for_status()
         yield client
 
@@ -81,6 +82,12 @@ def test_one_bad_record_does_not_hold_up_the_others_and_results_keep_their_index
         "updated": 0,
         "rejected": 1,
     }
+
+
+def test_an_object_can_be_emptied(http: httpx.Client) -> None:
+    _send(http, AIRBUS)
+    http.delete("/api/objects/aircraft").raise_for_status()
+    assert http.get("/api/objects/aircraft").json() == {"total": 0, "records": []}
 
 
 def test_a_caller_without_the_token_is_refused(crm: RunningCrm) -> None:

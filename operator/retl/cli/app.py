@@ -20,6 +20,7 @@ Exit codes:
 With several syncs, the worst of them."""
 
 DEFAULT_STATE = "sqlite:///.retl/state.db"
+DEFAULT_SECRETS = Path(".retl/secrets")
 
 
 class Output(StrEnum):
@@ -37,7 +38,7 @@ Sync = Annotated[str | None, typer.Option("--sync", metavar="NAME", help="Only t
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the manifests.")]
 State = Annotated[str, typer.Option("--state", metavar="URL", envvar="RETL_STATE_URL", help="State database.")]
 SecretsDir = Annotated[
-    Path | None,
+    Path,
     typer.Option(
         "--secrets-dir", metavar="DIR", envvar="RETL_SECRETS_DIR", help="Holds one directory a Secret, one file a key."
     ),
@@ -75,11 +76,23 @@ def root(
 
 
 @app.command()
-def validate(files: Files, output: OutputOption = Output.text) -> None:
-    """Check manifests without connecting to anything: fields, references, schedules, connector settings, mappings."""
+def validate(
+    files: Files,
+    connect: Annotated[
+        bool,
+        typer.Option("--connect", help="Also log in at both ends of each sync and look for its columns and fields."),
+    ] = False,
+    secrets_dir: SecretsDir = DEFAULT_SECRETS,
+    output: OutputOption = Output.text,
+) -> None:
+    """Check manifests and say what to change.
+
+    Fields, references, schedules, connector settings and mappings are checked without connecting to anything. Exit
+    codes: 0 all is well, 1 an end cannot be reached or lacks something, 2 a manifest is wrong.
+    """
     from retl.cli.validate import report
 
-    raise typer.Exit(report(files, as_json=output is Output.json))
+    raise typer.Exit(report(files, connect=connect, secrets_dir=secrets_dir, as_json=output is Output.json))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -87,7 +100,7 @@ def plan(
     files: Files,
     sync: Sync = None,
     state: State = DEFAULT_STATE,
-    secrets_dir: SecretsDir = None,
+    secrets_dir: SecretsDir = DEFAULT_SECRETS,
     output: OutputOption = Output.text,
     full_refresh: FullRefresh = False,
 ) -> None:
@@ -104,7 +117,7 @@ def run(
     files: Files,
     sync: Sync = None,
     state: State = DEFAULT_STATE,
-    secrets_dir: SecretsDir = None,
+    secrets_dir: SecretsDir = DEFAULT_SECRETS,
     output: OutputOption = Output.text,
     full_refresh: FullRefresh = False,
     approve: Annotated[
@@ -112,7 +125,11 @@ def run(
         typer.Option("--approve", metavar="PLAN_HASH", help="Let the run go on if this is what it is about to write."),
     ] = None,
 ) -> None:
-    """Run the syncs of the manifests here and now, without a cluster: all in file order, or the one named by --sync."""
+    """Run syncs here and now, without a cluster.
+
+    All syncs of the files run one after the other in file order, or the one named by --sync; nothing runs unless all
+    manifests are right. Ctrl-C stops cleanly, a second one at once.
+    """
     from retl.cli.local import Request
     from retl.cli.run import Options, run_syncs
 
@@ -158,7 +175,7 @@ def crds(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False,
 ) -> None:
-    """Write the CustomResourceDefinitions, generated from the models."""
+    """Write the CustomResourceDefinitions."""
     from retl.cli.definitions import check_crds, print_crds, write_crds
 
     if check:

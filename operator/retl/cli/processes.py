@@ -59,7 +59,7 @@ def controller(
     ] = None,
     log_level: Log = LogLevel.info,
 ) -> None:
-    """Watch the resources and turn due ticks into runs, and runs into Jobs."""
+    """Turn due ticks into runs, and runs into Jobs."""
     import asyncio
 
     from retl.controller.settings import ControllerSettings, RunnerSettings
@@ -100,7 +100,7 @@ def api(
     kubeconfig: Kubeconfig = None,
     log_level: Log = LogLevel.info,
 ) -> None:
-    """Serve the state service and the REST API; the only process that opens the state database."""
+    """Serve the state service and the REST API."""
     from retl.rest.serve import ApiSettings, read_state_url, run_api
 
     _start_logging(log_level)
@@ -108,7 +108,7 @@ def api(
 
 
 def execute(log_level: Log = LogLevel.info) -> None:
-    """Execute one run in a Job's pod, as its environment says."""
+    """Execute one run in a Job's pod."""
     import asyncio
 
     from retl.runner.execute import execute as execute_run

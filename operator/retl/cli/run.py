@@ -33,7 +33,7 @@ class Options:
     request: local.Request
     sync: str | None
     state: str
-    secrets_dir: Path | None
+    secrets_dir: Path
     as_json: bool
 
 
@@ -115,11 +115,11 @@ async def _explain(
 
 def _command(verb: str, files: Sequence[Path], options: Options, *more: str) -> str:
     """A command that a person can copy; without the state URL if that may hold a password."""
-    from retl.cli.app import DEFAULT_STATE
+    from retl.cli.app import DEFAULT_SECRETS, DEFAULT_STATE
 
     words = [word for file in files for word in ("-f", str(file))]
     if options.state.startswith("sqlite:") and options.state != DEFAULT_STATE:
         words += ["--state", options.state]
-    if verb == "run" and options.secrets_dir is not None:
+    if verb == "run" and options.secrets_dir != DEFAULT_SECRETS:
         words += ["--secrets-dir", str(options.secrets_dir)]
     return f"retl {verb} {shlex.join([*words, *more])}"

@@ -1,7 +1,8 @@
-"""`retl validate`: everything that can be known to be wrong without connecting to anything."""
+"""`retl validate`: what can be known to be wrong before a run; with --connect, also what the two ends know of it."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -13,7 +14,7 @@ from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
 from retl.runspec.connectors import Registry
-from retl.runspec.pod import EXIT_INVALID, EXIT_SUCCEEDED
+from retl.runspec.pod import EXIT_FAILED, EXIT_INVALID, EXIT_SUCCEEDED
 from retl.runspec.resolve import Lookup
 from retl.sources.registry import SOURCES
 
@@ -26,9 +27,11 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def report(files: Sequence[Path], *, as_json: bool) -> int:
+def report(files: Sequence[Path], *, connect: bool, secrets_dir: Path, as_json: bool) -> int:
     """Print each object with `ok` or what is wrong with it; the exit code.
 
+    Args:
+        connect: also log in at both ends of each sync that is right so far.
     Raises:
         InvalidInput: a file cannot be read as manifests; one line a problem.
     """
@@ -36,19 +39,35 @@ def report(files: Sequence[Path], *, as_json: bool) -> int:
     if not objects:
         raise InvalidInput("no objects of reverseetl.io in these files")
     verdicts = [check(each, objects) for each in objects]
+    code = EXIT_INVALID if any(verdict.problems for verdict in verdicts) else EXIT_SUCCEEDED
+    if connect:
+        verdicts = asyncio.run(_with_ends(verdicts, objects, secrets_dir))
     bad = any(verdict.problems for verdict in verdicts)
     if as_json:
         typer.echo(orjson.dumps({"ok": not bad, "objects": [_object(verdict) for verdict in verdicts]}).decode())
     else:
         for verdict in verdicts:
             typer.echo(_lines(verdict))
-    return EXIT_INVALID if bad else EXIT_SUCCEEDED
+    return EXIT_FAILED if bad and code == EXIT_SUCCEEDED else code
 
 
 def check(resource: Resource, objects: Sequence[Resource]) -> Verdict:
     """Check one object together with those that it refers to."""
     find = local.lookup(objects, resource.metadata.namespace)
     return Verdict(resource, tuple(_problems(resource, objects, find)))
+
+
+async def _with_ends(verdicts: Sequence[Verdict], objects: Sequence[Resource], secrets_dir: Path) -> list[Verdict]:
+    """The verdicts, with what the two ends of each sync say, unless something else is wrong with it already."""
+    from retl.cli import reach
+
+    found = []
+    for verdict in verdicts:
+        if isinstance(verdict.resource, ReverseETLSync) and not verdict.problems:
+            spec = local.run_spec(verdict.resource, objects, local.Request("Plan"))
+            verdict = replace(verdict, problems=tuple(await reach.problems(spec, secrets_dir)))
+        found.append(verdict)
+    return found
 
 
 def _problems(resource: Resource, objects: Sequence[Resource], find: Lookup) -> Iterator[str]:
