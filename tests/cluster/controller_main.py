@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from retl.controller import ControllerSettings, RetryPolicy, RunnerSettings, run_controller
+from retl.controller import ControllerSettings, LeaseSettings, RetryPolicy, RunnerSettings, run_controller
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
 
@@ -68,6 +68,7 @@ def main(config: dict[str, Any]) -> None:
         kubeconfig=Path(config["kubeconfig"]),
         metrics_port=config["metrics_port"],
         health_port=config["health_port"],
+        lease=LeaseSettings("retl-system", config["lease"]) if config["lease"] else None,
         retry=RetryPolicy(first=timedelta(seconds=config["retry_seconds"])),
     )
     death = config["dies"]

@@ -44,6 +44,7 @@ class ControllerProcess:
     state_url: str = "http://127.0.0.1:1"
     metrics_port: int = 0
     health_port: int = 0
+    lease: str = ""
     name: str = "controller"
     offset: float = field(default=0.0, init=False)
     program: Program = field(init=False)
@@ -66,6 +67,7 @@ class ControllerProcess:
             "clock": str(self._file("offset")),
             "metrics_port": self.metrics_port,
             "health_port": self.health_port,
+            "lease": self.lease,
             "dies": death,
         }
         self._file("json").write_text(json.dumps(config))

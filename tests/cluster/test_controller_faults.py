@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -107,6 +108,38 @@ def test_two_controllers_at_once_start_nothing_twice(
     assert [verdicts(one) for one in done] == [[("Ran", "")]] * len(names)
     assert Counter(run["spec"]["syncRef"]["name"] for run in shop.list("syncrun")) == dict.fromkeys(names, 2)
     assert len(shop.list("job")) == len(shop.list("pod")) == 2 * len(names)
+
+
+@pytest.mark.parametrize(("farewell", "limit"), [("SIGTERM", 8.0), ("SIGKILL", 25.0)])
+def test_of_two_controllers_one_works_and_the_other_takes_over(
+    controller: ControllerProcess, account: Path, shop: Namespace, tmp_path: Path, farewell: str, limit: float
+) -> None:
+    controller.lease = f"lease-{shop.name}"
+    second = ControllerProcess(tmp_path, account, [shop.name], lease=controller.lease, name="second")
+    controller.start()
+    shop.apply(sync("accounts"))
+    shop.until("retl", "accounts", ready)
+    with running(second):
+        assert wait_until(lambda: "at work" in second.log(), PATIENCE)
+        shop.apply(sync("others"))
+        shop.until("retl", "others", ready)
+        assert "leading" not in second.log()
+        started = time.monotonic()
+        controller.program.stop(signal.Signals[farewell])
+        shop.until("syncrun", shop.create(run_of("accounts")), phase_is("Succeeded"))
+        assert time.monotonic() - started < limit
+        assert "leading" in second.log()
+
+
+def test_a_controller_that_lost_its_lease_stops(controller: ControllerProcess, shop: Namespace) -> None:
+    controller.lease = f"lease-{shop.name}"
+    controller.start()
+    shop.apply(sync("accounts"))
+    shop.until("retl", "accounts", ready)
+    theft = json.dumps({"spec": {"holderIdentity": "thief"}})
+    shop.cluster.kubectl("patch", "lease", controller.lease, "-n", "retl-system", "--type=merge", "-p", theft)
+    assert wait_until(lambda: not controller.program.running(), PATIENCE)
+    assert "has another holder" in controller.log()
 
 
 def test_nothing_but_status_is_written_to_what_people_made(

@@ -46,6 +46,15 @@ def controller(
     context: Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")] = None,
     metrics_port: Annotated[int, typer.Option("--metrics-port", min=0, max=65535, help="0 listens nowhere.")] = 8080,
     health_port: Annotated[int, typer.Option("--health-port", min=0, max=65535, help="0 listens nowhere.")] = 8081,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--lease-namespace",
+            metavar="NAME",
+            envvar="RETL_LEASE_NAMESPACE",
+            help="Where a Lease says which of several controllers works. Default: this one works without asking.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Reconciles at the same time.")] = 8,
     runner_command: Annotated[
         str, typer.Option("--runner-command", help="What the runner's container executes.")
@@ -62,7 +71,7 @@ def controller(
     """Turn due ticks into runs, and runs into Jobs."""
     import asyncio
 
-    from retl.controller.settings import ControllerSettings, RunnerSettings
+    from retl.controller.settings import ControllerSettings, LeaseSettings, RunnerSettings
     from retl.controller.shell import run_controller
 
     runner = RunnerSettings(
@@ -81,6 +90,7 @@ def controller(
         context=context,
         metrics_port=metrics_port,
         health_port=health_port,
+        lease=LeaseSettings(lease_namespace) if lease_namespace else None,
         workers=workers,
     )
     asyncio.run(run_controller(settings))

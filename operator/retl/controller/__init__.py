@@ -3,7 +3,7 @@
 events -> cache -> queue -> gather -> decide (pure) -> act -> API server
 """
 
-from retl.controller.settings import ControllerSettings, RetryPolicy, RunnerSettings
+from retl.controller.settings import ControllerSettings, LeaseSettings, RetryPolicy, RunnerSettings
 from retl.controller.shell import run_controller
 
-__all__ = ["ControllerSettings", "RetryPolicy", "RunnerSettings", "run_controller"]
+__all__ = ["ControllerSettings", "LeaseSettings", "RetryPolicy", "RunnerSettings", "run_controller"]

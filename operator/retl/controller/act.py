@@ -6,7 +6,7 @@ reads it, and nothing may happen that it does not announce.
 
 from http import HTTPStatus
 
-from retl.controller.decision import Action, Create, Decision
+from retl.controller.decision import Action, Decision, Delete
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import AlreadyExists, KubeError, NamespaceTerminating
 from retl.controller.world import World
@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 async def act(world: World, key: Key, observed: Manifest, decision: Decision) -> bool:
-    """Carry a decision out; whether anything was written that the next decision may build on.
+    """Carry a decision out; whether there is something new that the next decision may build on.
 
     Args:
         observed: the version of the object that was decided upon; a newer one makes the write fail.
@@ -27,10 +27,10 @@ async def act(world: World, key: Key, observed: Manifest, decision: Decision) ->
         Refused: an action asked for an object that is invalid.
         KubeError: a request failed; what came before it stands.
     """
-    wrote = await _publish(world, key, observed, decision.status)
+    news = await _publish(world, key, observed, decision.status)
     for action in decision.actions:
-        await _carry_out(world, action)
-    return wrote or any(isinstance(action, Create) for action in decision.actions)
+        news |= await _carry_out(world, action)
+    return news
 
 
 async def _publish(world: World, key: Key, observed: Manifest, status: StatusModel | None) -> bool:
@@ -41,15 +41,18 @@ async def _publish(world: World, key: Key, observed: Manifest, status: StatusMod
     return True
 
 
-async def _carry_out(world: World, action: Action) -> None:
-    if not isinstance(action, Create):
+async def _carry_out(world: World, action: Action) -> bool:
+    if isinstance(action, Delete):
         await world.kube.delete(action.key, action.uid, action.propagation)
-        return
+        return False  # an event tells when it is gone
     try:
         world.cache.put(action.kind, await world.kube.create(action.kind, action.manifest))
-    except (AlreadyExists, NamespaceTerminating):
-        return  # the next gather looks at what has the name
+    except AlreadyExists:
+        return True  # the next gather looks at what has the name
+    except NamespaceTerminating:
+        return False
     except KubeError as error:
         if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise Refused(str(error)) from error
         raise
+    return True

@@ -41,12 +41,13 @@ class Endpoint:
 
 RESOURCES = tuple(KINDS)
 SYNC, RUN, SOURCE, MODEL, DESTINATION = "ReverseETLSync", "SyncRun", "SyncSource", "SyncModel", "SyncDestination"
-JOB, POD, SECRET = "Job", "Pod", "Secret"
+JOB, POD, SECRET, LEASE = "Job", "Pod", "Secret", "Lease"
 
 ENDPOINTS = {kind: Endpoint(GROUP, VERSION, model.plural) for kind, model in KINDS.items()} | {
     JOB: Endpoint("batch", "v1", "jobs"),
     POD: Endpoint("", "v1", "pods"),
     SECRET: Endpoint("", "v1", "secrets"),
+    LEASE: Endpoint("coordination.k8s.io", "v1", "leases"),
 }
 
 WATCHED = (*RESOURCES, JOB, POD)

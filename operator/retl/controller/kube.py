@@ -91,6 +91,12 @@ class Kube:
         path = ENDPOINTS[key.kind].path(key.namespace, key.name, "status")
         return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
 
+    async def replace(self, key: Key, manifest: Manifest) -> Manifest:
+        """Replace an object of this program's own; its resource version is the precondition (raises Conflict)."""
+        return await self._request(
+            "PUT", ENDPOINTS[key.kind].path(key.namespace, key.name), {"fieldManager": FIELD_MANAGER}, manifest
+        )
+
     async def delete(self, key: Key, uid: str, propagation: str = "Background") -> None:
         """Delete an object, unless it is gone or another one has its name."""
         options = {"propagationPolicy": propagation, "preconditions": {"uid": uid}}

@@ -1,6 +1,8 @@
 """What the controller is told at its start."""
 
-from dataclasses import dataclass
+import secrets
+import socket
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,6 +45,26 @@ class RunnerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """How controllers agree on who works.
+
+    Attributes:
+        namespace, name: of the Lease.
+        identity: of this process; never the same for two of them.
+        duration: how long a record that does not change is respected.
+        deadline: a holder that could not renew for this long stops; shorter than `duration`.
+        renewal: how often a holder renews, and the others look.
+    """
+
+    namespace: str
+    name: str = FIELD_MANAGER
+    identity: str = field(default_factory=lambda: f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    duration: timedelta = timedelta(seconds=15)
+    deadline: timedelta = timedelta(seconds=10)
+    renewal: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
 class ControllerSettings:
     """Everything that `retl controller` can be told.
 
@@ -51,6 +73,7 @@ class ControllerSettings:
         kubeconfig, context: how to reach the API server from outside; both None means: from inside the cluster if this
             is a pod, else as kubectl would.
         metrics_port, health_port: 0 listens nowhere.
+        lease: by which one of several controllers is chosen; None works without asking.
         workers: reconciles under way at the same time.
         request_timeout: longest wait for one answer of the API server.
     """
@@ -62,5 +85,6 @@ class ControllerSettings:
     metrics_port: int = 8080
     health_port: int = 8081
     retry: RetryPolicy = RetryPolicy()
+    lease: LeaseSettings | None = None
     workers: int = 8
     request_timeout: timedelta = timedelta(seconds=15)

@@ -15,6 +15,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube, KubeError
+from retl.controller.lease import Lease
 from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
@@ -44,13 +45,15 @@ class Controller:
         self.cache = Cache(self._changed)
         world = World(self.cache, kube, Secrets(kube, clock))
         self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings)
+        self.lease = Lease(kube, settings.lease) if settings.lease else None
+        self.leading = asyncio.Event()
         self.metrics.observe(self.queue.__len__, self.cache.__len__)
 
     async def run(self, configuration: Configuration) -> None:
         """Fill the cache, then watch and work until the process is told to end."""
         await self._first_fill()
-        hands = [self.queue.work(self.reconciler.reconcile) for _ in range(self.settings.workers)]
-        crew = [asyncio.create_task(work) for work in (*hands, self.alarm.run(), self._mend())]
+        hands = [self._work() for _ in range(self.settings.workers)]
+        crew = [asyncio.create_task(work) for work in (*hands, self._lead(), self.alarm.run(), self._mend())]
         # kopf comes last: at its end it waits for all tasks that came after it.
         crew.append(asyncio.create_task(watch(self.cache, configuration, self.settings, self._health)))
         logger.info("the controller is at work: %d objects", len(self.cache))
@@ -58,6 +61,23 @@ class Controller:
             await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _dismiss(crew)
+            if self.lease:
+                await self.lease.release()
+        _raise_what_broke(crew)
+
+    async def _lead(self) -> None:
+        """Become the leader, and stay it."""
+        if self.lease is None:
+            self.leading.set()
+            await asyncio.Event().wait()
+            return
+        await self.lease.acquire()
+        self.leading.set()
+        await self.lease.keep()
+
+    async def _work(self) -> None:
+        await self.leading.wait()
+        await self.queue.work(self.reconciler.reconcile)
 
     async def _first_fill(self) -> None:
         try:
@@ -114,10 +134,13 @@ async def run_controller(
 
 
 async def _dismiss(crew: list[asyncio.Task[None]]) -> None:
-    """Cancel the tasks, and raise what broke one of them."""
+    """Cancel the tasks and wait for their end."""
     for member in crew:
         member.cancel()
     await asyncio.wait(crew, timeout=_FAREWELL.total_seconds())
+
+
+def _raise_what_broke(crew: list[asyncio.Task[None]]) -> None:
     for member in crew:
         if member.done() and not member.cancelled() and (error := member.exception()):
             raise error
