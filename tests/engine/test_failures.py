@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,28 @@ async def test_what_is_wrong_with_the_source_is_said(
     assert words in result.message
     assert "guessed-wrong" not in result.message
     assert "Account" not in result.message
+
+
+@pytest.mark.parametrize(
+    ("config", "query", "words"),
+    [
+        ({"path": "/nowhere/w.duckdb"}, {"table": "t"}, "database does not exist"),
+        ({"files": {"t": "/nowhere/*.parquet"}}, {"table": "t"}, "No files found that match the pattern"),
+        ({"files": {"t": "{tmp}/t.csv"}}, {"table": "accounts"}, "Table with name accounts does not exist"),
+        ({"files": {"t": "{tmp}/t.csv"}}, {"sql": "SELECT id, nam FROM t"}, '"nam" not found'),
+        ({"files": {"t": "{tmp}/t.csv"}}, {"sql": "SELECT id, name::INT AS name FROM t"}, "Conversion Error"),
+    ],
+)
+async def test_what_is_wrong_with_files_is_said(
+    sync: Sync, tmp_path: Path, config: dict[str, Any], query: dict[str, str], words: str
+) -> None:
+    (tmp_path / "t.csv").write_text("id,name\n1,Confidential\n")
+    files = {name: path.replace("{tmp}", str(tmp_path)) for name, path in config.get("files", {}).items()}
+    sync.source_name, sync.source, sync.query = "duckdb", {**config, **({"files": files} if files else {})}, query
+    result = await sync.run()
+    assert (result.status, result.reason, result.retriable) == ("Failed", "SourceFailed", False)
+    assert words in result.message
+    assert "Confidential" not in result.message
 
 
 async def test_the_source_may_not_be_written(sync: Sync, warehouse: Warehouse) -> None:

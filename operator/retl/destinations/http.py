@@ -48,7 +48,7 @@ class HttpDestination(Destination):
             redact=self._redact,
         )
         self._client = httpx.AsyncClient(
-            # Four times as fast as httpx's own transport under our load.
+            # Three to five times the requests of httpx's own transport at 4 to 8 calls in flight, measured.
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=MAX_CONNECTIONS)),
             headers=self._headers(),
             timeout=self._timeout,

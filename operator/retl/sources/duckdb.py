@@ -1,5 +1,6 @@
 """Reads a DuckDB database file, or Parquet, CSV and JSON files, in the runner's own process."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from retl.sources.base import Source
 from retl.sources.configs import DuckDBConfig
 
 BATCH_ROWS = 16_384
+ABOUT_DATA = ("Conversion Error", "Invalid Input Error", "Out of Range Error", "Constraint Error")
 
 
 class DuckDBSource(Source):
@@ -37,7 +39,7 @@ class DuckDBSource(Source):
 
     def columns(self, query: Query) -> pa.Schema:
         with self._connect() as connection, _translated():
-            return connection.sql(f"SELECT * FROM ({_statement(query)}) LIMIT 0").to_arrow_table().schema
+            return connection.sql(f"SELECT * FROM (\n{_statement(query)}\n) LIMIT 0").to_arrow_table().schema
 
     def cancel(self) -> None:
         with self._lock:
@@ -80,5 +82,11 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        words, _, _ = str(error).partition("\n\nLINE")
-        raise SourceError(f"DuckDB: {' '.join(words.split())[:500]}") from None
+        raise SourceError(f"DuckDB: {_words(str(error))}") from None
+
+
+def _words(text: str) -> str:
+    """DuckDB's message on one line; of an error about data only the first, with the values in it replaced."""
+    if text.startswith(ABOUT_DATA):
+        return re.sub(r"'.*'", "'…'", text.partition("\n")[0])[:500]
+    return " ".join(text.partition("\n\nLINE")[0].split())[:500]
