@@ -11,6 +11,7 @@ from tests.cluster.kubectl import Access, Kubectl
 
 Manifest = dict[str, Any]
 NAMESPACE = "flights"
+SYSTEM = "retl-system"
 TOKEN_HOURS = 24
 
 
@@ -61,8 +62,8 @@ class Cluster:
         )
 
     def account_kubeconfig(self, admin: Path, account: str, target: Path) -> Path:
-        """A kubeconfig with a token of a ServiceAccount in namespace `reverse-etl`, bound to what its roles allow."""
-        token = self.kubectl("-n", "reverse-etl", "create", "token", account, f"--duration={TOKEN_HOURS}h").strip()
+        """A kubeconfig with a token of one of the operator's ServiceAccounts, bound to what its roles allow."""
+        token = self.kubectl("-n", SYSTEM, "create", "token", account, f"--duration={TOKEN_HOURS}h").strip()
         access = Access.load(admin)
         Access(access.server, access.ca_file, token).save(target, account)
         return target

@@ -12,12 +12,14 @@ from pathlib import Path
 import httpx
 
 from examples.demo import manifests, warehouse
-from examples.demo.cluster import NAMESPACE, Cluster, DemoFailed, Manifest
+from examples.demo.cluster import NAMESPACE, SYSTEM, Cluster, DemoFailed, Manifest
 from examples.demo.postgres import Server
 from examples.demo.stage import PROJECT, Stage, free_port
 from examples.demo.telling import Telling
 
 FLIGHTS = PROJECT / "examples" / "flights"
+RIGHTS = PROJECT / "tests" / "cluster" / "manifests" / "operator.yaml"
+"""The operator's ServiceAccounts in namespace `retl-system`, and what they may do."""
 RETL = str(Path(sys.executable).parent / "retl")
 SHARE = 0.01
 CRM_CALLS_PER_SECOND = 10
@@ -109,25 +111,25 @@ class Story:
     def start_operator(self) -> None:
         with self.telling.step("The operator: API pod and controller, each with its own ServiceAccount"):
             admin = self.cluster.kubectl.kubeconfig
-            self.cluster.kubectl("apply", "-f", str(Path(__file__).with_name("operator.yaml")))
+            self.cluster.kubectl("apply", "-f", str(RIGHTS))
             configs = {
                 account: self.cluster.account_kubeconfig(admin, account, self.stage.directory / f"{account}.kubeconfig")
-                for account in ("api", "controller")
+                for account in ("retl-api", "retl-controller")
             }
             self.api_port, self.internal_port, self.health_port = free_port(), free_port(), free_port()
             ports = ["--port", str(self.api_port), "--internal-port", str(self.internal_port)]
             self.stage.program(
                 "api",
-                [RETL, "api", "--host", "127.0.0.1", *ports, "--kubeconfig", str(configs["api"])],
+                [RETL, "api", "--host", "127.0.0.1", *ports, "--kubeconfig", str(configs["retl-api"])],
                 _ready_at(self.api_port, "/readyz"),
                 os.environ | {"RETL_STATE_DATABASE_URL": self.state_url},
             )
             ports = ["--metrics-port", "0", "--health-port", str(self.health_port)]
             runner = ["--runner-image", "reverse-etl-runner", "--runner-command", f"{RETL} execute"]
-            state = ["--state-url", f"http://127.0.0.1:{self.internal_port}"]
+            state = ["--state-url", f"http://127.0.0.1:{self.internal_port}", "--lease-namespace", SYSTEM]
             self.stage.program(
                 "controller",
-                [RETL, "controller", *runner, *state, *ports, "--kubeconfig", str(configs["controller"])],
+                [RETL, "controller", *runner, *state, *ports, "--kubeconfig", str(configs["retl-controller"])],
                 _ready_at(self.health_port, "/healthz"),
                 os.environ,
             )
