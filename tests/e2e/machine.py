@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.build import cache_directory
+from tests.cluster.processes import die_with_parent
 
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "memory", "pids")
@@ -33,7 +34,7 @@ class CommandError(Exception):
 
 
 def run(*command: str | Path, env: Mapping[str, str] | None = None, input: str | None = None) -> str:
-    """What a command wrote to stdout; `env` is added to the environment.
+    """What a command wrote to stdout; `env` is added to the environment. It dies with the thread that called.
 
     Raises:
         CommandError: exit code other than 0, or no end within COMMAND_LIMIT_SECONDS.
@@ -48,6 +49,7 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None, input: str |
             text=True,
             env=os.environ | (env or {}),
             timeout=COMMAND_LIMIT_SECONDS,
+            preexec_fn=die_with_parent(),
         )
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"{' '.join(words)}: not finished after {COMMAND_LIMIT_SECONDS} s") from error
@@ -55,6 +57,13 @@ def run(*command: str | Path, env: Mapping[str, str] | None = None, input: str |
         ending = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
         raise CommandError(f"{' '.join(words)}: exit code {done.returncode}\n{ending}")
     return done.stdout
+
+
+def run_contained(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """As `run`, for a command that mounts things and starts others; interrupted, it leaves nothing of that behind."""
+    contained = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with_run = ("sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh")
+    return run(*contained, *with_run, *command, env=env)
 
 
 def missing() -> str | None:

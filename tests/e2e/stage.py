@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -57,10 +56,9 @@ class Stage:
         """Build, start and deploy; on failure nothing is left, and the logs of the pods are in the error."""
         try:
             self._timed("packages", install)
-            with ThreadPoolExecutor() as pool:
-                images = pool.submit(self._timed, "images", build_images)
-                self._timed("cluster", self.cluster.start)
-            self._timed("import", lambda: self.cluster.load(*images.result()))
+            images = self._timed("images", build_images)
+            self._timed("cluster", self.cluster.start)
+            self._timed("import", lambda: self.cluster.load(*images))
             self._timed("services", self._start_services)
             self._timed("operator", self._deploy)
         except BaseException:
