@@ -1,4 +1,7 @@
-"""Runs of a sync as a team sees them: kubectl in, records in the CRM out, by real pods."""
+"""Runs of a sync as a team sees them: kubectl in, records in the CRM out, by real pods.
+
+One story on one cluster: a test may build on what the ones before it have synced.
+"""
 
 from __future__ import annotations
 
