@@ -233,6 +233,14 @@ def test_dead_letters_as_json_have_the_reason_and_the_key(accounts: Accounts) ->
     assert all(each["code"] == "DESTINATION_VALIDATION" and each["message"] for each in letters)
 
 
+@pytest.mark.parametrize("what", ["dlq", "runs"])
+def test_looking_where_nothing_ran_says_so_and_leaves_no_database(tmp_path: Path, what: str) -> None:
+    answer = retl(what, "list", cwd=tmp_path)
+    assert answer.code == 2
+    assert "state database .retl/state.db: there is none" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_secret_is_ever_printed(accounts: Accounts, crm: RunningCrm) -> None:
     (accounts.secrets / "crm-login" / "token").write_text("wrong-but-secret")
     answer = _run(accounts)

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import typer
 
 from retl.cli import tables
+from retl.errors import InvalidInput
 from retl.state.sql import SqlStateStore
 from retl.state.store import DeadLetter, RunRecord, StateReader
 
 T = TypeVar("T")
+_SQLITE = "sqlite:///"
 
 
 def list_dead_letters(
@@ -20,13 +23,14 @@ def list_dead_letters(
     """Print dead letters, newest first; JSON is one object a line.
 
     Raises:
-        StateError: the state database cannot be used.
+        InvalidInput: there is no such database.
+        StateError: it cannot be used.
     """
 
     async def ask(reader: StateReader) -> list[DeadLetter]:
         return await reader.dead_letters(namespace=namespace, sync=sync, resolved=resolved, limit=limit)
 
-    letters = asyncio.run(_reading(state_url, ask))
+    letters = _ask(state_url, ask)
     if as_json:
         _print_lines(tables.dead_letter_object(letter) for letter in letters)
     elif letters:
@@ -39,19 +43,27 @@ def list_runs(state_url: str, namespace: str, sync: str | None, *, limit: int, a
     """Print runs, newest first; JSON is one object a line.
 
     Raises:
-        StateError: the state database cannot be used.
+        InvalidInput: there is no such database.
+        StateError: it cannot be used.
     """
 
     async def ask(reader: StateReader) -> list[RunRecord]:
         return await reader.runs(namespace=namespace, sync=sync, limit=limit)
 
-    runs = asyncio.run(_reading(state_url, ask))
+    runs = _ask(state_url, ask)
     if as_json:
         _print_lines(tables.run_object(run) for run in runs)
     elif runs:
         typer.echo(tables.run_table(runs))
     else:
         typer.echo("no runs yet", err=True)
+
+
+def _ask(url: str, ask: Callable[[StateReader], Awaitable[T]]) -> T:
+    file = Path(url.removeprefix(_SQLITE))
+    if url.startswith(_SQLITE) and not file.exists():  # looking must not leave an empty database behind
+        raise InvalidInput(f"state database {file}: there is none; give --state, or make one with retl run")
+    return asyncio.run(_reading(url, ask))
 
 
 async def _reading(url: str, ask: Callable[[StateReader], Awaitable[T]]) -> T:

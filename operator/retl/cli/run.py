@@ -109,7 +109,8 @@ async def _explain(
         typer.echo(f"\n{result.sync}: plan {result.plan_hash}")
     if result.dead_letters:
         letters = await store.dead_letters(namespace=spec.sync.namespace, sync=spec.sync.name, limit=_SAMPLE)
-        listing = _command("dlq list", (), options, "--sync", spec.sync.name, "-n", spec.sync.namespace)
+        elsewhere = () if spec.sync.namespace == "default" else ("-n", spec.sync.namespace)
+        listing = _command("dlq list", (), options, "--sync", spec.sync.name, *elsewhere)
         typer.echo("\n" + tables.dead_letter_sample(result, letters, listing))
 
 
