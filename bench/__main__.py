@@ -23,8 +23,8 @@ from tests.postgres import Postgres, free_port, postgres
 COLUMNS = """id bigint PRIMARY KEY, name text NOT NULL, email text, country text, city text, revenue numeric(14,2),
   employees integer, score double precision, active boolean, signed_up date, last_seen timestamptz, notes text"""
 ROWS = """INSERT INTO accounts SELECT i, 'Account ' || i, 'account' || i || '@example.com',
-  (ARRAY['AT','DE','FR','IT','ES'])[1 + i % 5], 'City ' || i % 1000, (i * 37 % 1000000) / 100.0, i % 5000, i / 7.0,
-  i % 3 = 0, date '2020-01-01' + (i % 2000)::int, timestamptz '2026-01-01 00:00:00Z' + make_interval(secs => i),
+  (ARRAY['AT','DE','FR','IT','ES'])[1 + i %% 5], 'City ' || i %% 1000, (i * 37 %% 1000000) / 100.0, i %% 5000, i / 7.0,
+  i %% 3 = 0, date '2020-01-01' + (i %% 2000)::int, timestamptz '2026-01-01 00:00:00Z' + make_interval(secs => i),
   'Some words about account ' || i FROM generate_series(1, %s) AS i"""
 FIELDS = (
     "id",

@@ -46,7 +46,12 @@ class Sync:
                 "sync": {"namespace": "tests", "name": "sync", "uid": "sync-uid"},
                 "source": {"name": "w", "uid": "source-uid", "connector": self.source_name},
                 "query": self.query,
-                "destination": {"name": "d", "uid": "destination-uid", "connector": self.destination},
+                "destination": {
+                    "name": "d",
+                    "uid": "destination-uid",
+                    "connector": self.destination,
+                    "config": self.destination_config,
+                },
                 "object": self.object,
                 "mode": "upsert",
                 "primaryKey": self.primary_key,

@@ -150,13 +150,20 @@ async def test_the_source_sees_whose_connection_it_is(sync: Sync, endpoint: Endp
 
 async def test_rate_limits_are_waited_out_and_cost_no_attempt(sync: Sync, endpoint: Endpoint) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
-    endpoint.answers = deque([Answer(429, {"Retry-After": value}) for value in ("0", "1", date, "0")])
+    limits = [Answer(429, {"Retry-After": value}) for value in ("0", "1", date)]
+    endpoint.answers = deque([*limits, Answer(429)])
     loop = asyncio.get_running_loop()
     began = loop.time()
     result = await sync.run()
     assert result.counts == RunCounts(read=100, created=100)
     assert loop.time() - began >= 1
     assert len(endpoint.requests) == 14
+
+
+async def test_trouble_that_names_a_time_costs_attempts_all_the_same(sync: Sync, endpoint: Endpoint) -> None:
+    endpoint.always = Answer(503, {"Retry-After": "1"})
+    assert (await sync.run()).reason == "DestinationUnavailable"
+    assert len(endpoint.requests) == 2
 
 
 async def test_a_moment_of_trouble_is_survived(sync: Sync, endpoint: Endpoint) -> None:
@@ -239,6 +246,20 @@ async def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
     endpoint.gate.set()
     again = await sync.run()
     assert (again.counts, again.dead_letters) == (RunCounts(read=100, created=100), 0)
+
+
+async def test_a_row_whose_update_nobody_knows_of_is_sent_even_if_the_source_takes_it_back(
+    sync: Sync, endpoint: Endpoint, warehouse: Warehouse
+) -> None:
+    await sync.run()
+    warehouse.run("UPDATE accounts SET name = 'new' WHERE id = 7")
+    endpoint.gate.clear()
+    sync.more["delivery"] |= {"timeout": "1s", "maxAttempts": 1}
+    assert (await sync.run()).counts == RunCounts(read=100, unchanged=99, unknown=1)
+    endpoint.gate.set()
+    warehouse.run("UPDATE accounts SET name = 'Account 7' WHERE id = 7")
+    again = await sync.run()
+    assert (again.counts, again.dead_letters) == (RunCounts(read=100, unchanged=99, updated=1), 0)
 
 
 async def test_a_stopped_run_ends_what_is_in_flight_and_keeps_it(sync: Sync, endpoint: Endpoint) -> None:

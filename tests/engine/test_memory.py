@@ -58,7 +58,7 @@ async def test_more_rows_than_memory_holds(
             "sync": {"namespace": "tests", "name": "big", "uid": "big"},
             "source": {"name": "w", "uid": "w", "connector": "duckdb"},
             "query": {"table": "t"},
-            "destination": {"name": "d", "uid": "d", "connector": "weighing"},
+            "destination": {"name": "d", "uid": "d", "connector": "http", "config": {"url": "http://127.0.0.1/"}},
             "object": "t",
             "mode": "upsert",
             "primaryKey": ["id"],

@@ -84,6 +84,14 @@ async def test_another_object_begins_anew(sync: Sync) -> None:
     assert (await sync.run()).counts == RunCounts(read=1000, unchanged=1000)
 
 
+async def test_another_place_begins_anew(sync: Sync, endpoint: Endpoint) -> None:
+    await sync.run()
+    sync.destination_config["url"] = endpoint.url + "/elsewhere"
+    assert (await sync.run()).counts == RunCounts(read=1000, created=1000)
+    sync.destination_config["headers"] = {"X-Team": "growth"}
+    assert (await sync.run()).counts == RunCounts(read=1000, unchanged=1000)
+
+
 async def test_a_plan_counts_and_writes_nothing(sync: Sync, warehouse: Warehouse, endpoint: Endpoint) -> None:
     first = await sync.run(mode="Plan")
     assert (first.status, first.counts) == ("Succeeded", RunCounts(read=1000, created=1000))
@@ -154,6 +162,22 @@ async def test_a_rejected_row_waits_until_it_changes(
     assert mended.dead_letters == 1
     (resolved,) = await state.dead_letters(namespace="tests", sync="sync", resolved=True)
     assert (resolved.record_keys, resolved.resolution) == ({"id": "5"}, "superseded")
+
+
+async def test_a_dead_letter_is_resolved_when_its_row_is_again_as_the_destination_has_it(
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint
+) -> None:
+    endpoint.style = "index"
+    sync.destination_config["results"] = {}
+    endpoint.check = lambda record: "too long" if len(record["name"]) > 20 else None
+    await sync.run()
+    warehouse.run("UPDATE accounts SET name = 'a name that is much too long' WHERE id = 5")
+    assert (await sync.run()).dead_letters == 1
+    endpoint.requests.clear()
+    warehouse.run("UPDATE accounts SET name = 'Account 5' WHERE id = 5")
+    back = await sync.run()
+    assert (back.counts, back.dead_letters) == (RunCounts(read=1000, unchanged=1000), 0)
+    assert endpoint.requests == []
 
 
 async def test_full_refresh_sends_waiting_rows_again(sync: Sync, endpoint: Endpoint) -> None:

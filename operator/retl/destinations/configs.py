@@ -3,7 +3,7 @@
 No driver is imported here.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -40,6 +40,8 @@ class HttpResults(ConnectorConfig):
 
 class HttpConfig(ConnectorConfig):
     """An HTTP endpoint that takes JSON records in batches."""
+
+    place: ClassVar[frozenset[str]] = frozenset({"url"})
 
     url: str = Field(description="May contain {object}, which stands for the sync's object.")
     method: Literal["POST", "PUT", "PATCH"] = "POST"
@@ -87,6 +89,8 @@ class HttpCredentials(ConnectorCredentials):
 
 class PostgresDestinationConfig(PostgresConnection):
     """How to reach the PostgreSQL server that is written into."""
+
+    place: ClassVar[frozenset[str]] = frozenset({"host", "port", "database"})
 
 
 class PostgresDestinationCredentials(PostgresLogin):

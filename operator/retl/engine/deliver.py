@@ -29,6 +29,7 @@ from retl.engine.progress import Progress
 from retl.engine.tally import Tally
 from retl.errors import DestinationError
 from retl.resources.sync import Delivery
+from retl.state.store import NO_ROW
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -103,11 +104,11 @@ class Deliverer:
             try:
                 outcomes = await self._destination.write(batch)
             except TryLater as later:
-                failures += later.retry_after is None
+                failures += later.code != "RATE_LIMIT"  # that one says nothing against the batch
                 if failures >= self._delivery.max_attempts or self.halt is not None:
                     self._halted("DestinationUnavailable", f"given up after {tries} tries: {later}", retriable=True)
                     return await self._give_up(chunk, later.code, str(later), tries)
-                if await self._stopped_while_waiting(later, failures):
+                if await self._stopped_while_waiting(later, tries):
                     if later.code == "OUTCOME_UNKNOWN":
                         await self._give_up(chunk, later.code, str(later), tries)
                     return None
@@ -120,17 +121,17 @@ class Deliverer:
             else:
                 return await self._settle(chunk, list(outcomes), tries)
 
-    async def _stopped_while_waiting(self, later: TryLater, failures: int) -> bool:
+    async def _stopped_while_waiting(self, later: TryLater, tries: int) -> bool:
         """Wait as long as the destination asked for, or back off; True if the run was stopped meanwhile.
 
         What the destination asks of one batch holds for all, so that none of them is sent in vain.
         """
         loop = asyncio.get_running_loop()
-        if later.retry_after is not None:
+        if later.retry_after:
             self._not_before = max(self._not_before, loop.time() + later.retry_after.total_seconds())
             until = self._not_before
-        else:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+        else:  # not said, or "at once", which is what got us here
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 16))
             until = max(self._not_before, loop.time() + pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
         try:
             async with asyncio.timeout_at(until):
@@ -181,4 +182,10 @@ class Deliverer:
                 code, self._tally.rejected = outcome.code, self._tally.rejected + 1
             else:
                 code, self._tally.unknown = "OUTCOME_UNKNOWN", self._tally.unknown + 1
+                await self._forget(chunk.row(i))
             await self._committer.add(letters=self._letters.of(chunk.row(i), code, outcome.message, tries))
+
+    async def _forget(self, row: Chunk) -> None:
+        """The destination may hold the new values or the old: whatever the source says next must be sent."""
+        if not row.created:
+            await self._committer.add(keys=row.keys, rows=NO_ROW)

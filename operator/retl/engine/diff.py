@@ -24,9 +24,11 @@ class Changes:
     """What became of each staged row.
 
     Attributes:
-        path: Parquet file (n, k, r, bad, verdict) of all rows but the unchanged; n is the row's place in the stage.
+        path: Parquet file (n, k, r, bad, verdict) of all rows but plainly unchanged ones; n is its place in the
+            stage.
         known: keys in the snapshot.
         parts: parts that the snapshot consists of.
+        settled: unchanged rows that were dead letters, and are again as the destination has them.
     """
 
     staged: Staged
@@ -34,6 +36,7 @@ class Changes:
     known: int
     parts: int
     unchanged: int
+    settled: int
     created: int
     updated: int
     waiting: int
@@ -60,7 +63,7 @@ def diff(
     """Compare; blocks.
 
     Args:
-        waiting: records that wait in the dead letter queue for their own sake: skipped until they change.
+        waiting: the open dead letters; one that was refused for its own sake is skipped until it changes.
         full_refresh: also send what is unchanged or waits.
     """
     path = staged.path.with_name("changes.parquet")
@@ -79,7 +82,8 @@ def diff(
         path=path,
         known=known,
         parts=snapshot.parts,
-        unchanged=staged.rows - sum(counts.values()),
+        unchanged=staged.rows - sum(counts.values()) + counts.get("settled", 0),
+        settled=counts.get("settled", 0),
         created=counts.get("create", 0),
         updated=counts.get("update", 0),
         waiting=counts.get("waiting", 0),
@@ -88,7 +92,7 @@ def diff(
 
 
 def _verdicts(snapshot: Snapshot, full_refresh: bool) -> str:
-    """SQL of all rows but the unchanged ones.
+    """SQL of all rows but the unchanged ones that nothing is to be done about.
 
     Rows that share a key get their key as row hash: whatever they hold, they wait as long as there are several, and the
     one that remains is sent although nothing in it changed.
@@ -104,12 +108,13 @@ def _verdicts(snapshot: Snapshot, full_refresh: bool) -> str:
     ),
     judged AS (
         SELECT rows.*, CASE
-            WHEN w.k IS NOT NULL AND NOT {full_refresh} THEN 'waiting'
+            WHEN w.r = rows.r AND NOT {full_refresh} THEN 'waiting'
             WHEN rows.bad IS NOT NULL THEN 'invalid'
             WHEN known.k IS NULL THEN 'create'
             WHEN known.r <> rows.r OR {full_refresh} THEN 'update'
+            WHEN w.k IS NOT NULL THEN 'settled'
         END AS verdict
         FROM rows LEFT JOIN {snapshot.current} known ON known.k = rows.k
-        LEFT JOIN waiting w ON w.k = rows.k AND w.r = rows.r
+        LEFT JOIN waiting w ON w.k = rows.k
     )
     SELECT * FROM judged WHERE verdict IS NOT NULL"""

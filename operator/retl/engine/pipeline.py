@@ -63,8 +63,8 @@ async def run(
     """
     tally = Tally()
     report = Report(spec, tally)
-    request = ClaimRequest(run=spec.run, sync=spec.sync, baseline=baseline(spec), owner=owner)
     try:
+        request = ClaimRequest(run=spec.run, sync=spec.sync, baseline=baseline(spec), owner=owner)
         claim = await state.claim(request)
     except RetlError as error:
         return report.result(Ending.failed(error))
@@ -191,6 +191,10 @@ class _Run:
 
         async def deliver() -> None:
             self.progress.step("deliver", changes.created + changes.updated)
+            if changes.settled:
+                async with aclosing(self.chunks(changes, ["settled"], work)) as settled:
+                    async for chunk in settled:  # acknowledged once more: resolves their dead letters
+                        await committer.add(keys=chunk.keys, rows=chunk.hashes)
             async with aclosing(self.chunks(changes, ["invalid"], work)) as invalid:
                 async for chunk in invalid:
                     await committer.add(letters=letters.invalid(chunk))

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from retl.destinations.registry import DESTINATIONS
 from retl.engine.diff import Changes
 from retl.engine.snapshot import raw_hashes
 from retl.engine.values import literal
@@ -13,8 +14,14 @@ _ROWS = 65_536
 
 
 def baseline(spec: RunSpec) -> str:
-    """Fingerprint of where the snapshot's records are: another destination, object or key begins a new snapshot."""
-    parts = [spec.destination.uid, spec.object, *spec.primary_key]
+    """Fingerprint of where the snapshot's records are: another place, object or key begins a new snapshot.
+
+    Raises:
+        InvalidInput: the destination's settings are not valid.
+    """
+    config = DESTINATIONS.check(spec.destination.connector, spec.destination.config)
+    place = [f"{name}={getattr(config, name)}" for name in sorted(config.place)]
+    parts = [spec.destination.uid, spec.destination.connector, *place, "", spec.object, *spec.primary_key]
     keys = [m.destination for m in spec.mappings if m.key]
     text = "\0".join([*parts, "", *keys])
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]

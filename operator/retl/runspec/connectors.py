@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -20,7 +20,13 @@ from retl.resources.problems import describe
 
 
 class ConnectorConfig(BaseModel):
-    """Base of a connector's settings as they stand in a manifest: camelCase, unknown settings refused."""
+    """Base of a connector's settings as they stand in a manifest: camelCase, unknown settings refused.
+
+    Attributes:
+        place: settings that say where a destination's records are; with another value of one, a sync starts anew.
+    """
+
+    place: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 

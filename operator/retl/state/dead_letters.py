@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.runspec.codes import FOR_ITS_OWN_SAKE
-from retl.state.store import HASH_BYTES, DeadLetter, NewDeadLetter, Waiting
+from retl.state.store import HASH_BYTES, NO_ROW, DeadLetter, NewDeadLetter, Waiting
 from retl.state.tables import OPEN, dead_letters, syncs
 
 Resolution = Literal["superseded", "rebaselined"]
@@ -78,10 +78,10 @@ def _resolved(resolution: Resolution, now: datetime) -> dict[str, object]:
 
 
 def waiting(connection: Connection, sync_uid: str) -> Waiting:
-    """Open entries of records that were refused for their own sake."""
-    found = select(_d.key_hash, _d.row_hash).where(_d.sync_uid == sync_uid, OPEN, _d.code.in_(sorted(FOR_ITS_OWN_SAKE)))
-    pairs = connection.execute(found).all()
-    return Waiting(keys=b"".join(p.key_hash for p in pairs), rows=b"".join(p.row_hash for p in pairs))
+    """Open entries; those of records that were refused for their own sake with the row that was refused."""
+    found = connection.execute(select(_d.key_hash, _d.row_hash, _d.code).where(_d.sync_uid == sync_uid, OPEN)).all()
+    rows = (entry.row_hash if entry.code in FOR_ITS_OWN_SAKE else NO_ROW for entry in found)
+    return Waiting(keys=b"".join(entry.key_hash for entry in found), rows=b"".join(rows))
 
 
 def count_open(connection: Connection, sync_uid: str | None = None) -> int:

@@ -24,6 +24,8 @@ LEASE = timedelta(seconds=45)
 HEARTBEAT = timedelta(seconds=10)
 
 HASH_BYTES = 16
+NO_ROW = bytes(HASH_BYTES)
+"""A row hash that no row has, so every row differs from it: nobody knows what the destination holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class ClaimRequest:
     """Asks for the right to write for a sync.
 
     Attributes:
-        baseline: fingerprint of destination, object and primary key. A snapshot taken under another one reads as empty,
-            and the first commit replaces it.
+        baseline: fingerprint of the destination's place, object and primary key. A snapshot taken under another one
+            reads as empty, and the first commit replaces it.
         owner: who asks, `host/pid/start` locally or the pod's name, for messages and for dead local owners.
     """
 
@@ -155,7 +157,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Open dead letters refused for their own sake: 16-byte key and row hashes, concatenated, same order."""
+    """Open dead letters: 16-byte key and row hashes, concatenated, same order.
+
+    The row hash is that of the row which is not to be sent again; NO_ROW where the destination itself was in trouble.
+    """
 
     keys: bytes
     rows: bytes
@@ -179,7 +184,7 @@ class StateStore(ABC):
 
     @abstractmethod
     async def waiting(self, claim: Claim) -> Waiting:
-        """Records that wait in the dead letter queue for their own sake (raises Fenced)."""
+        """The open dead letters, and which of them wait until their row changes (raises Fenced)."""
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:
