@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 KEEP ?=
 TESTS ?= tests
 
+# The tests start hundreds of Python processes; compiling the same modules in each would take longer than the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down test check static e2e bench cluster cluster-down crds format lock clean
 

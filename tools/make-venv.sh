@@ -10,7 +10,7 @@ python=$1 venv=$2
 echo "Installing the development environment into $venv (once; about a minute with an empty cache)" >&2
 if command -v uv >/dev/null; then
   uv venv --quiet --allow-existing --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
-  uv pip install --quiet --python "$venv" -r requirements/dev.txt
+  uv pip install --quiet --compile-bytecode --python "$venv" -r requirements/dev.txt
   uv pip install --quiet --python "$venv" --no-deps --editable .
 else
   if ! "$python" -m venv "$venv"; then

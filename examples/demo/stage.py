@@ -7,14 +7,13 @@ record, and `down` stops exactly those.
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from examples.demo.postgres import Server, prepare
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.processes import Identity, Program, tail
+from tests.postgres import Postgres, prepare
 
 PROJECT = Path(__file__).parents[2]
 _RECORD = "processes.json"
@@ -46,7 +45,7 @@ class Stage:
         self._record()
         return self.plane
 
-    def postgres(self) -> Server:
+    def postgres(self) -> Postgres:
         """A PostgreSQL server, empty."""
         server = prepare(self.log("postgres"), leave_up=self.leave_up)
         self._remove.append(server.data)
@@ -128,10 +127,3 @@ def clear(directory: Path) -> list[str]:
             shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)
     return stopped
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -13,9 +13,9 @@ import httpx
 
 from examples.demo import manifests, warehouse
 from examples.demo.cluster import NAMESPACE, SYSTEM, Cluster, DemoFailed, Manifest
-from examples.demo.postgres import Server
-from examples.demo.stage import PROJECT, Stage, free_port
+from examples.demo.stage import PROJECT, Stage
 from examples.demo.telling import Telling
+from tests.postgres import Postgres, free_port
 
 FLIGHTS = PROJECT / "examples" / "flights"
 RIGHTS = PROJECT / "tests" / "cluster" / "manifests" / "operator.yaml"
@@ -33,7 +33,7 @@ class Story:
     stage: Stage
     telling: Telling
     cluster: Cluster = field(init=False)
-    server: Server = field(init=False)
+    server: Postgres = field(init=False)
     crm: httpx.Client = field(init=False)
     state_url: str = field(init=False)
     internal_port: int = field(init=False)
@@ -74,10 +74,10 @@ class Story:
     def start_warehouse(self) -> None:
         with self.telling.step("A warehouse: PostgreSQL with every flight that left New York in 2013"):
             self.server = self.stage.postgres()
-            passwords = {
-                name: self.server.create_database(name, owner)
-                for name, owner in [("warehouse", "analyst"), ("operations", "dashboard"), ("state", "retl")]
-            }
+            passwords = {}
+            for name, owner in [("warehouse", "analyst"), ("operations", "dashboard"), ("state", "retl")]:
+                passwords[name] = self.server.create_login(owner)
+                self.server.create_database(name, owner)
             self.state_url = self.server.url("state", "retl", passwords["state"])
             self.logins["warehouse-login"] = {"username": "analyst", "password": passwords["warehouse"]}
             self.logins["operations-login"] = {"username": "dashboard", "password": passwords["operations"]}

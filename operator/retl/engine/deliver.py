@@ -13,7 +13,6 @@ from retl.destinations.base import (
     ACKNOWLEDGED,
     Acknowledged,
     BatchRejected,
-    Code,
     Destination,
     LoginRefused,
     Outcome,
@@ -98,30 +97,36 @@ class Deliverer:
     async def _send(self, chunk: Chunk) -> None:
         """Write one chunk, as often as it takes, and settle what became of its records."""
         batch = chunk.batch(self._payload, self._target.fields)
-        tries = failures = 0
+        attempts = pauses = 0
+        doubt = ""  # what was said of an attempt that may have been carried out all the same
         while True:
-            tries += 1
+            attempts += 1
             try:
                 outcomes = await self._destination.write(batch)
             except TryLater as later:
-                failures += later.code != "RATE_LIMIT"  # that one says nothing against the batch
-                if failures >= self._delivery.max_attempts or self.halt is not None:
-                    self._halted("DestinationUnavailable", f"given up after {tries} tries: {later}", retriable=True)
-                    return await self._give_up(chunk, later.code, str(later), tries)
-                if await self._stopped_while_waiting(later, tries):
-                    if later.code == "OUTCOME_UNKNOWN":
-                        await self._give_up(chunk, later.code, str(later), tries)
-                    return None
+                pauses += 1
+                attempts -= later.code == "RATE_LIMIT"  # to be told to wait is no attempt
+                doubt = str(later) if later.code == "OUTCOME_UNKNOWN" else doubt
+                if attempts >= self._delivery.max_attempts or self.halt is not None:
+                    given_up = f"given up after {attempts} attempts: {later}"
+                    self._halted("DestinationUnavailable", given_up, retriable=True)
+                    outcome = Unknown(doubt) if doubt else Rejected(later.code, str(later))
+                    return await self._give_up(chunk, outcome, attempts)
+                if await self._stopped_while_waiting(later, pauses):
+                    return await self._leave(chunk, doubt, attempts)
             except BatchRejected as refused:
                 return await self._search(chunk, refused)
-            except DestinationError as error:
+            except LoginRefused as error:
+                self._halted(error.reason, str(error), retriable=False)
+                outcome = Unknown(doubt) if doubt else Rejected("DESTINATION_AUTH", str(error))
+                return await self._give_up(chunk, outcome, attempts)
+            except DestinationError as error:  # the endpoint or object is wrong: no record was looked at
                 self._halted(error.reason, str(error), retriable=error.retriable)
-                code: Code = "DESTINATION_AUTH" if isinstance(error, LoginRefused) else "UNKNOWN"
-                return await self._give_up(chunk, code, str(error), tries)
+                return await self._leave(chunk, doubt, attempts)
             else:
-                return await self._settle(chunk, list(outcomes), tries)
+                return await self._settle(chunk, list(outcomes), attempts)
 
-    async def _stopped_while_waiting(self, later: TryLater, tries: int) -> bool:
+    async def _stopped_while_waiting(self, later: TryLater, pauses: int) -> bool:
         """Wait as long as the destination asked for, or back off; True if the run was stopped meanwhile.
 
         What the destination asks of one batch holds for all, so that none of them is sent in vain.
@@ -131,7 +136,7 @@ class Deliverer:
             self._not_before = max(self._not_before, loop.time() + later.retry_after.total_seconds())
             until = self._not_before
         else:  # not said, or "at once", which is what got us here
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 16))
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pauses - 1, 16))
             until = max(self._not_before, loop.time() + pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
         try:
             async with asyncio.timeout_at(until):
@@ -152,11 +157,15 @@ class Deliverer:
     def _halted(self, reason: str, message: str, *, retriable: bool) -> None:
         self.halt = self.halt or Halt(reason, message, retriable)
 
-    async def _give_up(self, chunk: Chunk, code: Code, message: str, tries: int) -> None:
-        outcome = Unknown(message) if code == "OUTCOME_UNKNOWN" else Rejected(code, message)
-        await self._settle(chunk, [outcome] * chunk.size, tries)
+    async def _leave(self, chunk: Chunk, doubt: str, attempts: int) -> None:
+        """Leave a chunk to the next run, as if it had not been taken, unless it may have been written."""
+        if doubt:
+            await self._give_up(chunk, Unknown(doubt), attempts)
 
-    async def _settle(self, chunk: Chunk, outcomes: list[Outcome], tries: int) -> None:
+    async def _give_up(self, chunk: Chunk, outcome: Outcome, attempts: int) -> None:
+        await self._settle(chunk, [outcome] * chunk.size, max(attempts, 1))
+
+    async def _settle(self, chunk: Chunk, outcomes: list[Outcome], attempts: int) -> None:
         """Count the outcomes and hand them to the committer."""
         missing = chunk.size - len(outcomes)
         outcomes += [Unknown("the connector did not say what became of the record")] * missing
@@ -165,7 +174,7 @@ class Deliverer:
             await self._acknowledge(chunk)
         else:
             await self._acknowledge(chunk.take([i for i, o in enumerate(outcomes) if isinstance(o, Acknowledged)]))
-            await self._refuse(chunk, outcomes, tries)
+            await self._refuse(chunk, outcomes, attempts)
         self._progress.advanced("deliver", self.delivered)
         self._progress.counted(self._tally.counts())
 
@@ -174,7 +183,7 @@ class Deliverer:
         self._tally.wrote(created=created, updated=chunk.size - created)
         await self._committer.add(keys=chunk.keys, rows=chunk.hashes)
 
-    async def _refuse(self, chunk: Chunk, outcomes: list[Outcome], tries: int) -> None:
+    async def _refuse(self, chunk: Chunk, outcomes: list[Outcome], attempts: int) -> None:
         for i, outcome in enumerate(outcomes):
             if isinstance(outcome, Acknowledged):
                 continue
@@ -183,7 +192,7 @@ class Deliverer:
             else:
                 code, self._tally.unknown = "OUTCOME_UNKNOWN", self._tally.unknown + 1
                 await self._forget(chunk.row(i))
-            await self._committer.add(letters=self._letters.of(chunk.row(i), code, outcome.message, tries))
+            await self._committer.add(letters=self._letters.of(chunk.row(i), code, outcome.message, attempts))
 
     async def _forget(self, row: Chunk) -> None:
         """The destination may hold the new values or the old: whatever the source says next must be sent."""
