@@ -32,7 +32,7 @@ class Endpoint:
         style: how a reply speaks of single records.
         check: says what is wrong with a record, or None.
         atomic: one bad record refuses the whole request with 422 and names none.
-        answers: given to the next requests, one each.
+        answers: given to the next requests, one each; None is the usual answer.
         always: given to all requests.
         gate: requests wait until it is set.
         records: what is stored. Decimal numbers are kept as the text they came in.
@@ -45,7 +45,7 @@ class Endpoint:
     check: Callable[[Record], str | None] = lambda record: None
     atomic: bool = False
     token: str | None = None
-    answers: deque[Answer] = field(default_factory=deque)
+    answers: deque[Answer | None] = field(default_factory=deque)
     always: Answer | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     records: dict[str, Record] = field(default_factory=dict)
