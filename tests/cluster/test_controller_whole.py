@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,8 +17,9 @@ import pytest
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
 from tests.cluster.controlplane import _free_ports as free_ports
+from tests.cluster.node import ProcessNode
 from tests.cluster.objects import Namespace, object_of, phase_is, ready, run_of, stalled, succeeded
-from tests.cluster.processes import Program
+from tests.cluster.processes import Program, wait_until
 
 RETL = str(Path(sys.executable).with_name("retl"))
 TOKEN = "crm-token-that-nobody-may-see"
@@ -39,6 +41,7 @@ class Whole:
     crm: str
     logs: Path
     controller: ControllerProcess
+    api: _Served
 
     def write(self, *rows: str) -> None:
         self.warehouse.write_text("\n".join(["account_id,name,country,employees", *rows]) + "\n")
@@ -58,9 +61,16 @@ class Whole:
         return {key: value for key, value in found.items() if value}
 
     def records(self) -> int:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        total: int = httpx.get(f"{self.crm}/api/objects/account", headers=headers, timeout=10).json()["total"]
+        total: int = self._ask("/api/objects/account")["total"]
         return total
+
+    def stats(self) -> dict[str, int]:
+        """What the CRM says it received."""
+        stats: dict[str, int] = self._ask("/api/stats")
+        return stats
+
+    def _ask(self, path: str) -> Any:
+        return httpx.get(f"{self.crm}{path}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10).json()
 
 
 @pytest.fixture
@@ -76,15 +86,14 @@ def whole(cluster: Cluster, shop: Namespace, account: Path, tmp_path: Path) -> I
         command=[RETL, "execute"],
         state_url=f"http://127.0.0.1:{internal}",
     )
+    api = _served("api", [RETL, "api", *state, *ports], tmp_path, f"http://127.0.0.1:{public}/readyz")
     with ExitStack() as stack:
-        stack.enter_context(
-            _served("api", [RETL, "api", *state, *ports], tmp_path, f"http://127.0.0.1:{public}/readyz")
-        )
+        stack.enter_context(api)
         serve_crm = [sys.executable, "-m", "examples.crm", "--port", str(crm)]
         url = f"http://127.0.0.1:{crm}"
         stack.enter_context(_served("crm", serve_crm, tmp_path, f"{url}/api/stats", CRM_TOKEN=TOKEN))
         stack.enter_context(running(controller))
-        found = Whole(shop, tmp_path / "accounts.csv", url, tmp_path, controller)
+        found = Whole(shop, tmp_path / "accounts.csv", url, tmp_path, controller, api)
         found.write(*ACCOUNTS)
         shop.apply(*_manifests(found))
         yield found
@@ -130,6 +139,9 @@ class _Served:
     url: str
 
     def __enter__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
         self.program.start()
         self.program.wait_ready(self._answers)
 
@@ -175,3 +187,34 @@ def test_a_query_that_is_wrong_fails_once_and_says_why(whole: Whole) -> None:
     failed = whole.namespace.until("syncrun", whole.namespace.create(run_of("accounts")), phase_is("Failed"))
     assert failed["status"]["attempt"] == 1
     assert "nothing_there" in succeeded(failed)["message"]
+
+
+def test_killed_all_at_once_in_mid_delivery_a_run_still_delivers_every_row_once(
+    whole: Whole, node: ProcessNode
+) -> None:
+    rows = [f"A-{number:04},Company {number},AT,{number + 1}" for number in range(600)]
+    whole.write(*rows)
+    whole.log_in()
+    shop = whole.namespace
+    shop.patch("retl", "accounts", {"spec": {"delivery": {"batchSize": 10, "maxInFlight": 2}}})
+    name = shop.create(run_of("accounts"))
+    assert wait_until(lambda: whole.stats()["records"] >= 100, 60)
+
+    [pod] = shop.list("pods")
+    node.kill(shop.name, pod["metadata"]["name"])
+    whole.api.program.stop(signal.SIGKILL)
+    whole.controller.program.stop(signal.SIGKILL)
+    sent = whole.stats()
+    assert sent["created"] < len(rows)
+    whole.api.start()
+    whole.controller.start()
+
+    run = shop.until("syncrun", name, phase_is("Succeeded", "Failed"))
+    counts = run["status"]["counts"]
+    assert (run["status"]["phase"], run["status"]["attempt"]) == ("Succeeded", 2)
+    assert counts["unchanged"] + counts["created"] == counts["read"] == len(rows)
+    received = whole.stats()
+    assert (whole.records(), received["created"]) == (len(rows), len(rows))
+    assert received["updated"] <= sent["created"]
+    assert [job["metadata"]["name"] for job in shop.list("jobs")] == [f"{name}-1", f"{name}-2"]
+    assert whole.run() == {"phase": "Succeeded", "read": len(rows), "unchanged": len(rows)}
