@@ -80,6 +80,12 @@ def test_files_directories_and_stdin_are_read_together(tmp_path: Path) -> None:
     assert (answer.code, len(answer.out.splitlines())) == (0, 5)
 
 
+BAD_CONSTANT = [
+    {"source": "id", "destination": "id", "key": True},
+    {"value": "many", "destination": "seats", "cast": "integer"},
+]
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "value", "says"),
     [
@@ -94,6 +100,7 @@ def test_files_directories_and_stdin_are_read_together(tmp_path: Path) -> None:
         ("ReverseETLSync", "schedule.cron", "61 * * * *", "spec.schedule.cron: "),
         ("ReverseETLSync", "schedule.cron", "0 0 30 2 *", "spec.schedule.cron: '0 0 30 2 *' never fires"),
         ("ReverseETLSync", "schedule.timeZone", "Europe/Wien", "spec.schedule.timeZone: there is no time zone"),
+        ("ReverseETLSync", "mappings", BAD_CONSTANT, "spec.mappings[1].value: 'many' cannot be cast to integer"),
     ],
 )
 def test_a_problem_is_named_at_its_field(tmp_path: Path, kind: str, path: str, value: Any, says: str) -> None:

@@ -75,6 +75,10 @@ def _twice(sync: Sync) -> None:
     sync.query = {"sql": "SELECT id, name, name FROM accounts"}
 
 
+def _bad_constant(sync: Sync) -> None:
+    sync.mappings[1] = {"value": "many", "destination": "seats", "cast": "integer"}
+
+
 @pytest.mark.parametrize(
     ("mistake", "reason", "retriable", "words"),
     [
@@ -97,6 +101,7 @@ def _twice(sync: Sync) -> None:
             "primaryKey[0]: unknown column 'uuid'; did you mean 'id'? the query returns: id, name",
         ),
         (_twice, "InvalidInput", False, "the query returns 2 columns named 'name'"),
+        (_bad_constant, "InvalidInput", False, "mappings[1].value: 'many' cannot be cast to integer"),
     ],
 )
 async def test_what_is_wrong_with_the_source_is_said(

@@ -11,6 +11,7 @@ import typer
 from retl import schedule
 from retl.cli import local
 from retl.destinations.registry import DESTINATIONS
+from retl.engine.mapping import constant_problems
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
 from retl.runspec.connectors import Registry
@@ -103,6 +104,7 @@ def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
         local.run_spec(sync, objects, local.Request("Plan"))
     except InvalidInput as error:
         yield str(error).removeprefix(f"{sync.kind} {sync.metadata.name}: ")
+    yield from (f"spec.{problem}" for problem in constant_problems(sync.spec.mappings))
     if sync.spec.schedule is not None:
         try:
             schedule.validate(sync.spec.schedule)

@@ -12,15 +12,17 @@ v0, v1 … the mapped values as columns, for destinations that take columns
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+import duckdb
 import pyarrow as pa
 
 from retl.engine.values import Value, cast, column, json_text, literal, plain_text, quoted
 from retl.errors import InvalidInput
+from retl.resources.sync import Mapping
 from retl.runspec.spec import RunSpec
 
 NULL_KEY = -1
@@ -50,9 +52,11 @@ def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Lite
         salt: the sync's salt.
         payload: what the destination takes; only with `arrow` are there columns besides the JSON.
     Raises:
-        InvalidInput: a column that the query does not return, or returns twice.
+        InvalidInput: a column that the query does not return, or returns twice; a constant that cannot be cast.
     """
     names = _positions(spec, schema.names)
+    if problems := list(constant_problems(spec.mappings)):
+        raise InvalidInput("; ".join(problems)[:1500])
     columns = {name: Value(schema.field(at).type, f"c{i}") for i, (name, at) in enumerate(names.items())}
     fields = [_Field.of(m.source, m.value, m.cast, columns) for m in spec.mappings]
     keys = [columns[name] for name in spec.primary_key]
@@ -79,6 +83,17 @@ def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Lite
             for m in spec.mappings
         ),
     )
+
+
+def constant_problems(mappings: Sequence[Mapping]) -> Iterator[str]:
+    """Constants that cannot be cast: every row would be invalid for their sake."""
+    with duckdb.connect() as database:
+        for i, mapping in enumerate(mappings):
+            if mapping.value is None or mapping.cast is None:
+                continue
+            mapped = _Field.of(None, mapping.value, mapping.cast, {}).mapped
+            if database.execute(f"SELECT ({mapped.sql}) IS NULL").fetchone() == (True,):
+                yield f"mappings[{i}].value: {mapping.value!r} cannot be cast to {mapping.cast}"
 
 
 @dataclass(frozen=True, slots=True)
