@@ -19,6 +19,6 @@ else
     apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
     "$python" -m venv "$venv"
   fi
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 -r requirements/dev.txt
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 fi
