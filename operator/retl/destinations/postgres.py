@@ -40,6 +40,7 @@ STAGE = "retl_batch"
 PLACE = "retl_place"
 """Column of the ingested table that says which record of the batch a row is."""
 JSON_TYPES = ("json", "jsonb")
+BIT_TYPES = ('"bit"', "bit varying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,11 @@ class PostgresDestination(Destination):
         return DestinationError(words)
 
     def _check_table(self, connection: dbapi.Connection) -> dict[str, str]:
-        """Types of the mapped columns (raises DestinationError for what is not there)."""
+        """Types of the table's columns (raises DestinationError for what is not there).
+
+        A domain is the type beneath it, and lengths are left out: an explicit cast to a length or to a domain cuts
+        what is too long, while the assignment to the column, which follows the cast, refuses it.
+        """
         table, key, fields = self._target.object, self._target.key, self._target.fields
         regclass = "'" + quoted(table).replace("'", "''") + "'"
         with connection.cursor() as cursor:
@@ -132,8 +137,12 @@ class PostgresDestination(Destination):
             if oid is None:
                 raise DestinationError(f"{self._where}: there is no table {table!r}; create it or correct object")
             cursor.execute(
-                f"SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
-                f"WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+                "WITH RECURSIVE typed (num, name, type) AS ("
+                "SELECT attnum, attname::text, atttypid FROM pg_attribute "
+                f"WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped "
+                "UNION ALL SELECT num, name, typbasetype FROM typed JOIN pg_type ON oid = type WHERE typtype = 'd') "
+                "SELECT name, format_type(type, -1) FROM typed JOIN pg_type ON oid = type WHERE typtype <> 'd' "
+                "ORDER BY num"
             )
             types = dict(cursor.fetchall())
             cursor.execute(
@@ -195,6 +204,8 @@ def _value(field: pa.Field, to: str) -> str:
     name = identifier(field.name)
     if to in JSON_TYPES and not pa.types.is_string(field.type):
         return f"to_jsonb({name})::{to}"
+    if to in BIT_TYPES and pa.types.is_integer(field.type):
+        return f"{name}::text::{to}"  # the cast of a number keeps only its last bits
     return f"{name}::{to}"
 
 
