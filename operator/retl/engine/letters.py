@@ -1,8 +1,8 @@
 """Dead letters out of rows that could not be written: what happened, to which record, and the record itself."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from retl.destinations.base import Code
 from retl.engine.chunk import Chunk, texts
@@ -12,6 +12,10 @@ from retl.runspec.spec import RunSpec
 from retl.state.store import HASH_BYTES, NewDeadLetter
 
 MESSAGE_MAX = 500
+
+_STRING = rb'"(?:\\.|[^"\\])*"'
+_TOKEN = re.compile(_STRING + rb"|[][{},]", re.DOTALL)
+_NAME = re.compile(rb"(" + _STRING + rb"):", re.DOTALL)
 
 
 class Letters:
@@ -45,7 +49,7 @@ class Letters:
     def _letter(
         self, key: bytes, row: bytes, payload: bytes, code: Code, message: str, attempts: int = 1
     ) -> NewDeadLetter:
-        record = json.loads(payload, parse_float=str, parse_int=str)
+        record = _members(payload)
         return NewDeadLetter(
             key=key,
             row=row,
@@ -64,5 +68,22 @@ def _rows(chunk: Chunk) -> Iterator[tuple[bytes, bytes, bytes]]:
         yield keys[at], hashes[at], payload
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _members(record: bytes) -> dict[str, bytes]:
+    """The JSON of each field; reads no deeper than that, so that no value in it can be a reason to fail."""
+    members = {}
+    depth, start = 0, 1
+    for token in _TOKEN.finditer(record):
+        depth += (token[0] in b"[{") - (token[0] in b"]}")
+        if depth == 0 or (depth == 1 and token[0] == b","):
+            if name := _NAME.match(record, start):
+                members[json.loads(name[1])] = record[name.end() : token.start()]
+            start = token.end()
+    return members
+
+
+def _text(value: bytes) -> str | None:
+    """A field's value as text; what is no text in Unicode (half a surrogate pair) becomes a question mark."""
+    if value == b"null":
+        return None
+    text = value.decode()
+    return str(json.loads(text)).encode(errors="replace").decode() if text.startswith('"') else text

@@ -17,6 +17,9 @@ NUMBER_TEXT = pa.opaque(pa.string(), "numeric", "retl")
 _NOT_NUMBERS = "('nan', 'inf', '-inf')"
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _WHOLE_NUMBER = r"[+-]?[0-9]+(\.0*)?"
+_JSON_STRING = r'"(\\.|[^"\\])*"'
+_NOT_JSON = r",\s*[\]}]|[iI]|[nN][aA]"
+"""What DuckDB takes for JSON beyond the standard: a comma before the closing bracket, Infinity, NaN. In no string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +199,12 @@ def _timestamp(value: Value) -> Value:
 
 
 def _parsed(value: Value) -> Value:
+    text = f"CAST({value.sql} AS VARCHAR)"
+    standard = f"NOT regexp_matches(regexp_replace({text}, '{_JSON_STRING}', '\"\"', 'gs'), '{_NOT_JSON}')"
     if _is_json(value.type):
-        return value
+        return Value(pa.json_(), f"CASE WHEN {standard} THEN {text} END")
     if at.is_string(value.type) or at.is_large_string(value.type):
-        return Value(pa.json_(), f"CASE WHEN json_valid({value.sql}) THEN {value.sql} END")
+        return Value(pa.json_(), f"CASE WHEN json_valid({text}) AND {standard} THEN {text} END")
     return Value(pa.json_(), json_text(value))
 
 

@@ -1,0 +1,125 @@
+"""Rows that must not be sent: which they are, what is said of them, and that all others go on."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from retl.engine.values import Value, cast
+from retl.resources.run import RunCounts
+from retl.state.sql import SqlStateStore
+from retl.state.store import DeadLetter
+from tests.destinations.endpoint import Endpoint
+from tests.engine.syncs import Sync, to_endpoint
+from tests.engine.warehouse import Warehouse
+
+NOT_JSON = [
+    '{"a":1,}',
+    "[1,2,]",
+    "[1, \n]",
+    "NaN",
+    "-NaN",
+    '{"a":nan}',
+    "Infinity",
+    "-Infinity",
+    "[inf]",
+    "// comment\n1",
+    "/* comment */ 1",
+    "[1,/*,]*/2]",
+    "{'a':1}",
+    "{a:1}",
+    "01",
+    "+1",
+    "1.",
+    ".5",
+    "0x10",
+    "True",
+    '"a\tb"',
+    '"\\x41"',
+    '"half \\ud800 of a pair"',
+    "",
+    " ",
+    '{"a":1} trailing',
+    "[1 2]",
+    '["a",]',
+    '["\\\\",]',
+    "\ufeff1",
+]
+JSON = [
+    '{"a": 1, "b": [true, false, null, 1E+5, -0.1]}',
+    '"NaN, ]Infinity,]"',
+    '{"a,]": "x,}", "\\"NaN": "\\\\"}',
+    "123456789012345678901234567890.123456789",
+    ' [ ] ',
+    '"\\ud83d\\ude00 \\u0041 \\/"',
+    "1e400",
+    "null",
+    "{}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def sync(warehouse: Warehouse, endpoint: Endpoint, state: SqlStateStore, tmp_path: Path) -> Sync:
+    """An empty table `accounts (id, email, name)` to an endpoint."""
+    warehouse.run("CREATE TABLE accounts (id int, email text, name text)")
+    return to_endpoint(warehouse, endpoint, state, tmp_path, "id", "name")
+
+
+async def letters(state: SqlStateStore) -> list[DeadLetter]:
+    return await state.dead_letters(namespace="tests", sync="sync")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.json_()], ids=["text", "json"])
+def test_only_what_the_standard_calls_json_is_cast_to_json_and_it_stays_as_it_is(kind: pa.DataType) -> None:
+    sql = cast(Value(kind, "t"), "json").sql
+    texts = [*JSON, *NOT_JSON] if kind == pa.string() else [*JSON, "[1,]", '{"a":NaN}', "-Infinity"]
+    with duckdb.connect() as database:
+        got = [
+            database.execute(f"SELECT {sql} FROM (SELECT CAST(? AS VARCHAR) AS t)", [t]).fetchall()[0][0]
+            for t in [*texts, None]
+        ]
+    assert got == [*JSON, *[None] * (len(texts) - len(JSON)), None]
+    for text in JSON:
+        json.loads(text)
+
+
+async def test_text_that_is_not_json_is_invalid_and_no_other_row_suffers(
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint, state: SqlStateStore
+) -> None:
+    warehouse.run(
+        "INSERT INTO accounts SELECT i, NULL, CASE i WHEN 50 THEN '[1,]' WHEN 51 THEN 'NaN' ELSE '[1, 2]' END "
+        "FROM generate_series(1, 100) i"
+    )
+    sync.mappings[1]["cast"] = "json"
+    result = await sync.run()
+    assert (result.status, result.counts) == ("Succeeded", RunCounts(read=100, created=98, invalid=2))
+    assert endpoint.records["49"] == {"id": 49, "name": [1, 2]}
+    found = {letter.record_keys["id"]: letter for letter in await letters(state)}
+    assert set(found) == {"50", "51"}
+    assert {(letter.code, letter.message) for letter in found.values()} == {
+        ("CAST_FAILED", "name: column 'name' cannot be cast to json")
+    }
+
+
+async def test_a_bad_row_has_its_keys_in_the_dead_letter_whatever_stands_beside_them(
+    sync: Sync, warehouse: Warehouse, state: SqlStateStore
+) -> None:
+    warehouse.run(
+        "ALTER TABLE accounts ALTER name TYPE json USING name::json",
+        """INSERT INTO accounts VALUES (1, E'a "quoted", {x}', (repeat('[', 3000) || repeat(']', 3000))::json)""",
+        """INSERT INTO accounts VALUES (2, NULL, '{"id": "other", "email": [1, {"id": 7}], "s": "}, \\"id\\":"}')""",
+    )
+    sync.mappings = [
+        {"source": "name", "destination": "name"},
+        {"source": "email", "destination": "e-mail", "key": True},
+        {"source": "id", "destination": "id", "key": True},
+        {"source": "email", "destination": "number", "cast": "integer"},
+    ]
+    result = await sync.run()
+    assert (result.status, result.counts) == ("Succeeded", RunCounts(read=2, invalid=2))
+    assert [letter.record_keys for letter in sorted(await letters(state), key=lambda x: x.record_keys["id"] or "")] == [
+        {"e-mail": 'a "quoted", {x}', "id": "1"},
+        {"e-mail": None, "id": "2"},
+    ]
