@@ -57,3 +57,34 @@ async def test_a_number_too_long_for_bits_is_refused(sync: Sync, warehouse: Ware
     result = await sync.run()
     assert result.counts == RunCounts(read=3, created=1, rejected=2)
     assert await letters(state) == [("2", "DESTINATION_VALIDATION"), ("3", "DESTINATION_VALIDATION")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "-- only what sells",
+        ";",
+        "; ;\n",
+        "; -- only what sells; and more",
+        ";\n/* only\nwhat; sells */\n",
+        "/* a */ --;",
+    ],
+)
+@pytest.mark.parametrize("value", ["'a;--b'", "E'a\\';--b'", "$x$;'--$x$", "note$a.x || network('10.0.0.1/8') /* ; */"])
+async def test_a_query_may_end_with_comments_and_semicolons(
+    sync: Sync, warehouse: Warehouse, value: str, end: str
+) -> None:
+    warehouse.run("CREATE TABLE crm.accounts (id int PRIMARY KEY, v text)")
+    sync.query = {"sql": f"SELECT 1 AS id, {value} AS v FROM (SELECT '' AS x) AS note$a\n{end}"}
+    result = await sync.run()
+    assert (result.message, result.counts) == ("", RunCounts(read=1, created=1))
+    (source, _) = sync.connectors()
+    assert source.columns(sync.spec().query).names == ["id", "v"]
+
+
+async def test_a_second_statement_is_refused(sync: Sync, warehouse: Warehouse) -> None:
+    warehouse.run("CREATE TABLE crm.accounts (id int PRIMARY KEY, v text)")
+    sync.query = {"sql": "SELECT 1 AS id, 'a' AS v; SELECT 2 -- the end"}
+    result = await sync.run()
+    assert result.status == "Failed"
+    assert "syntax error" in result.message or "multiple commands" in result.message

@@ -5,6 +5,7 @@ Types that the driver reads exactly arrive as Arrow types. `numeric` arrives as 
 such columns are selected as text.
 """
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,15 @@ EXACT = frozenset(
     | {"date", "time", "timestamp", "timestamptz", "uuid", "json", "jsonb", "bytea"}
 )
 """Server types that the driver turns into Arrow without loss, alone or in an array."""
+
+TOKEN = re.compile(
+    r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)
+    |(?P<end>;)
+    |[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|(?P<tag>\$(?:[^\W\d]\w*)?\$).*?(?P=tag)
+    |[^\W\d][\w$]*|.""",
+    re.DOTALL | re.VERBOSE,
+)
+"""A piece of SQL; a semicolon within a comment or within quotes is none."""
 
 
 class PostgresSource(Source):
@@ -140,7 +150,22 @@ def _statement(query: Query) -> str:
     if query.table is not None:
         return f"SELECT * FROM {quoted(query.table)}"
     assert query.sql is not None
-    return query.sql.strip().rstrip(";")
+    return _open_ended(query.sql)
+
+
+def _open_ended(sql: str) -> str:
+    """The query fit to stand in parentheses: without semicolons at its end, and with a line break after it.
+
+    What follows the last semicolon can only be blanks and comments; text of a second statement is left for the server
+    to refuse. Without the line break, a comment in the last line would hide the closing parenthesis.
+    """
+    end = None
+    for token in TOKEN.finditer(sql):
+        if token.lastgroup == "end":
+            end = token.start() if end is None else end
+        elif token.lastgroup != "blank":
+            end = None
+    return f"{sql[:end].strip()}\n"
 
 
 def _readable(cursor: dbapi.Cursor, statement: str) -> str:
