@@ -1,9 +1,14 @@
 """Values on their way from PostgreSQL to PostgreSQL arrive as they were, or the row is refused with a reason."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
+import pyarrow as pa
 import pytest
 
+from retl.destinations.base import ACKNOWLEDGED, Batch, BatchRejected, Destination, Target
+from retl.destinations.registry import DESTINATIONS
 from retl.resources.run import RunCounts
 from retl.state.sql import SqlStateStore
 from tests.engine.syncs import Sync, to_table
@@ -88,3 +93,56 @@ async def test_a_second_statement_is_refused(sync: Sync, warehouse: Warehouse) -
     result = await sync.run()
     assert result.status == "Failed"
     assert "syntax error" in result.message or "multiple commands" in result.message
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+async def test_infinite_times_arrive_as_infinities(
+    sync: Sync, warehouse: Warehouse, kind: Literal["timestamptz", "timestamp", "date"]
+) -> None:
+    warehouse.run(
+        f"CREATE TABLE crm.accounts (id int PRIMARY KEY, v {kind}, w text, j jsonb)",
+        f"CREATE TABLE accounts AS SELECT i AS id, '2024-01-02'::{kind} AS v FROM generate_series(1, 1000) i",
+        "UPDATE accounts SET v = 'infinity' WHERE id = 2",
+        "UPDATE accounts SET v = '-infinity' WHERE id = 500",
+        "UPDATE accounts SET v = NULL WHERE id = 1000",
+    )
+    sync.mappings += [{"source": "v", "destination": name} for name in ("w", "j")]
+    result = await sync.run()
+    assert result.counts == RunCounts(read=1000, created=1000)
+    assert warehouse.rows("SELECT id, v::text, w, j FROM crm.accounts WHERE id IN (2, 500, 1000) ORDER BY id") == [
+        (2, "infinity", "infinity", "infinity"),
+        (500, "-infinity", "-infinity", "-infinity"),
+        (1000, None, None, None),
+    ]
+    assert warehouse.rows("SELECT count(*) FROM crm.accounts JOIN accounts USING (id, v)") == [(999,)]
+
+
+async def test_a_time_that_cannot_be_read_exactly_fails_the_run(sync: Sync, warehouse: Warehouse) -> None:
+    warehouse.run(
+        "CREATE TABLE crm.accounts (id int PRIMARY KEY, v timestamptz)",
+        "CREATE TABLE accounts AS SELECT 1 AS id, '294270-01-01'::timestamptz AS v",
+    )
+    result = await sync.run()
+    assert result.status == "Failed"
+    assert "column 'v' holds a time after the year 294246" in result.message
+    assert warehouse.rows("SELECT * FROM crm.accounts") == []
+
+
+async def test_a_value_that_the_driver_refuses_is_no_outage(warehouse: Warehouse) -> None:
+    warehouse.run("CREATE TABLE accounts (id int PRIMARY KEY, v timestamp)")
+    destination = DESTINATIONS.code("postgres")(
+        DESTINATIONS.check("postgres", warehouse.config), DESTINATIONS.login("postgres", "login", warehouse.login)
+    )
+    assert isinstance(destination, Destination)
+    await destination.open(
+        Target(object="accounts", fields=("id", "v"), key=("id",), mode="upsert", timeout=timedelta(seconds=10))
+    )
+    earliest = pa.array([-(2**63) + 2, 0], pa.int64()).cast(pa.timestamp("us"))
+    table = pa.table({"id": pa.array([1, 2], pa.int32()), "v": earliest})
+    try:
+        with pytest.raises(BatchRejected, match="out of its type's range") as refused:
+            await destination.write(Batch(2, table=table))
+        assert refused.value.code == "DESTINATION_VALIDATION"
+        assert list(await destination.write(Batch(1, table=table.slice(1)))) == [ACKNOWLEDGED]
+    finally:
+        await destination.close()

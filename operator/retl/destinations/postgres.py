@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 
 from retl.destinations.base import (
@@ -86,7 +87,7 @@ class PostgresDestination(Destination):
 
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         assert batch.table is not None
-        table = batch.table.append_column(PLACE, pa.array(range(batch.size), pa.int32()))
+        table = _staged(batch.table).append_column(PLACE, pa.array(range(batch.size), pa.int32()))
         return await asyncio.to_thread(self._with_connection, lambda connection: self._upsert(connection, table))
 
     async def close(self) -> None:
@@ -167,10 +168,29 @@ class PostgresDestination(Destination):
     def _upsert(self, connection: dbapi.Connection, table: pa.Table) -> list[Outcome]:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{STAGE}")
-            cursor.adbc_ingest(STAGE, table, mode="create", temporary=True)
+            try:
+                cursor.adbc_ingest(STAGE, table, mode="create", temporary=True)
+            except adbc_driver_manager.Error as error:
+                self._ingest_failed(cursor, _read(error))
+                raise
             outcomes: list[Outcome] = [ACKNOWLEDGED] * table.num_rows
             self._write_range(cursor, self._upsert_of(table.schema), 0, table.num_rows, outcomes)
         return outcomes
+
+    def _ingest_failed(self, cursor: dbapi.Cursor, error: ServerError) -> None:
+        """Raises BatchRejected if it was the driver that refused a value: it says nothing, and the server still does.
+
+        Such a refusal looks like a broken connection, but would come again however often the batch is tried.
+        """
+        if error.sqlstate:
+            return
+        try:
+            cursor.execute("SELECT 1")
+        except adbc_driver_manager.Error:
+            return
+        raise BatchRejected(
+            "DESTINATION_VALIDATION", "a value cannot be written to PostgreSQL: out of its type's range"
+        )
 
     def _write_range(self, cursor: dbapi.Cursor, upsert: Upsert, first: int, end: int, outcomes: list[Outcome]) -> None:
         """Write the records [first, end); where the server refuses some for their own sake, find out which."""
@@ -190,7 +210,7 @@ class PostgresDestination(Destination):
     def _upsert_of(self, schema: pa.Schema) -> Upsert:
         key, fields = self._target.key, self._target.fields
         columns = ", ".join(map(identifier, fields))
-        values = ", ".join(_value(schema.field(name), self._types[name]) for name in fields)
+        values = ", ".join(_value(schema, name, self._types[name]) for name in fields)
         changed = [f"{identifier(name)} = EXCLUDED.{identifier(name)}" for name in fields if name not in key]
         action = f"UPDATE SET {', '.join(changed)}" if changed else "NOTHING"
         return Upsert(
@@ -199,14 +219,47 @@ class PostgresDestination(Destination):
         )
 
 
-def _value(field: pa.Field, to: str) -> str:
+def _staged(table: pa.Table) -> pa.Table:
+    """The records as the driver can write them: infinite dates and timestamps in columns of words beside their own.
+
+    The driver moves numbers to the server's epoch, also those that DuckDB and Arrow write for the infinities: the
+    largest number, and its negative.
+    """
+    for position, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            integer, largest = pa.int64(), 2**63 - 1
+        elif pa.types.is_date32(field.type):
+            integer, largest = pa.int32(), 2**31 - 1
+        else:
+            continue
+        numbers = table.column(position).cast(integer)
+        infinite = pc.is_in(numbers, pa.array([largest, -largest], integer))
+        if not pc.any(infinite).as_py():
+            continue
+        words = pc.if_else(pc.greater(numbers, 0), "infinity", "-infinity")
+        table = table.append_column(_infinite(field.name), pc.if_else(infinite, words, pa.scalar(None, pa.string())))
+        finite = pc.if_else(infinite, pa.scalar(None, integer), numbers).cast(field.type)
+        table = table.set_column(position, field, finite)
+    return table
+
+
+def _infinite(name: str) -> str:
+    """The column of the ingested table that holds the infinities of another."""
+    return f"retl_infinite {name}"
+
+
+def _value(schema: pa.Schema, name: str, to: str) -> str:
     """An ingested column as the type of the table's column."""
-    name = identifier(field.name)
-    if to in JSON_TYPES and not pa.types.is_string(field.type):
-        return f"to_jsonb({name})::{to}"
-    if to in BIT_TYPES and pa.types.is_integer(field.type):
-        return f"{name}::text::{to}"  # the cast of a number keeps only its last bits
-    return f"{name}::{to}"
+    kind, value = schema.field(name).type, identifier(name)
+    if (infinite := _infinite(name)) in schema.names:
+        timestamp = "timestamptz" if pa.types.is_timestamp(kind) and kind.tz else "timestamp"
+        time = "date" if pa.types.is_date32(kind) else timestamp
+        value = f"coalesce({identifier(infinite)}::{time}, {value})"
+    if to in JSON_TYPES and not pa.types.is_string(kind):
+        return f"to_jsonb({value})::{to}"
+    if to in BIT_TYPES and pa.types.is_integer(kind):
+        return f"{value}::text::{to}"  # the cast of a number keeps only its last bits
+    return f"{value}::{to}"
 
 
 def _code(error: ServerError) -> Code:

@@ -130,20 +130,35 @@ def _with_infinities(batch: pa.RecordBatch) -> pa.RecordBatch:
     The driver moves the server's numbers to another epoch without looking, so that the infinities wrap around.
     """
     for position, field in enumerate(batch.schema):
-        if pa.types.is_timestamp(field.type):
-            integer, largest, moved = pa.int64(), 2**63 - 1, POSTGRES_EPOCH_DAYS * 86_400_000_000
-        elif pa.types.is_date32(field.type):
-            integer, largest, moved = pa.int32(), 2**31 - 1, POSTGRES_EPOCH_DAYS
-        else:
-            continue
-        numbers = batch.column(position).cast(integer)
-        wrapped = -largest - 2 + moved  # infinity; minus infinity is the next number
-        if not pc.any(pc.is_in(numbers, pa.array([wrapped, wrapped + 1], integer))).as_py():
-            continue
-        numbers = pc.if_else(pc.equal(numbers, wrapped), pa.scalar(largest, integer), numbers)
-        numbers = pc.if_else(pc.equal(numbers, wrapped + 1), pa.scalar(-largest, integer), numbers)
-        batch = batch.set_column(position, field, numbers.cast(field.type))
+        times = batch.column(position)
+        if (restored := _restored(field.name, times)) is not times:
+            batch = batch.set_column(position, field, restored)
     return batch
+
+
+def _restored(name: str, times: pa.Array) -> pa.Array:
+    """Times, or lists of them, with their infinities (raises SourceError for a time beyond Arrow's range)."""
+    if pa.types.is_list(times.type):
+        values = times.values
+        if (items := _restored(name, values)) is values:
+            return times
+        return pa.ListArray.from_arrays(times.offsets, items, type=times.type, mask=times.is_null())
+    if pa.types.is_timestamp(times.type):
+        integer, largest, moved = pa.int64(), 2**63 - 1, POSTGRES_EPOCH_DAYS * 86_400_000_000
+    elif pa.types.is_date32(times.type):
+        integer, largest, moved = pa.int32(), 2**31 - 1, POSTGRES_EPOCH_DAYS
+    else:
+        return times
+    numbers = times.cast(integer)
+    wrapped = -largest - 2 + moved  # infinity; minus infinity is the next number
+    smallest = pc.min(numbers).as_py()
+    if smallest is None or smallest > wrapped + 1:
+        return times
+    if smallest < wrapped:
+        raise SourceError(f"column {name!r} holds a time after the year 294246; select it as text: {name}::text")
+    numbers = pc.if_else(pc.equal(numbers, wrapped), pa.scalar(largest, integer), numbers)
+    numbers = pc.if_else(pc.equal(numbers, wrapped + 1), pa.scalar(-largest, integer), numbers)
+    return numbers.cast(times.type)
 
 
 def _statement(query: Query) -> str:
