@@ -198,9 +198,8 @@ class Story:
         ):
             command = ["dlq", "list", "--sync", SCHEDULED, "-n", NAMESPACE]
             self.telling.command("retl", *command)
-            done = subprocess.run(
-                [RETL, *command], capture_output=True, text=True, env=os.environ | {"RETL_STATE_URL": self.state_url}
-            )
+            environment = os.environ | {"RETL_STATE_DATABASE_URL": self.state_url}
+            done = subprocess.run([RETL, *command], capture_output=True, text=True, env=environment)
             if done.returncode or len(done.stdout.splitlines()) != self.refused + 1:
                 raise DemoFailed(f"expected {self.refused} dead letters: {done.stdout}{done.stderr}")
             self.telling.say(done.stdout)
@@ -238,7 +237,7 @@ It is all still up, and {SCHEDULED} runs each minute. To look around:
   kubectl create -f {(FLIGHTS / "runs" / f"{BY_HAND}.yaml").relative_to(PROJECT)}
   curl -H 'Authorization: Bearer {token}' '{str(self.crm.base_url).rstrip("/")}/api/objects/aircraft?limit=3'
   psql {operations} -c 'select * from daily_traffic limit 5'
-  RETL_STATE_URL={self.state_url} retl dlq list -n {NAMESPACE}
+  RETL_STATE_DATABASE_URL={self.state_url} retl dlq list -n {NAMESPACE}
   curl http://127.0.0.1:{self.api_port}/metrics
 Logs and filled-in manifests are in {self.stage.directory}. To stop everything:
   make demo-down"""

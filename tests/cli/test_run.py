@@ -247,3 +247,28 @@ def test_no_secret_is_ever_printed(accounts: Accounts, crm: RunningCrm) -> None:
     assert answer.code == 1
     assert "refused the credentials" in answer.err
     assert "wrong-but-secret" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_schedule_that_validate_refuses_is_refused_before_anything_is_sent(
+    accounts: Accounts, crm: RunningCrm, verb: str
+) -> None:
+    accounts.edit("ReverseETLSync", schedule={"cron": "61 * * * *"})
+    answer = _run(accounts, verb=verb)
+    assert answer.code == 2
+    assert "ReverseETLSync accounts-to-crm: spec.schedule.cron: " in answer.err
+    assert crm.stats()["records"] == 0
+
+
+def test_a_state_database_that_cannot_be_used_is_a_failed_run_in_json_too(accounts: Accounts) -> None:
+    (accounts.folder / "state.db").write_text("not a database, but longer than its header would be" * 20)
+    answer = _run(accounts, "-o", "json", "--state", "sqlite:///state.db")
+    assert (answer.code, set(answer.object), answer.object["status"]) == (1, KEYS, "Failed")
+    assert answer.object["reason"] == "StateUnavailable"
+    assert answer.object["message"] in answer.err
+
+
+def test_an_unescaped_password_in_the_state_url_is_not_shown(accounts: Accounts) -> None:
+    answer = _run(accounts, "--state", "postgresql://u:se@kret@127.0.0.1:1/x")
+    assert (answer.code, "%40" in answer.err) == (2, True)
+    assert "kret" not in answer.err

@@ -68,7 +68,9 @@ def test_a_missing_reference_stalls_a_sync_in_words_and_heals(at_work: Controlle
 def test_a_missing_secret_is_looked_for_again_until_it_is_there(at_work: ControllerProcess, shop: Namespace) -> None:
     shop.apply(crm(credentials={"secretRef": {"name": "crm-login"}}), sync("accounts"))
     found = shop.until("retl", "accounts", stalled("SecretNotFound"))
-    assert "there is no Secret 'crm-login'" in condition(found, "Stalled")["message"]
+    assert "SyncDestination crm: spec.credentials.secretRef.name: there is no Secret 'crm-login'" in str(
+        condition(found, "Stalled")["message"]
+    )
     shop.cluster.kubectl("create", "secret", "generic", "crm-login", "-n", shop.name, "--from-literal=token=x")
     at_work.advance(MINUTE)
     shop.until("retl", "accounts", ready)

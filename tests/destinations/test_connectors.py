@@ -31,12 +31,38 @@ def made(name: str, config: dict[str, Any], login: dict[str, str] | None = None)
         ({"url": "http://crm/{table}"}, "config.url: {object} is the only placeholder"),
         ({"url": "http://crm", "methd": "PUT"}, "config.methd: unknown field; did you mean method?"),
         ({}, "config.url: is required"),
+        (
+            {"url": "http://[::x/"},
+            "config.url: is not a URL; write for example https://crm.example.com:8443/api/{object}",
+        ),
+        (
+            {"url": "http://crm:99999/"},
+            "config.url: is not a URL; write for example https://crm.example.com:8443/api/{object}",
+        ),
+        ({"url": "http:///x"}, "config.url: is not a URL; write for example https://crm.example.com:8443/api/{object}"),
+        (
+            {"url": "http://crm", "headers": {"X-Name": "Zoë"}},
+            "config.headers: 'X-Name': names and values of headers are printable ASCII on one line",
+        ),
     ],
 )
 def test_settings_are_checked(config: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         DESTINATIONS.check("http", config)
     assert str(raised.value) == words
+
+
+@pytest.mark.parametrize("token", ["s3cret-wört", "s3cret\nword"])
+def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        DESTINATIONS.login("http", "crm-login", {"token": token})
+    assert str(raised.value) == "Secret crm-login.token: must be printable ASCII on one line"
+
+
+async def test_one_field_cannot_name_records_of_several_keys(endpoint: Endpoint) -> None:
+    connector = made("http", {"url": endpoint.url, "results": {"by": "key", "keyField": "ref"}})
+    with pytest.raises(DestinationError, match="2 mappings have key: true"):
+        await connector.open(target("accounts", "region", key=("id", "region")))
 
 
 async def test_records_travel_in_the_envelope_to_the_object_with_token_and_headers(endpoint: Endpoint) -> None:

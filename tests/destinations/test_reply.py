@@ -1,6 +1,7 @@
 """Replies of HTTP endpoints and what they mean for each record."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,21 +17,53 @@ SENT = [b'{"id": 1}', b'{"id": 2}', b'{"id": 3}']
 OK = ACKNOWLEDGED
 
 
-def read(status: int, body: Any = "", results: dict[str, Any] | None = None, **headers: str) -> list[Outcome]:
+def read(
+    status: int,
+    body: Any = "",
+    results: dict[str, Any] | None = None,
+    sent: Sequence[bytes] = SENT,
+    key: Sequence[str] = ("id",),
+    **headers: str,
+) -> list[Outcome]:
     reader = Reader(
         endpoint="POST http://crm",
         success=frozenset(),
         results=None if results is None else HttpResults.model_validate(results),
-        key="id",
+        key=tuple((name, name) for name in key),
         redact=lambda text: text.replace("s3cret", "…"),
     )
     text = body if isinstance(body, str) else json.dumps(body)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return list(reader.outcomes(Reply(status, names, text.encode()), SENT, NOW))
+    return list(reader.outcomes(Reply(status, names, text.encode()), sent, NOW))
 
 
 def kinds(outcomes: list[Outcome]) -> list[str]:
     return [o.code if isinstance(o, Rejected) else type(o).__name__ for o in outcomes]
+
+
+def test_a_date_beyond_all_calendars_is_no_time_to_wait() -> None:
+    reply = Reply(429, {"retry-after": "Fri, 31 Dec 9999999999999 23:59:59 GMT"}, b"")
+    assert retry_after(reply, NOW) is None
+
+
+def test_results_by_key_compare_all_key_fields() -> None:
+    sent = [b'{"region": "eu", "id": 1}', b'{"region": "eu", "id": 2}', b'{"region": "us", "id": 1}']
+    body = {"results": [{"region": "us", "id": 1, "status": 200}, {"region": "eu", "id": 2, "status": 400}]}
+    outcomes = read(207, body, {"by": "key"}, sent, ("region", "id"))
+    assert kinds(outcomes) == ["Unknown", "DESTINATION_VALIDATION", "Acknowledged"]
+
+
+def test_results_by_key_tell_large_numbers_apart() -> None:
+    sent = [b'{"id": 12345678901234567890123456789012345121}', b'{"id": 12345678901234567890123456789012345122}']
+    body = '{"results": [{"id": 12345678901234567890123456789012345122, "status": 400}]}'
+    assert kinds(read(207, body, {"by": "key", "covers": "failures"}, sent)) == [
+        "Acknowledged",
+        "DESTINATION_VALIDATION",
+    ]
+
+
+def test_a_multi_status_that_nobody_can_read_leaves_every_outcome_unknown() -> None:
+    assert kinds(read(207, {"results": [{"status": 422}]})) == ["Unknown"] * 3
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])

@@ -182,11 +182,12 @@ async def test_an_outage_fails_the_run_and_the_next_one_completes_it(
     endpoint.always = Answer(503, {}, '{"detail": "maintenance"}')
     result = await sync.run()
     assert (result.status, result.reason, result.retriable) == ("Failed", "DestinationUnavailable", True)
-    assert result.message.endswith("answered 503: maintenance")
+    assert result.message.endswith("answered 503"), "the endpoint's words may repeat a row's values"
     assert result.counts == RunCounts(read=100, rejected=10, skipped=90)
     assert len(endpoint.requests) == 2
     letters = await state.dead_letters(namespace="tests", sync="sync")
     assert {(letter.code, letter.attempts) for letter in letters} == {("DESTINATION_UNAVAILABLE", 2)}
+    assert letters[0].message.endswith("answered 503: maintenance")
     endpoint.always = None
     again = await sync.run()
     assert (again.counts, again.dead_letters) == (RunCounts(read=100, created=100), 0)

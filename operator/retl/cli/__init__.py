@@ -21,6 +21,8 @@ def main() -> None:
         app(prog_name="retl")
     except RetlError as error:
         sys.exit(_explain(error))
+    except ModuleNotFoundError as error:
+        sys.exit(_lacks(error))
     except Exception as error:
         sys.exit(_admit(error))
 
@@ -30,6 +32,20 @@ def _explain(error: RetlError) -> int:
 
     print(f"retl: {error}", file=sys.stderr)
     return code_of(error)
+
+
+def _lacks(error: ModuleNotFoundError) -> int:
+    """A package of an extra is not installed: the core alone validates nothing and runs nothing."""
+    from retl.runspec.pod import EXIT_INVALID
+
+    if (error.name or "retl").startswith("retl"):
+        return _admit(error)
+    print(
+        f"retl: this command needs the Python package {error.name!r}; "
+        "install reverse-etl-operator[runner] to run syncs, [controller] for retl controller, [api] for retl api",
+        file=sys.stderr,
+    )
+    return EXIT_INVALID
 
 
 def _admit(error: Exception) -> int:

@@ -36,7 +36,7 @@ Files = Annotated[
 ]
 Sync = Annotated[str | None, typer.Option("--sync", metavar="NAME", help="Only this ReverseETLSync.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the manifests.")]
-State = Annotated[str, typer.Option("--state", metavar="URL", envvar="RETL_STATE_URL", help="State database.")]
+State = Annotated[str, typer.Option("--state", metavar="URL", envvar="RETL_STATE_DATABASE_URL", help="State database.")]
 SecretsDir = Annotated[
     Path,
     typer.Option(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from retl import schedule
 from retl.errors import InvalidInput, Unresolved
 from retl.resources import Resource, ReverseETLSync, SyncRun
 from retl.resources.fields import NameRef
@@ -89,6 +90,16 @@ def run_spec(sync: ReverseETLSync, objects: Sequence[Resource], request: Request
         ),
     )
     return resolve(sync, run, lookup(objects, namespace))
+
+
+def check_schedule(sync: ReverseETLSync) -> None:
+    """Raise InvalidInput for a schedule that the controller would refuse."""
+    if sync.spec.schedule is None:
+        return
+    try:
+        schedule.validate(sync.spec.schedule)
+    except InvalidInput as error:
+        raise InvalidInput(f"ReverseETLSync {sync.metadata.name}: spec.{error}") from None
 
 
 def _with_uid(resource: R) -> R:

@@ -14,7 +14,7 @@ from retl.cli import exits, local, tables
 from retl.cli.progress import showing_progress
 from retl.cli.stopping import Stopping
 from retl.engine import pipeline
-from retl.errors import InvalidInput, RetlError
+from retl.errors import InvalidInput, RetlError, StateError
 from retl.runner.connect import connectors
 from retl.runspec.pod import ENV_STAGING_DIR
 from retl.runspec.result import RunResult
@@ -50,19 +50,23 @@ def run_syncs(files: Sequence[Path], options: Options) -> int:
     syncs = local.choose(objects, options.sync, options.request)
     if options.request.approve and len(syncs) > 1:
         raise InvalidInput("--approve: names the plan of one sync; choose it with --sync")
+    for sync in syncs:
+        local.check_schedule(sync)
     return asyncio.run(_run_all([local.run_spec(sync, objects, options.request) for sync in syncs], files, options))
 
 
 async def _run_all(specs: Sequence[RunSpec], files: Sequence[Path], options: Options) -> int:
     results: list[RunResult] = []
     async with Stopping() as stopping:
-        store = await SqlStateStore.open(options.state)
+        try:
+            store = await SqlStateStore.open(options.state)
+        except StateError as error:
+            return exits.worst(exits.of_result(_told(_failed(spec, error), options)) for spec in specs)
         try:
             for spec in specs:
                 if stopping.by is None:
-                    results.append(await _run_one(spec, store, stopping.asked, options))
-                    if options.as_json:
-                        typer.echo(orjson.dumps(tables.result_object(results[-1])).decode())
+                    result = await _run_one(spec, store, stopping.asked, options)
+                    results.append(_told(result, options))
             if not options.as_json:
                 typer.echo(tables.result_table(results))
                 for spec, result in zip(specs, results, strict=False):
@@ -75,11 +79,11 @@ async def _run_all(specs: Sequence[RunSpec], files: Sequence[Path], options: Opt
 
 
 async def _run_one(spec: RunSpec, store: SqlStateStore, stop: asyncio.Event, options: Options) -> RunResult:
-    """One run; a failure is a result too, and its message goes to stderr in either form of output."""
+    """One run; a failure is a result too."""
     try:
         source, destination = connectors(spec, options.secrets_dir)
         with showing_progress(spec) as progress:
-            result = await pipeline.run(
+            return await pipeline.run(
                 spec,
                 source,
                 destination,
@@ -90,9 +94,17 @@ async def _run_one(spec: RunSpec, store: SqlStateStore, stop: asyncio.Event, opt
                 progress=progress,
             )
     except RetlError as error:
-        result = RunResult(
-            run=spec.run.name, sync=spec.sync.name, status="Failed", reason=error.reason, message=str(error)
-        )
+        return _failed(spec, error)
+
+
+def _failed(spec: RunSpec, error: RetlError) -> RunResult:
+    return RunResult(run=spec.run.name, sync=spec.sync.name, status="Failed", reason=error.reason, message=str(error))
+
+
+def _told(result: RunResult, options: Options) -> RunResult:
+    """The result, once it is said: as JSON where that is wanted, and why it failed on stderr in any case."""
+    if options.as_json:
+        typer.echo(orjson.dumps(tables.result_object(result)).decode())
     if result.status == "Failed":
         typer.echo(f"retl: {result.sync}: {result.message}", err=True)
     return result

@@ -4,7 +4,7 @@ Pure: objects come in, a problem or a RunSpec goes out. The same models check a 
 and in the runner.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -78,16 +78,21 @@ def connection_problem(connection: SyncSource | SyncDestination) -> Problem | No
     return None
 
 
-def secret_problem(names: list[str], namespace: str) -> Problem | None:
-    """Secrets that are not there. Nothing tells the controller when one appears, so it looks again."""
-    if not names:
+def secret_problem(missing: Collection[str], namespace: str, spec: RunSpec | None = None) -> Problem | None:
+    """Secrets that are not there. Nothing tells the controller when one appears, so it looks again.
+
+    Args:
+        spec: says which source or destination names them; None when the connection itself is told.
+    """
+    if not missing:
         return None
-    listed = ", ".join(repr(name) for name in names)
-    return Problem(
-        "SecretNotFound",
-        f"spec.credentials.secretRef.name: there is no Secret {listed} in namespace {namespace!r}",
-        passing=True,
-    )
+    ends = [("SyncSource", spec.source), ("SyncDestination", spec.destination)] if spec else []
+    owners = [(f"{kind} {end.name}: ", end.secret) for kind, end in ends if end.secret in missing]
+    lines = [
+        f"{owner}spec.credentials.secretRef.name: there is no Secret {name!r} in namespace {namespace!r}"
+        for owner, name in owners or [("", name) for name in missing]
+    ]
+    return Problem("SecretNotFound", "; ".join(lines), passing=True)
 
 
 def secrets_of(spec: RunSpec) -> list[str]:

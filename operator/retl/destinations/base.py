@@ -101,11 +101,13 @@ class TryLater(Exception):
     Attributes:
         code: RATE_LIMIT, DESTINATION_UNAVAILABLE or OUTCOME_UNKNOWN.
         retry_after: what the destination asked for; None lets the engine back off.
+        said: the destination's own words. They may repeat a record's values, so they go into dead letters only.
     """
 
     code: Code
     message: str
     retry_after: timedelta | None = field(default=None)
+    said: str = ""
 
     def __str__(self) -> str:
         return self.message

@@ -3,13 +3,17 @@
 No driver is imported here.
 """
 
+import re
 from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
+HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+HEADER_TEXT = r"[\x20-\x7e\t]*"
 StatusCode = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -61,8 +65,24 @@ class HttpConfig(ConnectorConfig):
     @field_validator("url", "check_url")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        if value is None:
+            return value
+        if not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
+        try:
+            parts = urlsplit(value)
+            if not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError:
+            raise ValueError("is not a URL; write for example https://crm.example.com:8443/api/{object}") from None
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _plain(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_TEXT, text):
+                raise ValueError(f"{name!r}: names and values of headers are printable ASCII on one line")
         return value
 
     @field_validator("url")
@@ -79,6 +99,13 @@ class HttpCredentials(ConnectorCredentials):
     token: SecretStr | None = None
     username: SecretStr | None = None
     password: SecretStr | None = None
+
+    @field_validator("token")
+    @classmethod
+    def _plain(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(HEADER_TEXT, value.get_secret_value()):
+            raise ValueError("must be printable ASCII on one line")
+        return value
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

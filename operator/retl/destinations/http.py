@@ -44,7 +44,7 @@ class HttpDestination(Destination):
             endpoint=f"{config.method} {httpx.URL(self._url).copy_with(query=None, userinfo=b'')}",
             success=frozenset(config.success_statuses),
             results=config.results,
-            key=target.key[0],
+            key=_key_fields(config, target),
             redact=self._redact,
         )
         self._client = httpx.AsyncClient(
@@ -96,6 +96,8 @@ class HttpDestination(Destination):
             raise TryLater(
                 "DESTINATION_UNAVAILABLE", f"{where} cannot be reached: {self._redact(str(error))}"
             ) from None
+        except httpx.RequestError:
+            raise TryLater("OUTCOME_UNKNOWN", f"{where} answered in a way that cannot be decoded") from None
         return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
 
     def _headers(self) -> dict[str, str]:
@@ -116,3 +118,16 @@ class HttpDestination(Destination):
             if secret is not None and (value := secret.get_secret_value()):
                 text = text.replace(value, "…")
         return text
+
+
+def _key_fields(config: HttpConfig, target: Target) -> tuple[tuple[str, str], ...]:
+    """Fields by which results name a record, each as it is called in the record and in the result."""
+    renamed = config.results.key_field if config.results else None
+    if renamed is None:
+        return tuple((name, name) for name in target.key)
+    if len(target.key) > 1:
+        raise DestinationError(
+            f"config.results.keyField names one field, but {len(target.key)} mappings have key: true "
+            f"({', '.join(target.key)}); leave it out, and results are found by all of them"
+        )
+    return ((target.key[0], renamed),)

@@ -3,6 +3,7 @@
 Pure: status, headers and body in, outcomes or one of the destination errors out.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from retl.destinations.configs import HttpResults
 from retl.errors import DestinationError
 
 MESSAGE_MAX = 500
+MULTI_STATUS = 207
 LATER_STATUSES = frozenset({408, 425, 429})
 
 
@@ -41,14 +43,14 @@ class Reader:
         endpoint: how messages name it.
         success: statuses that mean the request was taken; 2xx if empty.
         results: where single records are spoken of, if anywhere.
-        key: destination field that results by key name records with.
+        key: fields by which results name a record, each as (in the record, in the result).
         redact: takes secrets out of the endpoint's words.
     """
 
     endpoint: str
     success: frozenset[int]
     results: HttpResults | None
-    key: str
+    key: tuple[tuple[str, str], ...]
     redact: Callable[[str], str]
 
     def outcomes(self, reply: Reply, payloads: Sequence[bytes], now: datetime) -> Sequence[Outcome]:
@@ -65,7 +67,8 @@ class Reader:
             raise LoginRefused(f"{self.endpoint} refused the credentials with status {status}{self._words(reply)}")
         if status in LATER_STATUSES or status >= 500:
             code: Code = "RATE_LIMIT" if status == 429 else "DESTINATION_UNAVAILABLE"
-            raise TryLater(code, f"{self.endpoint} answered {status}{self._words(reply)}", retry_after(reply, now))
+            answered = f"{self.endpoint} answered {status}"
+            raise TryLater(code, answered, retry_after(reply, now), said=self._words(reply))
         if 300 <= status < 400:
             where = reply.headers.get("location", "elsewhere")
             raise DestinationError(
@@ -73,12 +76,15 @@ class Reader:
             )
         taken = status in self.success if self.success else 200 <= status < 300
         if self.results is not None:
-            found = _list(reply.body, self.results.path)
+            found = _list(reply.body, self.results)
             if found is not None:
                 return self._per_record(found, self.results, payloads, taken=taken)
             if taken:
                 unread = f"{self.endpoint} answered {status}, but without a list of results at {self.results.path!r}"
                 return [Unknown(unread)] * len(payloads)
+        if taken and status == MULTI_STATUS:
+            unread = f"{self.endpoint} answered 207, and config.results does not say where single records are spoken of"
+            return [Unknown(unread)] * len(payloads)
         if taken:
             return [ACKNOWLEDGED] * len(payloads)
         if status in (404, 405):
@@ -104,9 +110,9 @@ class Reader:
     def _places(self, results: HttpResults, payloads: Sequence[bytes]) -> Callable[[int, Any], int | None]:
         """Finds the record that a result speaks of."""
         if results.by == "key":
-            places = {str(orjson.loads(payload).get(self.key)): i for i, payload in enumerate(payloads)}
-            field = results.key_field or self.key
-            return lambda _, result: places.get(str(result.get(field))) if isinstance(result, dict) else None
+            ours, theirs = zip(*self.key, strict=True)
+            places = {_name(_exactly(payload), ours): i for i, payload in enumerate(payloads)}
+            return lambda _, result: places.get(_name(result, theirs)) if isinstance(result, dict) else None
 
         def by_index(position: int, result: Any) -> int | None:
             index = result.get(results.index_field, position) if isinstance(result, dict) else position
@@ -140,7 +146,7 @@ def retry_after(reply: Reply, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(value))
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(timedelta(0), at - now)
@@ -166,13 +172,22 @@ def _succeeded(status: Any, results: HttpResults) -> bool:
     return isinstance(status, int) and 200 <= status < 300
 
 
-def _list(body: bytes, path: str) -> list[Any] | None:
-    """The list at a dotted path of a JSON body."""
+def _exactly(text: bytes) -> Any:
+    """JSON with numbers of any size as they stand, because records are told apart by them (raises ValueError)."""
+    return json.loads(text, parse_float=str)
+
+
+def _name(record: dict[str, Any], fields: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(record.get(field)) for field in fields)
+
+
+def _list(body: bytes, results: HttpResults) -> list[Any] | None:
+    """The list of results in a JSON body."""
     try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        found = _exactly(body) if results.by == "key" else orjson.loads(body)
+    except ValueError:
         return None
-    for name in path.split(".") if path else []:
+    for name in results.path.split(".") if results.path else []:
         found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, list) else None
 

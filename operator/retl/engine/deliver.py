@@ -7,7 +7,6 @@ or the destination takes nothing any more, are left to the next run.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from retl.destinations.base import (
     ACKNOWLEDGED,
@@ -26,7 +25,7 @@ from retl.engine.commit import Committer
 from retl.engine.letters import Letters
 from retl.engine.progress import Progress
 from retl.engine.tally import Tally
-from retl.errors import DestinationError
+from retl.errors import DestinationError, DestinationUnavailable
 from retl.resources.sync import Delivery
 from retl.state.store import NO_ROW
 
@@ -35,20 +34,11 @@ LONGEST_PAUSE = 30.0
 """Seconds between two tries of a batch, doubled with each, unless the destination says how long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why the destination takes nothing any more."""
-
-    reason: str
-    message: str
-    retriable: bool
-
-
 class Deliverer:
     """Delivery of one run.
 
     Attributes:
-        halt: set when the destination takes nothing any more.
+        halt: why the destination takes nothing any more, once that is so.
         delivered: rows of which it is settled what became of them.
     """
 
@@ -64,7 +54,7 @@ class Deliverer:
         progress: Progress,
         stop: asyncio.Event,
     ) -> None:
-        self.halt: Halt | None = None
+        self.halt: DestinationError | None = None
         self.delivered = 0
         self._destination = destination
         self._payload = destination.capabilities.payload
@@ -108,20 +98,19 @@ class Deliverer:
                 attempts -= later.code == "RATE_LIMIT"  # to be told to wait is no attempt
                 doubt = str(later) if later.code == "OUTCOME_UNKNOWN" else doubt
                 if attempts >= self._delivery.max_attempts or self.halt is not None:
-                    given_up = f"given up after {attempts} attempts: {later}"
-                    self._halted("DestinationUnavailable", given_up, retriable=True)
-                    outcome = Unknown(doubt) if doubt else Rejected(later.code, str(later))
+                    self._halted(DestinationUnavailable(f"given up after {attempts} attempts: {later}"))
+                    outcome = Unknown(doubt) if doubt else Rejected(later.code, f"{later}{later.said}")
                     return await self._give_up(chunk, outcome, attempts)
                 if await self._stopped_while_waiting(later, pauses):
                     return await self._leave(chunk, doubt, attempts)
             except BatchRejected as refused:
                 return await self._search(chunk, refused)
             except LoginRefused as error:
-                self._halted(error.reason, str(error), retriable=False)
+                self._halted(error)
                 outcome = Unknown(doubt) if doubt else Rejected("DESTINATION_AUTH", str(error))
                 return await self._give_up(chunk, outcome, attempts)
             except DestinationError as error:  # the endpoint or object is wrong: no record was looked at
-                self._halted(error.reason, str(error), retriable=error.retriable)
+                self._halted(error)
                 return await self._leave(chunk, doubt, attempts)
             else:
                 return await self._settle(chunk, list(outcomes), attempts)
@@ -154,8 +143,8 @@ class Deliverer:
                 await self._send(half)
         return None
 
-    def _halted(self, reason: str, message: str, *, retriable: bool) -> None:
-        self.halt = self.halt or Halt(reason, message, retriable)
+    def _halted(self, error: DestinationError) -> None:
+        self.halt = self.halt or error
 
     async def _leave(self, chunk: Chunk, doubt: str, attempts: int) -> None:
         """Leave a chunk to the next run, as if it had not been taken, unless it may have been written."""

@@ -67,20 +67,20 @@ async def run(
         request = ClaimRequest(run=spec.run, sync=spec.sync, baseline=baseline(spec), owner=owner)
         claim = await state.claim(request)
     except RetlError as error:
-        return report.result(Ending.failed(error))
+        return report.result(Ending.failed(error, spec))
     work = _Run(spec, source, destination, state, claim, tally, stop or asyncio.Event(), progress or Silent())
     try:
         ending = await beside(work.steps(staging), work.heartbeat())
     except Fenced as error:
-        return report.result(Ending.failed(error))
+        return report.result(Ending.failed(error, spec))
     except RetlError as error:
-        ending = Ending.failed(error)
+        ending = Ending.failed(error, spec)
     except Stopped:
         ending = CANCELLED
     try:
         return await state.finish(claim, report.result(ending))
     except RetlError as error:
-        return report.result(Ending.failed(error))
+        return report.result(Ending.failed(error, spec))
 
 
 class _Run:
@@ -206,7 +206,7 @@ class _Run:
         await beside(deliver(), committer.run())
         await self.compact(changes.parts + committer.parts, work)
         if deliverer.halt is not None:
-            return Ending("Failed", deliverer.halt.reason, deliverer.halt.message, deliverer.halt.retriable)
+            return Ending.failed(deliverer.halt, self.spec)
         return Ending("Succeeded") if deliverer.delivered == changes.created + changes.updated else CANCELLED
 
     async def chunks(self, changes: Changes, verdicts: Sequence[str], work: Workspace) -> AsyncGenerator[Chunk, None]:

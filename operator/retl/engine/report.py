@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from retl.engine.tally import Tally
-from retl.errors import RetlError
+from retl.errors import DestinationError, RetlError, SourceError
 from retl.runspec.result import MESSAGE_MAX, RunResult, RunStatusName
 from retl.runspec.spec import RunSpec
 
@@ -20,9 +20,15 @@ class Ending:
     plan_hash: str | None = None
 
     @classmethod
-    def failed(cls, error: RetlError) -> "Ending":
-        """The run failed with this error."""
-        return cls("Failed", error.reason, str(error), error.retriable)
+    def failed(cls, error: RetlError, spec: RunSpec) -> "Ending":
+        """The run failed with this error; the message says at which end."""
+        return cls("Failed", error.reason, f"{_end(error, spec)}{error}", error.retriable)
+
+
+def _end(error: RetlError, spec: RunSpec) -> str:
+    if isinstance(error, SourceError):
+        return f"SyncSource {spec.source.name}: "
+    return f"SyncDestination {spec.destination.name}: " if isinstance(error, DestinationError) else ""
 
 
 CANCELLED = Ending("Cancelled", "Stopped", "stopped before all records were sent; the next run goes on", retriable=True)

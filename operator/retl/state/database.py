@@ -92,6 +92,8 @@ def _parse(url: str) -> URL:
         raise InvalidInput(
             "state URL: cannot be read; write sqlite:///path/to/state.db or postgresql://user:password@host/database"
         ) from None
+    if "@" in (parsed.host or ""):
+        raise InvalidInput("state URL: write @ as %40 where it is part of the user or password")
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername != "sqlite":

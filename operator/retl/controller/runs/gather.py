@@ -85,7 +85,7 @@ async def _resolved(world: World, run: SyncRun, sync_manifest: Manifest) -> RunS
     if isinstance(spec, Problem):
         return spec
     missing = await world.secrets.missing(namespace, secrets_of(spec))
-    return secret_problem(missing, namespace) or spec
+    return secret_problem(missing, namespace, spec) or spec
 
 
 async def _job(world: World, run: Key, status: RunStatus) -> JobFacts | None:

@@ -68,7 +68,7 @@ async def _checked(world: World, key: Key, manifest: Manifest) -> tuple[ReverseE
     if isinstance(found, Problem):
         return sync.spec, found
     missing = await world.secrets.missing(key.namespace, secrets_of(found))
-    return sync.spec, secret_problem(missing, key.namespace)
+    return sync.spec, secret_problem(missing, key.namespace, found)
 
 
 def _reserved(key: Key, manifest: Manifest) -> Key | None:
