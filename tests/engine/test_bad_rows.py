@@ -123,3 +123,65 @@ async def test_a_bad_row_has_its_keys_in_the_dead_letter_whatever_stands_beside_
         {"e-mail": 'a "quoted", {x}', "id": "1"},
         {"e-mail": None, "id": "2"},
     ]
+
+
+async def test_rows_that_would_be_written_to_the_same_record_are_not_sent(
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint, state: SqlStateStore
+) -> None:
+    warehouse.run("INSERT INTO accounts VALUES (1, 'a@x', 'one'), (2, 'a@x', 'two'), (3, 'b@x', 'three')")
+    sync.mappings = [
+        {"source": "email", "destination": "Email", "key": True},
+        {"source": "name", "destination": "name"},
+    ]
+    endpoint.key = "Email"
+    result = await sync.run()
+    assert (result.counts, result.dead_letters) == (RunCounts(read=3, created=1, invalid=2), 2)
+    assert endpoint.records == {"b@x": {"Email": "b@x", "name": "three"}}
+    assert [(letter.code, letter.record_keys, letter.attempts, letter.message) for letter in await letters(state)] == [
+        (
+            "DUPLICATE_KEY",
+            {"Email": "a@x"},
+            1,
+            "the query returns other rows with the same key at the destination (Email)",
+        )
+    ] * 2
+    warehouse.run("UPDATE accounts SET name = 'changed' WHERE id = 1")
+    assert (await sync.run()).counts == RunCounts(read=3, unchanged=1, skipped=2)
+    warehouse.run("DELETE FROM accounts WHERE id = 1")
+    mended = await sync.run()
+    assert mended.counts == RunCounts(read=2, unchanged=1, created=1)
+    assert endpoint.records["a@x"]["name"] == "two"
+
+
+async def test_a_cast_may_make_the_keys_of_two_rows_one(sync: Sync, warehouse: Warehouse, endpoint: Endpoint) -> None:
+    warehouse.run("INSERT INTO accounts VALUES (1, '7', 'a'), (2, '07', 'b'), (3, '8', 'c'), (4, 'x', 'd')")
+    sync.primary_key = ["email"]
+    sync.mappings = [{"source": "email", "destination": "id", "key": True, "cast": "integer"}]
+    result = await sync.run()
+    assert result.counts == RunCounts(read=4, created=1, invalid=3)
+    assert set(endpoint.records) == {"8"}
+
+
+async def test_a_primary_key_that_is_wider_than_the_destination_key_is_no_licence_to_overwrite(
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint
+) -> None:
+    warehouse.run("INSERT INTO accounts VALUES (1, 'a@x', 'a'), (1, 'b@x', 'b'), (2, 'a@x', 'c')")
+    sync.primary_key = ["id", "email"]
+    assert (await sync.run()).counts == RunCounts(read=3, created=1, invalid=2)
+    sync.mappings.append({"source": "email", "destination": "email", "key": True})
+    assert (await sync.run()).counts == RunCounts(read=3, created=3)
+
+
+async def test_rows_that_were_never_sent_count_one_attempt_a_run_however_many_share_a_key(
+    sync: Sync, warehouse: Warehouse, state: SqlStateStore
+) -> None:
+    warehouse.run(
+        "INSERT INTO accounts VALUES (1, 'a', 'x'), (1, 'b', 'y'), (1, 'c', 'z'), (NULL, 'd', 'n'), (NULL, 'e', 'n')"
+    )
+    result = await sync.run()
+    assert (result.counts, result.dead_letters) == (RunCounts(read=5, invalid=5), 2)
+    found = {letter.code: letter for letter in await letters(state)}
+    assert {code: letter.attempts for code, letter in found.items()} == {"DUPLICATE_KEY": 1, "NULL_KEY": 1}
+    assert found["DUPLICATE_KEY"].message == "the query returns other rows with the same primary key (id)"
+    await sync.run(full_refresh=True)
+    assert {letter.attempts for letter in await letters(state)} == {2}

@@ -16,7 +16,9 @@ from retl.engine.values import literal
 from retl.state.store import Waiting
 
 DUPLICATE_KEY = -2
-"""Value of `bad` for a row whose key another row has, too."""
+"""Value of `bad` for a row whose primary key another row has, too."""
+DUPLICATE_TARGET = -3
+"""Value of `bad` for a row whose key fields another row has, too: both would be written to the same record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,10 @@ class Changes:
     def rows(self, verdicts: Sequence[str], columns: Sequence[str]) -> str:
         """SQL of the rows with these verdicts, with `columns` of the stage."""
         wanted = ", ".join(literal(v) for v in verdicts)
+        row = f"CASE c.bad WHEN {DUPLICATE_KEY} THEN s.k WHEN {DUPLICATE_TARGET} THEN s.d ELSE s.r END"
         # What the join keeps in memory is the right side: as narrow as it can be.
         return f"""
-        SELECT c.created, CAST(s.k AS BLOB) AS k,
-               CAST(CASE WHEN c.bad = {DUPLICATE_KEY} THEN s.k ELSE s.r END AS BLOB) AS r,
-               c.bad, {", ".join(columns)}
+        SELECT c.created, CAST(s.k AS BLOB) AS k, CAST({row} AS BLOB) AS r, c.bad, {", ".join(columns)}
         FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) s
         JOIN (
             SELECT n, bad, verdict = 'create' AS created FROM read_parquet({literal(str(self.path))})
@@ -69,10 +70,10 @@ def diff(
     path = staged.path.with_name("changes.parquet")
     cursor.register("waiting", waiting_table(waiting))
     cursor.execute(
-        f"CREATE TEMP VIEW staged AS SELECT file_row_number AS n, k, r, bad "
+        f"CREATE TEMP VIEW staged AS SELECT file_row_number AS n, k, r, d, bad "
         f"FROM read_parquet({literal(str(staged.path))}, file_row_number = true)"
     )
-    cursor.execute(f"COPY ({_verdicts(snapshot, full_refresh)}) TO {literal(str(path))} (FORMAT parquet)")
+    cursor.execute(f"COPY ({_verdicts(staged, snapshot, full_refresh)}) TO {literal(str(path))} (FORMAT parquet)")
     counts = dict(
         cursor.execute(f"SELECT verdict, count(*) FROM read_parquet({literal(str(path))}) GROUP BY 1").fetchall()
     )
@@ -87,29 +88,41 @@ def diff(
         created=counts.get("create", 0),
         updated=counts.get("update", 0),
         waiting=counts.get("waiting", 0),
-        invalid=counts.get("invalid", 0),
+        invalid=counts.get("invalid", 0) + counts.get("repeated", 0),
     )
 
 
-def _verdicts(snapshot: Snapshot, full_refresh: bool) -> str:
+def _verdicts(staged: Staged, snapshot: Snapshot, full_refresh: bool) -> str:
     """SQL of all rows but the unchanged ones that nothing is to be done about.
 
-    Rows that share a key get their key as row hash: whatever they hold, they wait as long as there are several, and the
-    one that remains is sent although nothing in it changed.
+    Rows that share a key get that key as row hash: whatever they hold, they wait as long as there are several, and the
+    one that remains is sent although nothing in it changed. Of invalid rows with the same k one stands for all, the
+    others are `repeated`: there is one dead letter for them.
     """
+    targets = "SELECT d FROM staged WHERE d IS NOT NULL GROUP BY d HAVING count(*) > 1"
+    marked = f"SELECT s.*, t.d IS NOT NULL AS shared FROM staged s LEFT JOIN ({targets}) t ON t.d = s.d"
     return f"""
     WITH duplicates AS (
-        SELECT k FROM staged WHERE bad IS DISTINCT FROM {NULL_KEY} GROUP BY k HAVING count(*) > 1
+        SELECT k, min(n) AS first FROM staged GROUP BY k HAVING count(*) > 1
+    ),
+    marked AS ({marked if staged.maps_key else "SELECT *, false AS shared FROM staged"}),
+    found AS (
+        SELECT s.n, s.k, s.r, s.d, s.n <> d.first AS repeated, CASE
+            WHEN s.bad = {NULL_KEY} THEN s.bad
+            WHEN d.k IS NOT NULL THEN {DUPLICATE_KEY}
+            WHEN s.shared THEN {DUPLICATE_TARGET}
+            ELSE s.bad
+        END AS bad
+        FROM marked s LEFT JOIN duplicates d ON d.k = s.k
     ),
     rows AS (
-        SELECT s.n, s.k, CASE WHEN d.k IS NULL THEN s.r ELSE s.k END AS r,
-               CASE WHEN d.k IS NULL THEN s.bad ELSE {DUPLICATE_KEY} END AS bad
-        FROM staged s LEFT JOIN duplicates d ON d.k = s.k
+        SELECT n, k, CASE bad WHEN {DUPLICATE_KEY} THEN k WHEN {DUPLICATE_TARGET} THEN d ELSE r END AS r, bad, repeated
+        FROM found
     ),
     judged AS (
-        SELECT rows.*, CASE
+        SELECT rows.n, rows.k, rows.r, rows.bad, CASE
             WHEN w.r = rows.r AND NOT {full_refresh} THEN 'waiting'
-            WHEN rows.bad IS NOT NULL THEN 'invalid'
+            WHEN rows.bad IS NOT NULL THEN CASE WHEN repeated THEN 'repeated' ELSE 'invalid' END
             WHEN known.k IS NULL THEN 'create'
             WHEN known.r <> rows.r OR {full_refresh} THEN 'update'
             WHEN w.k IS NOT NULL THEN 'settled'

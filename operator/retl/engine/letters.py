@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from retl.destinations.base import Code
 from retl.engine.chunk import Chunk, texts
-from retl.engine.diff import DUPLICATE_KEY
+from retl.engine.diff import DUPLICATE_KEY, DUPLICATE_TARGET
 from retl.engine.mapping import NULL_KEY
 from retl.runspec.spec import RunSpec
 from retl.state.store import HASH_BYTES, NewDeadLetter
@@ -44,6 +44,9 @@ class Letters:
             return "NULL_KEY", f"a column of the primary key ({self._primary_key}) or a key field is NULL"
         if bad == DUPLICATE_KEY:
             return "DUPLICATE_KEY", f"the query returns other rows with the same primary key ({self._primary_key})"
+        if bad == DUPLICATE_TARGET:
+            fields = ", ".join(self._keys)
+            return "DUPLICATE_KEY", f"the query returns other rows with the same key at the destination ({fields})"
         return "CAST_FAILED", self._problems[bad]
 
     def _letter(

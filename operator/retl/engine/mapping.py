@@ -5,6 +5,7 @@ Pure: the columns that the query returns and the mappings go in, SQL comes out. 
 ======== ====================================================================================================
 k        key hash: md5 over the sync's salt and the primary key's columns (of the whole row when one is NULL)
 r        row hash: md5 over salt, `bad` and the record's JSON, so a changed mapping is a changed row
+d        hash of the mapped key fields; NULL if one of them is, or if rows with different k cannot share them
 bad      NULL for a valid row, NULL_KEY, or the number of the mapping whose value could not be cast
 payload  the record as JSON, fields in mapping order; a value that could not be cast stands in it as it was
 v0, v1 … the mapped values as columns, for destinations that take columns
@@ -37,11 +38,13 @@ class Projection:
         columns: positions of the query's columns that are used; they are handed on as c0, c1 … in this order.
         sql: SELECT over a relation `source` with those columns.
         problems: for each mapping, the message of a row whose value could not be cast.
+        maps_key: whether the mapping may give rows with different primary keys the same key fields; else `d` is NULL.
     """
 
     columns: tuple[int, ...]
     sql: str
     problems: tuple[str, ...]
+    maps_key: bool
 
 
 def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Literal["json", "arrow"]) -> Projection:
@@ -63,12 +66,17 @@ def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Lite
     null_keys = [c.sql for c in keys] + [f.origin.sql for f, m in zip(fields, spec.mappings, strict=True) if m.key]
     record = _record([m.destination for m in spec.mappings], fields)
     values = [f"{column(Value(f.mapped.type, f'm{i}'))} AS v{i}" for i, f in enumerate(fields)]
+    mapped_keys = [Value(f.mapped.type, f"m{i}") for i, f in enumerate(fields) if spec.mappings[i].key]
+    maps_key = bool(mapped_keys) and not {m.source for m in spec.mappings if m.key and not m.cast} >= {
+        *spec.primary_key
+    }
     text = literal(salt.hex())
     return Projection(
         columns=tuple(names.values()),
         sql=f"""
         SELECT CASE WHEN bad = {NULL_KEY} THEN r ELSE CAST(md5({text} || k) AS UUID) END AS k,
-               r, bad, {", ".join(["payload", *(values if payload == "arrow" else [])])}
+               r, {_shared_key(mapped_keys, text) if maps_key else "CAST(NULL AS UUID)"} AS d,
+               bad, {", ".join(["payload", *(values if payload == "arrow" else [])])}
         FROM (
             SELECT *, CAST(md5(concat({text}, bad, payload)) AS UUID) AS r
             FROM (
@@ -82,6 +90,7 @@ def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Lite
             f"{m.destination}: {f'column {m.source!r}' if m.source else 'the constant'} cannot be cast to {m.cast}"
             for m in spec.mappings
         ),
+        maps_key=maps_key,
     )
 
 
@@ -118,6 +127,15 @@ def _record(names: Sequence[str], fields: Sequence[_Field]) -> str:
             values.append(f"CAST(to_json({plain_text(field.origin)}) AS VARCHAR)")
         parts.append(f"{literal(('{' if i == 0 else ',') + quoted(name) + ':')}, coalesce({', '.join(values)}, 'null')")
     return f"concat({', '.join(parts)}, '}}')"
+
+
+def _shared_key(keys: Sequence[Value], salt: str) -> str:
+    """SQL of the hash of the key fields as the destination is given them."""
+    missing = " OR ".join(f"{key.sql} IS NULL" for key in keys)
+    text = f"CAST(json_array({', '.join(plain_text(key) for key in keys)}) AS VARCHAR)"
+    return (
+        f"CASE WHEN NOT (bad IS NOT DISTINCT FROM {NULL_KEY} OR {missing}) THEN CAST(md5({salt} || {text}) AS UUID) END"
+    )
 
 
 def _defect(keys: Sequence[str], fields: Sequence[_Field]) -> str:

@@ -32,11 +32,13 @@ class Staged:
         path: Parquet file with the columns of `mapping`.
         rows: number of rows that the query returned.
         problems: for each mapping, the message of a row whose value could not be cast.
+        maps_key: whether rows with different primary keys may have the same key fields.
     """
 
     path: Path
     rows: int
     problems: tuple[str, ...]
+    maps_key: bool
 
 
 async def stage(
@@ -74,7 +76,7 @@ async def stage(
                 cursor.register("source", extract.stream())
                 layout = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}"
                 cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} ({layout})")
-        return Staged(path, extract.rows, mapping.problems)
+        return Staged(path, extract.rows, mapping.problems, mapping.maps_key)
 
     def interrupt() -> None:
         source.cancel()
