@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, LiteralString
 
 import pyarrow as pa
 import pytest
@@ -146,3 +146,49 @@ async def test_a_value_that_the_driver_refuses_is_no_outage(warehouse: Warehouse
         assert list(await destination.write(Batch(1, table=table.slice(1)))) == [ACKNOWLEDGED]
     finally:
         await destination.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int[]", "{1,NULL,3}"),
+        ("text[]", '{"a,b",NULL,"{}"}'),
+        ("numeric(6,2)[]", "{1.50,NULL}"),
+        ("uuid[]", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,NULL}"),
+        ("timestamptz[]", '{"2024-01-02 03:04:05.6+00",infinity,-infinity,NULL}'),
+        ("timestamp[]", '{"2024-01-02 03:04:05.6",infinity,NULL}'),
+        ("date[]", "{2024-01-02,NULL}"),
+        ("inet[]", "{10.0.0.1,NULL}"),
+        ("uuid[]", "{}"),
+    ],
+)
+async def test_an_array_arrives_as_it_was(
+    sync: Sync, warehouse: Warehouse, kind: LiteralString, value: LiteralString
+) -> None:
+    warehouse.run(
+        f"CREATE TABLE crm.accounts (id int PRIMARY KEY, v {kind})",
+        f"CREATE TABLE accounts AS SELECT 1 AS id, '{value}'::{kind} AS v UNION ALL SELECT 2, NULL",
+    )
+    result = await sync.run()
+    assert result.counts == RunCounts(read=2, created=2)
+    assert warehouse.rows("SELECT id, v::text FROM crm.accounts ORDER BY id") == warehouse.rows(
+        "SELECT id, v::text FROM accounts ORDER BY id"
+    )
+
+
+@pytest.mark.parametrize("kind", ["int[]", "text[]"])
+async def test_an_array_of_two_dimensions_fails_the_run_and_is_not_flattened(
+    sync: Sync, warehouse: Warehouse, kind: Literal["int[]", "text[]"]
+) -> None:
+    warehouse.run(
+        f"CREATE TABLE crm.accounts (id int PRIMARY KEY, v {kind})",
+        f"""CREATE TABLE accounts AS SELECT 1 AS id, '{{{{1,2}},{{3,4}}}}'::{kind} AS v, ARRAY[1] AS "it's" """,
+    )
+    result = await sync.run()
+    assert result.status == "Failed"
+    assert "column 'v' holds an array of 2 dimensions" in result.message
+    assert warehouse.rows("SELECT * FROM crm.accounts") == []
+
+    sync.query = {"sql": "SELECT id, v::text FROM accounts"}
+    assert (await sync.run()).counts == RunCounts(read=1, created=1)
+    assert warehouse.rows("SELECT v::text FROM crm.accounts") == [("{{1,2},{3,4}}",)]

@@ -139,6 +139,8 @@ def _array(value: Value) -> str:
     inner = value.type.value_type
     if _is_plain(inner) and not at.is_binary(inner):
         return value.sql
+    if at.is_timestamp(inner) or _is_uuid(inner):
+        return f"list_transform({value.sql}, lambda x: {plain_text(Value(inner, 'x'))})"
     return json_text(value)
 
 

@@ -34,7 +34,10 @@ EXACT = frozenset(
     {"bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bpchar", "name"}
     | {"date", "time", "timestamp", "timestamptz", "uuid", "json", "jsonb", "bytea"}
 )
-"""Server types that the driver turns into Arrow without loss, alone or in an array."""
+"""Server types that the driver turns into Arrow without loss, alone or in an array of one dimension."""
+
+FLATTENED = "dimensions in the array "
+"""What stands in the server's error over an array that the driver would flatten, before the column's name."""
 
 TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)
@@ -111,6 +114,11 @@ class PostgresSource(Source):
         try:
             yield
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            if flattened := re.search(f'"(\\d+) {FLATTENED}(.*)"', str(error)):
+                raise SourceError(
+                    f"column {flattened[2]!r} holds an array of {flattened[1]} dimensions, and only those of one can "
+                    f"be read; select it as text ({flattened[2]}::text) or as JSON (to_jsonb({flattened[2]}))"
+                ) from None
             raise self._error(server_error(str(error), getattr(error, "sqlstate", None))) from None
 
     def _error(self, error: ServerError) -> SourceError:
@@ -184,24 +192,31 @@ def _open_ended(sql: str) -> str:
 
 
 def _readable(cursor: dbapi.Cursor, statement: str) -> str:
-    """The statement, with columns of types that the driver cannot read turned into text."""
+    """The statement, with columns that the driver cannot read turned into text, and arrays looked at."""
     schema = cursor.adbc_execute_schema(statement)
-    if all(_exact(field) for field in schema):
+    if all(_exact(field) and not _is_array(field) for field in schema):
         return statement
-    columns = ", ".join(_column(field) for field in schema)
-    return f"SELECT {columns} FROM (\n{statement}\n) AS retl_query"
+    columns = ", ".join(f"{_column(field, f'c{i}')} AS {identifier(field.name)}" for i, field in enumerate(schema))
+    names = ", ".join(f"c{i}" for i in range(len(schema)))
+    return f"SELECT {columns} FROM (\n{statement}\n) AS retl_query ({names})"
 
 
 def _exact(field: pa.Field) -> bool:
     return _server_type(field).removeprefix("_") in EXACT
 
 
-def _column(field: pa.Field) -> str:
-    name = identifier(field.name)
-    if _exact(field):
+def _is_array(field: pa.Field) -> bool:
+    return _server_type(field).startswith("_")
+
+
+def _column(field: pa.Field, name: str) -> str:
+    if not _exact(field):
+        return f"{name}::{'numeric' if _server_type(field) == 'money' else 'text'}"
+    if not _is_array(field):
         return name
-    kind = "numeric" if _server_type(field) == "money" else "text"
-    return f"{name}::{kind} AS {name}"
+    # The driver flattens arrays. Where that would lose something, a bound that is no number makes the query fail.
+    fault = "' " + FLATTENED + field.name.replace("'", "''") + "'"
+    return f"CASE WHEN array_ndims({name}) > 1 THEN {name}[1:(array_ndims({name}) || {fault})::int] ELSE {name} END"
 
 
 def _server_type(field: pa.Field) -> str:
