@@ -1,6 +1,8 @@
 """Rows that must not be sent: which they are, what is said of them, and that all others go on."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -185,3 +187,39 @@ async def test_rows_that_were_never_sent_count_one_attempt_a_run_however_many_sh
     assert found["DUPLICATE_KEY"].message == "the query returns other rows with the same primary key (id)"
     await sync.run(full_refresh=True)
     assert {letter.attempts for letter in await letters(state)} == {2}
+
+
+MANIFESTS = """
+{{kind: SyncSource, apiVersion: reverseetl.io/v1alpha1, metadata: {{name: files}},
+ spec: {{connector: duckdb, config: {{files: {{accounts: accounts.csv}}}}}}}}
+---
+{{kind: SyncDestination, apiVersion: reverseetl.io/v1alpha1, metadata: {{name: crm}},
+ spec: {{connector: http, config: {{url: "http://127.0.0.1:9/"}}}}}}
+---
+{{kind: ReverseETLSync, apiVersion: reverseetl.io/v1alpha1, metadata: {{name: accounts}},
+ spec: {{query: {{sourceRef: {{name: files}}, sql: "{sql}"}}, primaryKey: [id], object: o,
+  destinationRef: {{name: crm}},
+  mappings: [{{source: id, destination: id, key: true}}, {{source: {column}, destination: name}}]}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sql", "column", "words"),
+    [
+        ("SELECT * FROM accounts", "nosuch", "unknown column 'nosuch'"),
+        ("SELECT * FROM nosuch", "id", "nosuch does not exist"),
+        ("SELECT id, CAST(name AS INT) AS name FROM accounts", "name", "Conversion Error"),
+    ],
+    ids=["mapping", "query", "data"],
+)
+def test_nothing_of_a_failed_run_outlives_it_even_if_no_garbage_is_collected(
+    tmp_path: Path, sql: str, column: str, words: str
+) -> None:
+    (tmp_path / "accounts.csv").write_text("id,name\n1,one\n2,two\n")
+    (tmp_path / "sync.yaml").write_text(MANIFESTS.format(sql=sql, column=column))
+    program = "import gc; gc.disable(); import retl.cli; retl.cli.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "run", "-f", "sync.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert words in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, "DuckDB lists on stderr what of it is left when the interpreter ends"

@@ -16,12 +16,11 @@ class Extract:
         read: is told the number of rows read so far, from the reading thread.
     Attributes:
         rows: rows read so far.
-        error: what the source raised, if it did.
     """
 
     def __init__(self, reader: pa.RecordBatchReader, columns: Sequence[int], read: Callable[[int], None]) -> None:
         self.rows = 0
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
         self._reader = reader
         self._read = read
         self._columns = list(columns)
@@ -31,6 +30,11 @@ class Extract:
         """The rows; can be read once."""
         return pa.RecordBatchReader.from_batches(self._schema, self._batches())
 
+    def take_error(self) -> BaseException | None:
+        """What the source raised, if it did; it is kept no longer, because its traceback keeps this extract."""
+        error, self._error = self._error, None
+        return error
+
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._reader:
@@ -38,5 +42,5 @@ class Extract:
                 self._read(self.rows)
                 yield pa.RecordBatch.from_arrays([batch.column(at) for at in self._columns], schema=self._schema)
         except BaseException as error:
-            self.error = error
+            self._error = error
             raise

@@ -85,6 +85,10 @@ async def stage(
     try:
         return await in_thread(copy, stop=stop, interrupt=interrupt)
     except duckdb.Error:
-        if extracts and isinstance(extracts[0].error, SourceError):
-            raise extracts[0].error from None
-        raise
+        error = extracts[0].take_error() if extracts else None
+        try:
+            if isinstance(error, SourceError):
+                raise error from None
+            raise
+        finally:
+            del error  # see in_thread

@@ -45,6 +45,9 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
             await asyncio.wait({working}, timeout=0.1)
         if not working.cancelled():
             working.exception()  # what an interrupted call raises says nothing new
+        # An error's traceback holds this frame: if it held the error, both would live on with all that is in their
+        # frames until a garbage collection, and DuckDB's objects complain on stderr if they outlive the interpreter.
+        del working, stopping
 
 
 async def beside(work: Coroutine[Any, Any, R], companion: Coroutine[Any, Any, None]) -> R:
@@ -59,3 +62,4 @@ async def beside(work: Coroutine[Any, Any, R], companion: Coroutine[Any, Any, No
         for task in (working, accompanying):
             task.cancel()
         await asyncio.gather(working, accompanying, return_exceptions=True)
+        del task, working, accompanying  # as in in_thread
