@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import warnings
@@ -22,7 +21,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from tests.cluster.processes import Program
+from tests.cluster.processes import Program, free_ports
 
 SUPERUSER = "postgres"
 _SYSTEM_USER = "embedded_postgres"
@@ -125,8 +124,7 @@ def postgres(*, port: int | None = None) -> Iterator[Postgres]:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def _system_user() -> str | None:

@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ import httpx
 
 from tests.cluster.build import build
 from tests.cluster.kubectl import Access, Kubectl, KubectlError
-from tests.cluster.processes import Identity, ProcessError, Program
+from tests.cluster.processes import Identity, ProcessError, Program, free_ports
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
@@ -83,7 +82,7 @@ class ControlPlane:
         self._address = address
         self._prefix = prefix
         self._further_flags = flags or {}
-        self._etcd_port, self._port = _free_ports(2)
+        self._etcd_port, self._port = free_ports(2)
         self._programs: dict[str, Program] = {}
         self.server = f"https://{address}:{self._port}"
         self.kubeconfig = self.directory / "admin.kubeconfig"
@@ -269,15 +268,6 @@ class ControlPlane:
                 return False
 
         program.wait_ready(at_work)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, all different."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _temporary_directory() -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.cluster.controllers import MINUTE, ControllerProcess, running
-from tests.cluster.controlplane import _free_ports as free_ports
 from tests.cluster.node import ProcessNode
 from tests.cluster.objects import (
     EVERY_MINUTE,
@@ -32,7 +31,7 @@ from tests.cluster.objects import (
     verdicts,
     warehouse,
 )
-from tests.cluster.processes import wait_until
+from tests.cluster.processes import free_ports, wait_until
 
 
 def test_a_sync_whose_references_are_there_is_ready(at_work: ControllerProcess, shop: Namespace) -> None:

@@ -16,10 +16,9 @@ import pytest
 
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
-from tests.cluster.controlplane import _free_ports as free_ports
 from tests.cluster.node import ProcessNode
 from tests.cluster.objects import Namespace, object_of, phase_is, ready, run_of, stalled, succeeded
-from tests.cluster.processes import Program, wait_until
+from tests.cluster.processes import Program, free_ports, wait_until
 
 RETL = str(Path(sys.executable).with_name("retl"))
 TOKEN = "crm-token-that-nobody-may-see"

@@ -1,7 +1,6 @@
 """The example CRM as a process of its own, for tests that speak to it over a real socket."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.cluster.processes import die_with_parent, wait_until
+from tests.cluster.processes import die_with_parent, free_ports, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -37,8 +36,7 @@ class RunningCrm:
 @contextmanager
 def running_crm(*options: str) -> Iterator[RunningCrm]:
     """Start the CRM on a free port, with these options besides; stop it at the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     crm = RunningCrm(f"http://127.0.0.1:{port}", "crm-test-token")
     command = [sys.executable, "-m", "examples.crm", "--port", str(port), *options]
     process = subprocess.Popen(

@@ -8,7 +8,6 @@ from pathlib import Path
 import orjson
 import typer
 
-from retl import schedule
 from retl.cli import local
 from retl.destinations.registry import DESTINATIONS
 from retl.engine.mapping import constant_problems
@@ -100,16 +99,16 @@ def _missing(find: Lookup, kind: type[Resource], name: str, field: str) -> Itera
 
 
 def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
+    own = f"{sync.kind} {sync.metadata.name}: "
     try:
         local.run_spec(sync, objects, local.Request("Plan"))
     except InvalidInput as error:
-        yield str(error).removeprefix(f"{sync.kind} {sync.metadata.name}: ")
+        yield str(error).removeprefix(own)
     yield from (f"spec.{problem}" for problem in constant_problems(sync.spec.mappings))
-    if sync.spec.schedule is not None:
-        try:
-            schedule.validate(sync.spec.schedule)
-        except InvalidInput as error:
-            yield f"spec.{error}"
+    try:
+        local.check_schedule(sync)
+    except InvalidInput as error:
+        yield str(error).removeprefix(own)
 
 
 def _lines(verdict: Verdict) -> str:
