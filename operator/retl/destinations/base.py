@@ -4,12 +4,13 @@ The engine owns batching, concurrency, retry, dead letters and accounting; the c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from retl.errors import DestinationError
+from retl.runspec.capabilities import Capabilities as Capabilities
 from retl.runspec.codes import FOR_ITS_OWN_SAKE as FOR_ITS_OWN_SAKE
 from retl.runspec.codes import Code as Code
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
@@ -19,34 +20,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the engine may ask of a connector.
-
-    Attributes:
-        modes: sync modes it can carry out.
-        default_batch: records in one call unless the sync says otherwise.
-        max_batch: most records that the vendor takes in one call.
-        payload: `json` if it sends each record as JSON text, `arrow` if it wants columns.
-        idempotent: writing a record twice has the effect of writing it once, so a time-out may be retried.
-    """
-
-    modes: frozenset[str]
-    default_batch: int
-    max_batch: int
-    payload: Literal["json", "arrow"]
-    idempotent: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """Where records go: the same for every batch of a run.
 
     Attributes:
         object: object, table or resource of the destination.
-        mode: how records are written.
+        mode: the sync's mode.
         key: destination fields that identify a record, in mapping order.
         fields: all destination fields, in mapping order.
         timeout: longest wait for one call.
+        skip_nulls: fields that a NULL leaves as they are. JSON records lack them then; columns hold the NULL.
+        only_if_empty: fields that are written only where the destination has no value.
     """
 
     object: str
@@ -54,6 +38,8 @@ class Target:
     key: tuple[str, ...]
     fields: tuple[str, ...]
     timeout: timedelta
+    skip_nulls: frozenset[str] = frozenset()
+    only_if_empty: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +49,52 @@ class Batch:
     Attributes:
         payloads: one JSON object a record, UTF-8, fields in mapping order.
         table: one row a record, one column a destination field, in Arrow types.
+        operation: what is to be done with them: upsert, insert, update, delete, append or a mode that the connector
+            declares. A mirror's deletes name the key fields only, in a table as text.
+        ids: idempotency key of each record: the same for the same change, over retries and crashes.
     """
 
     size: int
     payloads: Sequence[bytes] | None = None
     table: "pa.Table | None" = None
+    operation: str = "upsert"
+    ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """A field of the destination's object, as the destination describes it."""
+
+    name: str
+    type: str
+    read_only: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LookupRequest:
+    """Which field of which records of another object; values are given and returned as JSON texts."""
+
+    object: str
+    match_field: str
+    return_field: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateSignal:
+    """What a reply said about the account's rate, beside its content.
+
+    Attributes:
+        limit: calls in each window.
+        remaining: calls left until the window ends.
+        reset: time until then.
+        window: length of the window, if the reply says so.
+    """
+
+    remaining: int | None = None
+    limit: int | None = None
+    reset: timedelta | None = None
+    window: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +111,20 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """The destination left things as they are: the record exists (insert) or does not (update)."""
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody can say whether the record was written."""
 
     message: str
 
 
-Outcome = Acknowledged | Rejected | Unknown
+Outcome = Acknowledged | Rejected | Skipped | Unknown
 ACKNOWLEDGED = Acknowledged()
 
 
@@ -137,7 +171,10 @@ class Destination(ABC):
     """A tool that records are written into. One instance serves one run; `write` is called concurrently."""
 
     name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
+    """What it can do, configured as it is."""
+    signal: Callable[[RateSignal], None] = staticmethod(lambda signal: None)
+    """The engine sets it; called from the event loop with what replies say about the rate."""
 
     @abstractmethod
     def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
@@ -159,10 +196,24 @@ class Destination(ABC):
 
         Raises:
             TryLater: nothing was written, and trying again may help; with the code OUTCOME_UNKNOWN, something may have
-                been written, and writing it again does no harm.
+                been written. Whether to write it again is the engine's decision, by `Capabilities.repeatable`.
             BatchRejected: nothing was written, and nobody says because of which record.
             LoginRefused: the credentials were refused.
         """
+
+    async def fields(self) -> Sequence[FieldInfo] | None:
+        """The fields of the target's object, after `open`; None if the destination cannot say."""
+        return None
+
+    async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """What records hold in `return_field`, by their value of `match_field`; those that do not exist are left out.
+
+        Args:
+            values: distinct JSON texts. Of several records with one value, any may answer.
+        Raises:
+            TryLater, LoginRefused, DestinationError: as `write`.
+        """
+        raise DestinationError(f"connector {self.name!r} has no lookups; remove lookup from the mappings")
 
     @abstractmethod
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -93,6 +94,11 @@ class HttpConfig(ConnectorConfig):
         return value
 
 
+def http_capabilities(config: HttpConfig) -> Capabilities:
+    """What an endpoint can do."""
+    return Capabilities(modes=frozenset({"upsert"}), default_batch=500, max_batch=10_000, payload="json")
+
+
 class HttpCredentials(ConnectorCredentials):
     """A bearer token, or a user name with its password. An endpoint that needs neither has no Secret."""
 
@@ -122,3 +128,8 @@ class PostgresDestinationConfig(PostgresConnection):
 
 class PostgresDestinationCredentials(PostgresLogin):
     """Login of a role that may SELECT, INSERT and UPDATE the table and create temporary tables."""
+
+
+def postgres_capabilities(config: PostgresDestinationConfig) -> Capabilities:
+    """What a table can do."""
+    return Capabilities(modes=frozenset({"upsert"}), default_batch=20_000, max_batch=100_000, payload="arrow")

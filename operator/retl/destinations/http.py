@@ -11,8 +11,8 @@ import orjson
 from httpx_aiohttp import AiohttpTransport
 
 from retl import __version__
-from retl.destinations.base import Batch, Capabilities, Destination, LoginRefused, Outcome, Target, TryLater
-from retl.destinations.configs import HttpConfig, HttpCredentials
+from retl.destinations.base import Batch, Destination, LoginRefused, Outcome, Target, TryLater
+from retl.destinations.configs import HttpConfig, HttpCredentials, http_capabilities
 from retl.destinations.reply import Reader, Reply
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
@@ -25,11 +25,11 @@ class HttpDestination(Destination):
     """An HTTP endpoint that takes JSON."""
 
     name = "http"
-    capabilities = Capabilities(modes=frozenset({"upsert"}), default_batch=500, max_batch=10_000, payload="json")
 
     def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
         assert isinstance(config, HttpConfig)
         assert credentials is None or isinstance(credentials, HttpCredentials)
+        self.capabilities = http_capabilities(config)
         self._config = config
         self._credentials = credentials or HttpCredentials()
         self._client: httpx.AsyncClient | None = None

@@ -20,7 +20,6 @@ from retl.destinations.base import (
     ACKNOWLEDGED,
     Batch,
     BatchRejected,
-    Capabilities,
     Code,
     Destination,
     LoginRefused,
@@ -29,7 +28,11 @@ from retl.destinations.base import (
     Target,
     TryLater,
 )
-from retl.destinations.configs import PostgresDestinationConfig, PostgresDestinationCredentials
+from retl.destinations.configs import (
+    PostgresDestinationConfig,
+    PostgresDestinationCredentials,
+    postgres_capabilities,
+)
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted, server_error
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
@@ -60,11 +63,11 @@ class PostgresDestination(Destination):
     """A PostgreSQL table."""
 
     name = "postgres"
-    capabilities = Capabilities(modes=frozenset({"upsert"}), default_batch=20_000, max_batch=100_000, payload="arrow")
 
     def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
         assert isinstance(config, PostgresDestinationConfig)
         assert isinstance(credentials, PostgresDestinationCredentials)
+        self.capabilities = postgres_capabilities(config)
         self._config = config
         self._credentials = credentials
         self._where = f"PostgreSQL {config.host}:{config.port}, database {config.database!r}"

@@ -4,9 +4,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from retl.resources.fields import ConnectorName, Credentials, Model
+from retl.resources.fields import ConnectorName, Credentials, Duration, Model, Number, parse_duration
 from retl.resources.meta import Resource
 from retl.resources.source import ConnectionStatus
+
+
+class RateLimit(Model):
+    """What all syncs into this destination may send together."""
+
+    requests: Number = Field(ge=1, le=1_000_000, description="Calls in each period.")
+    per: Duration = Field(default=parse_duration("1s"), description="The period.")
 
 
 class SyncDestinationSpec(Model):
@@ -17,6 +24,10 @@ class SyncDestinationSpec(Model):
         default_factory=dict, description="Settings of the connector; its own model says which there are."
     )
     credentials: Credentials | None = Field(default=None, description="The Secret that holds the login.")
+    rate_limit: RateLimit | None = Field(
+        default=None,
+        description="Calls that the account allows, over all runners; only what it says itself if not set.",
+    )
 
 
 class SyncDestination(Resource):

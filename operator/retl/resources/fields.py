@@ -115,6 +115,34 @@ Limit = Annotated[
 """A number of records, or a percentage of those written before: `500`, `10%`."""
 
 
+_LAG_FORM = "write a length of time (10m) for a column of times, or a number (1000) for a column of numbers"
+
+
+def _parse_lag(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and re.fullmatch(_DURATION, value):
+        return parse_duration(value)
+    raise ValueError(f"{value!r}: {_LAG_FORM}")
+
+
+Lag = Annotated[
+    int | timedelta,
+    BeforeValidator(_parse_lag),
+    PlainSerializer(lambda value: format_duration(value) if isinstance(value, timedelta) else value),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            **rules(Rule(f"type(self) == string ? self.matches({cel_string(_DURATION)}) : self >= 0", _LAG_FORM)),
+        }
+    ),
+]
+"""How far to reach back: `10m` over a column of times, `1000` over a column of numbers."""
+
+
 def _quantity(suffixes: str, message: str) -> tuple[BeforeValidator, WithJsonSchema]:
     """A Kubernetes quantity with one of the suffixes; a bare number may stand without quotes."""
     pattern = rf"^[0-9]{{1,15}}(\.[0-9]{{1,3}})?({suffixes})?$"

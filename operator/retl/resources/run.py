@@ -1,9 +1,9 @@
 """SyncRun: one execution of a sync, and its record."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from retl.resources.conditions import Condition
 from retl.resources.fields import Flag, Model, Moment, NameRef, StatusModel
@@ -11,7 +11,7 @@ from retl.resources.meta import Resource
 from retl.resources.names import RUN_NAME_MAX
 from retl.resources.rules import Rule, rules
 
-RunMode = Literal["Sync", "Plan"]
+RunMode = Literal["Sync", "Plan", "Replay"]
 RunPhase = Literal["Pending", "Running", "AwaitingApproval", "Succeeded", "Failed", "Cancelled"]
 TERMINAL: frozenset[RunPhase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 
@@ -19,9 +19,11 @@ TERMINAL: frozenset[RunPhase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 IMMUTABLE = Rule(
     "self.syncRef == oldSelf.syncRef && self.mode == oldSelf.mode"
     " && (has(self.fullRefresh) && self.fullRefresh) == (has(oldSelf.fullRefresh) && oldSelf.fullRefresh)"
+    " && has(self.replay) == has(oldSelf.replay) && (!has(self.replay) || self.replay == oldSelf.replay)"
     " && has(self.tick) == has(oldSelf.tick) && (!has(self.tick) || self.tick == oldSelf.tick)",
     "a SyncRun cannot change, apart from cancel and approval; create another SyncRun",
 )
+REPLAY_MODE = Rule("!has(self.replay) || self.mode == 'Replay'", "replay belongs to mode Replay")
 CANCEL_STANDS = Rule(
     "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
     "a cancelled run cannot be taken up again; create another SyncRun",
@@ -34,17 +36,40 @@ class Approval(Model):
     plan_hash: str = Field(min_length=1, max_length=64, description="status.planHash of the run being approved.")
 
 
+Word = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class Replay(Model):
+    """Which dead letters a Replay sends again; all open ones if nothing is chosen."""
+
+    entries: list[Word] = Field(default_factory=list, max_length=1000, description="Ids of entries.")
+    codes: list[Word] = Field(default_factory=list, max_length=20, description="Entries with one of these codes.")
+    payload: Literal["Fresh", "Stored"] = Field(
+        default="Fresh", description="Send the rows as the source has them now, or the records as they were kept."
+    )
+
+
 class SyncRunSpec(Model):
     """What to execute. Immutable apart from cancel and approval."""
 
-    model_config = ConfigDict(json_schema_extra=rules(IMMUTABLE, CANCEL_STANDS))
+    model_config = ConfigDict(json_schema_extra=rules(IMMUTABLE, REPLAY_MODE, CANCEL_STANDS))
 
     sync_ref: NameRef = Field(description="The ReverseETLSync to run.")
-    mode: RunMode = Field(default="Sync", description="Sync writes; Plan only counts what would be written.")
+    mode: RunMode = Field(
+        default="Sync",
+        description="Sync writes; Plan only says what would be written; Replay sends dead letters again.",
+    )
     full_refresh: Flag = Field(default=False, description="Send every row again, also those that did not change.")
+    replay: Replay | None = Field(default=None, description="What a Replay sends; all open dead letters if not set.")
     tick: Moment | None = Field(default=None, description="Moment of the schedule that this run answers (UTC).")
     cancel: Flag = Field(default=False, description="Stop the run; what was acknowledged is kept.")
     approval: Approval | None = Field(default=None, description="Lets a run that awaits approval go on.")
+
+    @model_validator(mode="after")
+    def _replay_mode(self) -> Self:
+        if self.replay is not None and self.mode != "Replay":
+            raise ValueError(REPLAY_MODE.message)
+        return self
 
 
 class RunCounts(StatusModel):

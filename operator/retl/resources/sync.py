@@ -13,6 +13,7 @@ from retl.resources.fields import (
     Cores,
     Duration,
     Flag,
+    Lag,
     Limit,
     Model,
     NameRef,
@@ -27,18 +28,45 @@ from retl.resources.rules import Matches, Rule, rules
 from retl.resources.run import RunCounts, RunPhase
 
 Cast = Literal["string", "number", "integer", "boolean", "date", "timestamp", "json"]
-Mode = Literal["upsert"]
+Mode = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Matches(
+        "[a-z][a-zA-Z0-9_-]*",
+        "a mode is upsert, insert, update, delete, mirror, append, or one that the destination's connector declares",
+    ),
+]
+Metadata = Literal["RunId", "RunName", "RunTime", "Tick", "Sync"]
+"""What a run can say of itself: its uid, its name, the moment it began, the tick that it answers, the sync's name."""
+Normalization = Literal["None", "Trim", "Lowercase", "Email", "Phone", "Digits"]
 SyncState = Literal["Active", "Paused", "Draft"]
 
 
-ONE_ORIGIN = Rule("has(self.source) != has(self.value)", "set exactly one of source and value")
+ONE_ORIGIN = Rule(
+    "[has(self.source), has(self.expression), has(self.value), has(self.metadata)].filter(x, x).size() == 1",
+    "set exactly one of source, expression, value and metadata",
+)
+CURSOR_COLUMN = Rule(
+    "(has(self.strategy) && self.strategy == 'Cursor') == has(self.column)",
+    "strategy Cursor needs column, and the others take none",
+)
+LAG_OF_CURSOR = Rule("!has(self.lag) || has(self.column)", "lag belongs to strategy Cursor")
+MIRROR_READS_ALL = Rule(
+    "!has(self.mode) || self.mode != 'mirror' || !has(self.changeDetection) || !has(self.changeDetection.strategy)"
+    " || self.changeDetection.strategy != 'Cursor'",
+    "mode mirror must read every row to know which are gone; use changeDetection Snapshot",
+)
+MAPS_SOMETHING = Rule(
+    "has(self.allColumns) || (has(self.mappings) && size(self.mappings) > 0)", "set mappings, or allColumns, or both"
+)
 ONE_ROW_SET = Rule("has(self.modelRef) != has(self.query)", "set exactly one of modelRef and query")
 KEY_OF_QUERY = Rule(
     "!has(self.query) || (has(self.primaryKey) && size(self.primaryKey) > 0)",
     "primaryKey is required with an inline query: name the columns that identify a row",
 )
 KEY_MAPPED = Rule(
-    "self.mappings.exists(m, has(m.key) && m.key)",
+    "has(self.allColumns) || (has(self.mode) && self.mode == 'append')"
+    " || (has(self.mappings) && self.mappings.exists(m, has(m.key) && m.key))",
     "mark at least one mapping with key: true; the destination finds its record by it",
 )
 CRON_FORM = Matches(
@@ -54,21 +82,82 @@ class InlineQuery(Model):
     sql: str = Field(min_length=1, max_length=SQL_MAX, description="A SELECT statement.")
 
 
+class Lookup(Model):
+    """A value that is looked up among the destination's own records."""
+
+    object: str = Field(min_length=1, max_length=255, description="Object of the destination to search.")
+    match_field: Column = Field(description="Field that must equal the mapping's value.")
+    return_field: Column = Field(description="Field whose value is written.")
+    on_miss: Literal["Skip", "Fail", "Null"] = Field(
+        default="Fail", description="No such record: leave the row out, refuse it, or write null."
+    )
+
+
+class Hash(Model):
+    """A value that leaves only as its hash, as ad platforms ask for."""
+
+    algorithm: Literal["SHA256"] = Field(default="SHA256", description="Written in lower-case hexadecimal digits.")
+    normalize: Normalization = Field(
+        default="None",
+        description="Done before hashing: Trim; Trim and Lowercase; the same for Email; Phone as + and digits; Digits.",
+    )
+
+
 class Mapping(Model):
     """One destination field and where its value comes from."""
 
     model_config = ConfigDict(json_schema_extra=rules(ONE_ORIGIN))
 
-    destination: Column = Field(description="Field of the destination object.")
+    destination: Column = Field(
+        description="Field of the destination object; where it takes JSON, a path such as address.city or tags[0]."
+    )
     source: Column | None = Field(default=None, description="Column of the query.")
+    expression: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Scalar SQL over columns, such as upper(country)."
+    )
     value: str | None = Field(default=None, max_length=4096, description="A constant; use cast for other types.")
+    metadata: Metadata | None = Field(default=None, description="What the run says of itself; does not make a change.")
     cast: Cast | None = Field(default=None, description="Type that the value is turned into before it is sent.")
     key: Flag = Field(default=False, description="The destination identifies its record by this field.")
+    skip_nulls: Flag = Field(default=False, description="Leave the field out where the value is null.")
+    only_if_empty: Flag = Field(default=False, description="Write only where the destination has no value yet.")
+    hash: Hash | None = Field(default=None, description="Send the hash instead of the value.")
+    lookup: Lookup | None = Field(default=None, description="Send what the destination holds for the value.")
+    sensitive: Flag = Field(default=False, description="Never show the value in messages, samples and dead letters.")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.source is None) == (self.value is None):
+        origins = (self.source, self.expression, self.value, self.metadata)
+        if sum(origin is not None for origin in origins) != 1:
             raise ValueError(ONE_ORIGIN.message)
+        return self
+
+
+class AllColumns(Model):
+    """Every column of the query goes to the field of its name, apart from those that a mapping uses or names."""
+
+    exclude: list[Column] = Field(default_factory=list, max_length=500, description="Columns to leave out.")
+
+
+class ChangeDetection(Model):
+    """How a run knows which rows to send."""
+
+    model_config = ConfigDict(json_schema_extra=rules(CURSOR_COLUMN, LAG_OF_CURSOR))
+
+    strategy: Literal["Snapshot", "Cursor", "None"] = Field(
+        default="Snapshot",
+        description="Snapshot reads all rows and sends those that differ from what was sent before; Cursor reads only "
+        "rows from its watermark on, and sends those that differ; None sends every row.",
+    )
+    column: Column | None = Field(default=None, description="Column that grows with each change, for Cursor.")
+    lag: Lag | None = Field(default=None, description="How far before the watermark to read, for rows that come late.")
+
+    @model_validator(mode="after")
+    def _cursor(self) -> Self:
+        if (self.strategy == "Cursor") != (self.column is not None):
+            raise ValueError(CURSOR_COLUMN.message)
+        if self.lag is not None and self.column is None:
+            raise ValueError(LAG_OF_CURSOR.message)
         return self
 
 
@@ -79,6 +168,13 @@ class Schedule(Model):
         min_length=1, max_length=255, description="Five fields: minute, hour, day of month, month, day of week."
     )
     time_zone: str = Field(default="UTC", min_length=1, max_length=64, description="IANA name, such as Europe/Vienna.")
+
+
+class Canary(Model):
+    """A few records first."""
+
+    records: Number = Field(default=10, ge=1, le=10_000, description="How many are sent before all others.")
+    max_errors: Number = Field(default=0, ge=0, description="More refused than this, and the run stops.")
 
 
 class Delivery(Model):
@@ -92,16 +188,33 @@ class Delivery(Model):
         default=5, ge=1, le=20, description="Tries of one call before its records are given up."
     )
     timeout: Duration = Field(default=parse_duration("30s"), description="Longest wait for one call.")
+    on_unknown: Literal["Resend", "Hold", "Accept"] = Field(
+        default="Resend",
+        description="A record that may or may not have been written: send it again with the next run, hold it as a "
+        "dead letter until a person decides, or take it as written.",
+    )
+    canary: Canary | None = Field(default=None, description="Try a few records before all others.")
 
 
 class Guards(Model):
     """Limits that are checked before the first write."""
 
-    max_changes: Limit | None = Field(
-        default=None,
-        description="Most records one run may write: a number, or a percentage of the records this sync wrote before.",
+    max_creates: Limit | None = Field(
+        default=None, description="Most records one run may create: a number, or a percentage of those written before."
     )
-    min_rows: Number | None = Field(default=None, ge=0, description="Fewest rows the query must return.")
+    max_changes: Limit | None = Field(
+        default=None, description="Most records one run may create or update; a number or a percentage."
+    )
+    max_deletes: Limit | None = Field(
+        default=None, description="Most records one run may delete; 10% in mode mirror if not set."
+    )
+    min_rows: Number | None = Field(
+        default=None, ge=0, description="Fewest rows the query must return; 1 in mode mirror if not set."
+    )
+    max_rejected: Limit | None = Field(
+        default=None,
+        description="The run stops when more records are refused: a number, or a percentage of those sent.",
+    )
     on_breach: Literal["AwaitApproval", "Fail"] = Field(
         default="AwaitApproval", description="Hold the run for a person's approval, or fail it."
     )
@@ -111,6 +224,15 @@ class DeadLetters(Model):
     """What is kept of a record that could not be written."""
 
     store_payload: Flag = Field(default=True, description="Keep the mapped record in the state database.")
+    retention: Duration = Field(
+        default=parse_duration("30d"), description="How long entries that are resolved can be looked at."
+    )
+    max_entries: Number = Field(
+        default=100_000,
+        ge=1,
+        le=10_000_000,
+        description="Most open entries; what comes on top is counted, not kept, and sent again by the next run.",
+    )
 
 
 class History(Model):
@@ -145,7 +267,9 @@ class Runner(Model):
 class ReverseETLSyncSpec(Model):
     """The whole intent of a sync."""
 
-    model_config = ConfigDict(json_schema_extra=rules(ONE_ROW_SET, KEY_OF_QUERY, KEY_MAPPED))
+    model_config = ConfigDict(
+        json_schema_extra=rules(ONE_ROW_SET, KEY_OF_QUERY, MAPS_SOMETHING, KEY_MAPPED, MIRROR_READS_ALL)
+    )
 
     display_name: str = Field(default="", max_length=255, description="Name for people.")
     description: str = Field(default="", max_length=4096, description="What the sync is for.")
@@ -158,13 +282,19 @@ class ReverseETLSyncSpec(Model):
         default_factory=list, max_length=16, description="Columns that identify a row; the model's if not set."
     )
     mappings: list[Mapping] = Field(
-        min_length=1, max_length=500, description="The destination's fields, each with where its value comes from."
+        default_factory=list,
+        max_length=500,
+        description="The destination's fields, each with where its value comes from.",
+    )
+    all_columns: AllColumns | None = Field(
+        default=None, description="Map all other columns by their names; the primary key is the key if no mapping is."
     )
     schedule: Schedule | None = Field(default=None, description="Without one, the sync runs when a SyncRun is created.")
     state: SyncState = Field(
         default="Active",
         description="Active runs on schedule and on demand, Paused on demand only, Draft not at all.",
     )
+    change_detection: ChangeDetection = ChangeDetection()
     delivery: Delivery = Delivery()
     guards: Guards = Guards()
     dead_letters: DeadLetters = DeadLetters()
@@ -191,8 +321,12 @@ class ReverseETLSyncSpec(Model):
             raise ValueError(ONE_ROW_SET.message)
         if self.query is not None and not self.primary_key:
             raise ValueError(KEY_OF_QUERY.message)
-        if not any(m.key for m in self.mappings):
+        if not self.mappings and self.all_columns is None:
+            raise ValueError(MAPS_SOMETHING.message)
+        if self.all_columns is None and self.mode != "append" and not any(m.key for m in self.mappings):
             raise ValueError(KEY_MAPPED.message)
+        if self.mode == "mirror" and self.change_detection.strategy == "Cursor":
+            raise ValueError(MIRROR_READS_ALL.message)
         return self
 
 

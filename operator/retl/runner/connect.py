@@ -22,11 +22,11 @@ def connectors(spec: RunSpec, secrets_dir: Path | None) -> tuple[Source, Destina
     """
     source: Source = _connector(SOURCES, spec.source, secrets_dir)
     destination: Destination = _connector(DESTINATIONS, spec.destination, secrets_dir)
-    modes = destination.capabilities.modes
+    modes = destination.capabilities.all_modes
     if spec.mode not in modes:
         raise InvalidInput(
             f"mode: destination connector {destination.name!r} does not support {spec.mode!r}; "
-            f"it supports: {', '.join(sorted(modes))}"
+            f"it supports: {', '.join(modes)}"
         )
     return source, destination
 

@@ -5,7 +5,7 @@ manifest without carrying a single database driver. Third-party connectors regis
 of the group `retl.sources` or `retl.destinations`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from retl.errors import InvalidInput
 from retl.resources.problems import describe
+from retl.runspec.capabilities import Capabilities
 
 
 class ConnectorConfig(BaseModel):
@@ -45,11 +46,13 @@ class ConnectorInfo:
         config: model of `spec.config`.
         credentials: model of the Secret's keys; None if it takes none.
         code: import path of the connector class, `package.module:Class`.
+        capabilities: of a destination, what it can do with these settings; None for a source.
     """
 
     config: type[ConnectorConfig]
     credentials: type[ConnectorCredentials] | None
     code: str
+    capabilities: Callable[[Any], Capabilities] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
             attempt=attempt,
             mode=run.spec.mode,
             full_refresh=run.spec.full_refresh,
+            replay=run.spec.replay,
             tick=run.spec.tick,
             approved_plan=run.spec.approval.plan_hash if run.spec.approval else None,
         ),
@@ -59,11 +60,13 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
         query=query,
         destination=_connection(
             destination, destination.spec.connector, destination.spec.config, destination.spec.credentials
-        ),
+        ).model_copy(update={"rate_limit": destination.spec.rate_limit}),
         object=spec.object,
         mode=spec.mode,
         primary_key=list(key),
         mappings=list(spec.mappings),
+        all_columns=spec.all_columns,
+        change_detection=spec.change_detection,
         delivery=spec.delivery,
         guards=spec.guards,
         dead_letters=spec.dead_letters,

@@ -21,6 +21,7 @@ class RunResult(StatusModel):
         retriable: another attempt may do better (the destination was down), or will not (the query is wrong).
         counts: read = unchanged + created + updated + deleted + skipped + invalid + rejected + unknown.
         dead_letters: open dead letters of the sync after this run.
+        dead_letters_dropped: refused records that no dead letter was kept of, because there are too many.
         plan_hash: identifies the planned changes; an approval names it.
     """
 
@@ -32,5 +33,6 @@ class RunResult(StatusModel):
     retriable: bool = False
     counts: RunCounts = RunCounts()
     dead_letters: int = 0
+    dead_letters_dropped: int = 0
     plan_hash: str | None = None
     duration_seconds: float = 0.0

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from retl.resources.destination import RateLimit
 from retl.resources.fields import Model
-from retl.resources.run import RunMode
-from retl.resources.sync import DeadLetters, Delivery, Guards, Mapping, Mode
+from retl.resources.run import Replay, RunMode
+from retl.resources.sync import AllColumns, ChangeDetection, DeadLetters, Delivery, Guards, Mapping, Mode
 
 
 class RunIdentity(Model):
@@ -22,6 +23,7 @@ class RunIdentity(Model):
     mode: RunMode = "Sync"
     full_refresh: bool = False
     tick: datetime | None = None
+    replay: Replay | None = None
     approved_plan: str | None = Field(default=None, description="Hash of the plan that a person approved.")
 
 
@@ -42,6 +44,7 @@ class Connection(Model):
     connector: str
     config: dict[str, Any] = Field(default_factory=dict)
     secret: str | None = None
+    rate_limit: RateLimit | None = Field(default=None, description="Of a destination's account, over all runners.")
 
 
 class Query(Model):
@@ -68,7 +71,9 @@ class RunSpec(Model):
     object: str
     mode: Mode
     primary_key: list[str]
-    mappings: list[Mapping]
+    mappings: list[Mapping] = Field(default_factory=list)
+    all_columns: AllColumns | None = None
+    change_detection: ChangeDetection = ChangeDetection()
     delivery: Delivery = Delivery()
     guards: Guards = Guards()
     dead_letters: DeadLetters = DeadLetters()

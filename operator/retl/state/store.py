@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from retl.resources.run import RunCounts
+from retl.resources.destination import RateLimit
+from retl.resources.run import Replay, RunCounts
+from retl.resources.sync import DeadLetters
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
 
@@ -26,6 +28,25 @@ HEARTBEAT = timedelta(seconds=10)
 HASH_BYTES = 16
 NO_ROW = bytes(HASH_BYTES)
 """A row hash that no row has, so every row differs from it: nobody knows what the destination holds."""
+GONE = b"\xff" * HASH_BYTES
+"""A row hash that says: this key is no longer in the snapshot."""
+SENT = b"\x01" * HASH_BYTES
+"""A row hash that says: a write that must not be repeated was begun, and nobody knows whether it was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a sync remembers beside its snapshot. A new baseline forgets all of it.
+
+    Attributes:
+        mapping: fingerprint of the mappings that rows were last sent with.
+        columns: names and types of the columns that the query returned last.
+        watermark: text of the cursor column's value from which the next run must read; None to read all.
+    """
+
+    mapping: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +54,20 @@ class ClaimRequest:
     """Asks for the right to write for a sync.
 
     Attributes:
-        baseline: fingerprint of the destination's place, object and primary key. A snapshot taken under another one
+        baseline: JSON of destination, object, mode, primary key and key fields. A snapshot taken under another one
             reads as empty, and the first commit replaces it.
         owner: who asks, `host/pid/start` locally or the pod's name, for messages and for dead local owners.
+        ledger: the run's uid where the snapshot is only the ledger of one run (append), so that another run starts
+            with an empty one; dead letters and notes stay. Empty otherwise.
+        letters: how many dead letters are kept, and for how long.
     """
 
     run: RunIdentity
     sync: SyncIdentity
     baseline: str
     owner: str
+    ledger: str = ""
+    letters: DeadLetters = field(default_factory=DeadLetters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +77,8 @@ class Claim:
     Attributes:
         salt: 16 bytes, constant for the sync; keys and rows are hashed with it, so a snapshot tells nothing by itself.
         snapshot_rows: upper bound of keys in the snapshot (deltas may repeat a key).
+        previous: the baseline that the state was recorded under; None if there is none yet.
+        notes: what the sync remembers under this baseline.
     """
 
     sync_uid: str
@@ -58,6 +86,8 @@ class Claim:
     fence: int
     salt: bytes
     snapshot_rows: int
+    previous: str | None = None
+    notes: Notes = Notes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +98,14 @@ class SnapshotPart:
         sequence: order of the part within the sync's snapshot.
         keys: 16 bytes a row, one after the other.
         rows: 16 bytes a row, in the same order.
+        records: only in mode mirror, which must name what it deletes: the key fields of each record as a line of JSON
+            (an empty one where the row is GONE), in the same order. Encrypted at rest.
     """
 
     sequence: int
     keys: bytes
     rows: bytes
+    records: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +113,12 @@ class NewDeadLetter:
     """A record that could not be written.
 
     Attributes:
-        key: 16-byte hash of its primary key (of the whole row when the key is null).
-        row: 16-byte hash of its mapped values.
+        key: 16-byte hash of the row's primary key (of the whole row when the key is null).
+        row: 16-byte hash of its mapped values; NO_ROW if the next run shall send it whatever its code.
         record_keys: destination key fields and their values, for the person who looks.
         payload: the mapped record as JSON, or None when the sync does not store payloads.
+        record: 16-byte hash of its key at the destination, as the snapshot knows it; empty if that is `key`.
+        operation: what was to be done with it.
     """
 
     key: bytes
@@ -93,6 +128,8 @@ class NewDeadLetter:
     record_keys: dict[str, str | None]
     payload: bytes | None = None
     attempts: int = 1
+    record: bytes = b""
+    operation: str = "upsert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +138,13 @@ class Commit:
 
     Attributes:
         sequence: 1, 2, 3 … within the claim.
-        keys, rows: hashes of acknowledged records, 16 bytes each, in the same order. Their open dead letters are
-            resolved as `superseded`.
+        keys, rows: hashes of records and of what is now known of them, 16 bytes each, in the same order.
+        records: as in SnapshotPart.
+        resolved: primary key hashes of rows whose open dead letters are resolved as `superseded`.
         dead_letters: rejected, invalid and unknown records; one open entry a key, the newest wins, `attempts` adds up.
+            They count after `resolved`.
         counts: totals of the run so far.
+        notes: what the sync remembers from now on, if that has changed.
     """
 
     sequence: int
@@ -112,6 +152,9 @@ class Commit:
     keys: bytes = b""
     rows: bytes = b""
     dead_letters: Sequence[NewDeadLetter] = ()
+    records: bytes = b""
+    resolved: bytes = b""
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +200,47 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Open dead letters: 16-byte key and row hashes, concatenated, same order.
+    """Rows that dead letters speak of: 16-byte primary key and row hashes, concatenated, same order.
 
     The row hash is that of the row which is not to be sent again; NO_ROW where the destination itself was in trouble.
+
+    Attributes:
+        keys, rows: open entries.
+        dismissed_keys, dismissed_rows: entries that a person closed without a replay: to be left out until the row
+            changes, but nobody waits for them any more.
     """
 
     keys: bytes
     rows: bytes
+    dismissed_keys: bytes = b""
+    dismissed_rows: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLetter:
+    """An open dead letter as a replay needs it; the hashes and the operation as in NewDeadLetter."""
+
+    id: str
+    key: bytes
+    row: bytes
+    record: bytes
+    operation: str
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Calls that a runner may make, evenly spaced.
+
+    Attributes:
+        start: time from now until the first.
+        interval: time between two.
+        calls: how many.
+    """
+
+    start: timedelta
+    interval: timedelta
+    calls: int
 
 
 class StateStore(ABC):
@@ -184,7 +261,33 @@ class StateStore(ABC):
 
     @abstractmethod
     async def waiting(self, claim: Claim) -> Waiting:
-        """The open dead letters, and which of them wait until their row changes (raises Fenced)."""
+        """The open dead letters, and which rows wait until they change (raises Fenced)."""
+
+    def letters(self, claim: Claim, replay: Replay) -> AsyncIterator[KeptLetter]:
+        """The open dead letters that a replay asks for, oldest first (raises Fenced)."""
+        raise NotImplementedError
+
+    async def reserve(self, claim: Claim, account: str, limit: RateLimit, calls: int) -> Reservation:
+        """Take the next calls of a destination account's rate, shared by all its runners (raises Fenced).
+
+        Args:
+            account: uid of the destination.
+            limit: what the destination's manifest allows; a slower pace that was learnt from it (`slow_down`) counts.
+            calls: how many are wanted; fewer may be given.
+        """
+        raise NotImplementedError
+
+    async def slow_down(self, claim: Claim, account: str, pause: timedelta) -> None:
+        """The account refused a call for its rate: nobody calls for `pause`, and then slower for a while."""
+        raise NotImplementedError
+
+    async def save_plan(self, claim: Claim, plan: bytes) -> None:
+        """Keep the plan of this run, a JSON document, for people to look at (raises Fenced)."""
+        raise NotImplementedError
+
+    async def approve(self, claim: Claim, plan_hash: str) -> bool:
+        """Use up an approval: true the first time for this run (and its later attempts), false for any other run."""
+        raise NotImplementedError
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:

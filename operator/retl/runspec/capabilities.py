@@ -1,0 +1,44 @@
+"""What the engine may ask of a destination connector: known without loading its driver."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+STANDARD_MODES = ("upsert", "insert", "update", "delete", "mirror", "append")
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one destination, configured as it is, can do.
+
+    Attributes:
+        modes: standard modes that it can carry out.
+        default_batch: records in one call unless the sync says otherwise.
+        max_batch: most records that the vendor takes in one call.
+        payload: `json` if it sends each record as JSON text, `arrow` if it wants columns.
+        declared: modes of its own, each with the standard mode by whose rules the engine picks the rows.
+        repeatable: operations (upsert, insert, update, delete, append or a declared mode) that have the effect of one
+            when they are carried out twice, so that a call whose outcome is unknown may simply be sent again.
+        only_if_empty: whether it can leave a field alone that already has a value.
+        lookups: whether it can answer which record of another object has a certain value in a certain field.
+    """
+
+    modes: frozenset[str]
+    default_batch: int
+    max_batch: int
+    payload: Literal["json", "arrow"]
+    declared: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    repeatable: frozenset[str] = frozenset({"upsert", "insert", "update", "delete"})
+    only_if_empty: bool = False
+    lookups: bool = False
+
+    def semantics(self, mode: str) -> str:
+        """The standard mode by whose rules rows are picked in this mode."""
+        return self.declared.get(mode, mode)
+
+    @property
+    def all_modes(self) -> list[str]:
+        """Every mode it can carry out, for messages."""
+        return [*(m for m in STANDARD_MODES if m in self.modes), *sorted(self.declared)]
