@@ -82,12 +82,16 @@ def test_the_definitions_are_established_and_structural(cluster: Cluster) -> Non
         assert "NonStructuralSchema" not in conditions
 
 
+DELIVERY = {"maxInFlight": 4, "maxAttempts": 5, "timeout": "30s", "onUnknown": "Resend"}
+
+
 def test_defaults_are_filled_in_where_they_hold(bench: Bench) -> None:
     spec = bench.create(SYNC)["spec"]
     assert (spec["mode"], spec["state"]) == ("upsert", "Active")
-    assert spec["delivery"] == {"maxInFlight": 4, "maxAttempts": 5, "timeout": "30s"}
+    assert spec["changeDetection"] == {"strategy": "Snapshot"}
+    assert spec["delivery"] == DELIVERY
     assert spec["guards"] == {"onBreach": "AwaitApproval"}
-    assert spec["deadLetters"] == {"storePayload": True}
+    assert spec["deadLetters"] == {"storePayload": True, "retention": "30d", "maxEntries": 100_000}
     assert spec["history"] == {"successful": 10, "failed": 10}
     assert spec["runner"] == {"timeout": "1h", "retries": 3}
     assert not {"schedule", "primaryKey", "displayName", "description", "query"} & spec.keys()
@@ -96,7 +100,7 @@ def test_defaults_are_filled_in_where_they_hold(bench: Bench) -> None:
 
 def test_a_default_stands_beside_what_was_written(bench: Bench) -> None:
     spec = bench.create(change(SYNC, {"spec.delivery.timeout": "5s", "spec.schedule": {"cron": "0 6 * * *"}}))["spec"]
-    assert spec["delivery"] == {"maxInFlight": 4, "maxAttempts": 5, "timeout": "5s"}
+    assert spec["delivery"] == DELIVERY | {"timeout": "5s"}
     assert spec["schedule"] == {"cron": "0 6 * * *", "timeZone": "UTC"}
 
 
@@ -220,7 +224,8 @@ def test_a_run_shows_its_counts_in_one_line(bench: Bench) -> None:
     ("field", "words"),
     [
         ("reverseetlsync.spec.mappings.cast", "Type that the value is turned into before it is sent."),
-        ("retl.spec.guards.maxChanges", "a percentage of the records"),
+        ("retl.spec.guards.maxChanges", "Most records one run may create or update; a number or a percentage."),
+        ("retl.spec.changeDetection", "How a run knows which rows to send."),
         ("syncrun.spec.cancel", "Stop the run; what was acknowledged is kept."),
         ("syncsource.spec.credentials", "The Secret that holds the login."),
     ],
@@ -267,6 +272,9 @@ TICKED = {"spec.tick": "2026-01-31T23:59:00Z"}
         ({"spec.fullRefresh": True}, {"fullRefresh": None}, FROZEN),
         ({}, {"tick": "2026-01-31T23:59:00Z"}, FROZEN),
         (TICKED, {"tick": None}, FROZEN),
+        ({"spec.mode": "Replay"}, {"replay": {"payload": "Stored"}}, FROZEN),
+        ({"spec.mode": "Replay", "spec.replay": {"codes": ["NULL_KEY"]}}, {"replay": None}, FROZEN),
+        ({"spec.mode": "Replay", "spec.replay": {"codes": ["NULL_KEY"]}}, {"replay": {"payload": "Stored"}}, FROZEN),
         (TICKED, {"tick": "2026-02-01T23:59:00Z"}, FROZEN),
         ({"spec.cancel": True}, {"cancel": False}, FINAL),
         ({"spec.cancel": True}, {"cancel": None}, FINAL),

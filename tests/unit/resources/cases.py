@@ -84,13 +84,42 @@ MAXIMAL_SYNC = change(
             {"source": "id", "destination": "Id", "key": True, "cast": "string"},
             {"value": "warehouse", "destination": "LeadSource"},
             {"value": "2026-01-31", "destination": "Since", "cast": "date"},
-            *({"source": f"c{n}", "destination": f"C{n}"} for n in range(497)),
+            {"expression": "upper(country)", "destination": "address.country", "skipNulls": True, "onlyIfEmpty": True},
+            {"metadata": "RunTime", "destination": "SyncedAt"},
+            {
+                "source": "email",
+                "destination": "Email",
+                "hash": {"algorithm": "SHA256", "normalize": "Email"},
+                "sensitive": True,
+            },
+            {
+                "source": "owner",
+                "destination": "OwnerId",
+                "lookup": {"object": "User", "matchField": "Email", "returnField": "Id", "onMiss": "Null"},
+            },
+            *({"source": f"c{n}", "destination": f"C{n}"} for n in range(493)),
         ],
         "spec.schedule": {"cron": "15 */4 * * MON-FRI", "timeZone": "Europe/Vienna"},
         "spec.state": "Paused",
-        "spec.delivery": {"batchSize": 200, "maxInFlight": 8, "maxAttempts": 20, "timeout": "1m30s"},
-        "spec.guards": {"maxChanges": "100%", "minRows": 1, "onBreach": "Fail"},
-        "spec.deadLetters": {"storePayload": False},
+        "spec.allColumns": {"exclude": ["internal_note"]},
+        "spec.changeDetection": {"strategy": "Cursor", "column": "updated_at", "lag": "10m"},
+        "spec.delivery": {
+            "batchSize": 200,
+            "maxInFlight": 8,
+            "maxAttempts": 20,
+            "timeout": "1m30s",
+            "onUnknown": "Hold",
+            "canary": {"records": 10, "maxErrors": 0},
+        },
+        "spec.guards": {
+            "maxCreates": 500,
+            "maxChanges": "100%",
+            "maxDeletes": "10%",
+            "minRows": 1,
+            "maxRejected": "5%",
+            "onBreach": "Fail",
+        },
+        "spec.deadLetters": {"storePayload": False, "retention": "90d", "maxEntries": 1000},
         "spec.history": {"successful": 0, "failed": 1000},
         "spec.runner": {
             "resources": {"requests": {"cpu": 1, "memory": "512Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}},
@@ -112,6 +141,7 @@ ACCEPTED: Mapping[str, Manifest] = {
     "a model of a table": MODEL,
     "a model of a query": change(MODEL, {"spec.table": GONE, "spec.sql": "SELECT 1", "spec.primaryKey": ["id"]}),
     "a minimal destination": DESTINATION,
+    "a destination whose account has a rate": change(DESTINATION, {"spec.rateLimit": {"requests": 100, "per": "1m"}}),
     "a minimal sync": SYNC,
     "a sync with everything": MAXIMAL_SYNC,
     "a sync with an inline query": change(
@@ -119,6 +149,22 @@ ACCEPTED: Mapping[str, Manifest] = {
     ),
     "a number as the limit of changes": change(SYNC, {"spec.guards.maxChanges": 500}),
     "no changes allowed at all": change(SYNC, {"spec.guards.maxChanges": 0}),
+    "a percentage as the limit of deletes, in a mirror": change(
+        SYNC, {"spec.mode": "mirror", "spec.guards": {"maxDeletes": "0%", "minRows": 0}}
+    ),
+    "a mirror that sends every row": change(
+        SYNC, {"spec.mode": "mirror", "spec.changeDetection": {"strategy": "None"}}
+    ),
+    "a mode that a connector may declare": change(SYNC, {"spec.mode": "add-to_Audience2"}),
+    "events without a key": change(SYNC, {"spec.mode": "append", "spec.mappings.0.key": GONE}),
+    "a cursor over times": change(
+        SYNC, {"spec.changeDetection": {"strategy": "Cursor", "column": "updated_at", "lag": "1h30m"}}
+    ),
+    "a cursor over numbers": change(SYNC, {"spec.changeDetection": {"strategy": "Cursor", "column": "id", "lag": 0}}),
+    "all columns and no mapping": change(SYNC, {"spec.mappings": GONE, "spec.allColumns": {}}),
+    "all columns but one, and a mapping without a key": change(
+        SYNC, {"spec.mappings": [{"source": "a", "destination": "A"}], "spec.allColumns": {"exclude": ["secret"]}}
+    ),
     "fields that are null": change(SYNC, {"spec.schedule": None, "spec.displayName": None, "spec.delivery": None}),
     "cron with tabs and spaces around": change(SYNC, {"spec.schedule": {"cron": " 0\t6  * * 1 "}}),
     "a minimal run": RUN,
@@ -132,6 +178,10 @@ ACCEPTED: Mapping[str, Manifest] = {
             "spec.cancel": False,
             "spec.approval": {"planHash": "0" * 32},
         },
+    ),
+    "a replay of all open dead letters": change(RUN, {"spec.mode": "Replay"}),
+    "a replay of some dead letters as they were kept": change(
+        RUN, {"spec.mode": "Replay", "spec.replay": {"entries": ["e1"], "codes": ["NULL_KEY"], "payload": "Stored"}}
     ),
     "a run whose name the API server makes": change(RUN, {"metadata": {"generateName": "accounts-"}}),
 }
@@ -169,6 +219,10 @@ def _model(api: str, here: str = "", /, **changes: Any) -> Refused:
     return _refused(MODEL, api, here, changes)
 
 
+def _destination(api: str, here: str = "", /, **changes: Any) -> Refused:
+    return _refused(DESTINATION, api, here, changes)
+
+
 def _run(api: str, here: str = "", /, **changes: Any) -> Refused:
     return _refused(RUN, api, here, changes)
 
@@ -177,6 +231,10 @@ _NAME = "a name has lower-case letters, digits, '-' and '.', and begins and ends
 _CRON = "write five fields (minute, hour, day of month, month, day of week), for example 15 */4 * * *"
 _DURATION = "write a duration such as 30s, 15m, 1h30m or 7d"
 _LIMIT = "write a number of records (500) or a percentage (10%)"
+_ORIGIN = "set exactly one of source, expression, value and metadata"
+_KEY = "mark at least one mapping with key: true; the destination finds its record by it"
+_CURSOR = "strategy Cursor needs column, and the others take none"
+_LAG = "write a length of time (10m) for a column of times, or a number (1000) for a column of numbers"
 
 REFUSED: Mapping[str, Refused] = {
     # connections
@@ -216,6 +274,16 @@ REFUSED: Mapping[str, Refused] = {
     "a name with capitals": _source(
         "a lowercase RFC 1123 subdomain must consist of lower case", _NAME, metadata__name="Warehouse"
     ),
+    # destinations
+    "a rate of no calls": _destination(
+        "spec.rateLimit.requests in body should be greater than or equal to 1",
+        "spec.rateLimit.requests: must be at least 1",
+        spec__rateLimit={"requests": 0},
+    ),
+    "a rate without a number": _destination(
+        "spec.rateLimit.requests: Required value", "spec.rateLimit.requests: is required", spec__rateLimit={"per": "1s"}
+    ),
+    "a rate per second in words": _destination(_DURATION, spec__rateLimit={"requests": 10, "per": "second"}),
     # models
     "a model of nothing": _model("set exactly one of sql and table", spec__table=GONE),
     "a model of both a query and a table": _model("set exactly one of sql and table", spec__sql="SELECT 1"),
@@ -262,23 +330,54 @@ REFUSED: Mapping[str, Refused] = {
         "spec.destinationRef: Required value", "spec.destinationRef: is required", spec__destinationRef=GONE
     ),
     "a sync without an object": _sync("spec.object: Required value", "spec.object: is required", spec__object=GONE),
-    "a sync without mappings": _sync(
-        "spec.mappings: Required value", "spec.mappings: is required", spec__mappings=GONE
-    ),
-    "an empty list of mappings": _sync(
-        "spec.mappings in body should have at least 1 items", "spec.mappings: must not be empty", spec__mappings=[]
-    ),
+    "a sync without mappings": _sync("set mappings, or allColumns, or both", spec__mappings=GONE),
+    "an empty list of mappings": _sync("set mappings, or allColumns, or both", spec__mappings=[]),
     "501 mappings": _sync(
         "spec.mappings: Too many: 501: must have at most 500 items",
         "spec.mappings: may have at most 500 items, and has 501",
         spec__mappings=[{"source": "id", "destination": f"F{n}", "key": True} for n in range(501)],
     ),
-    "mappings without a key": _sync(
-        "mark at least one mapping with key: true; the destination finds its record by it",
-        spec__mappings__0__key=GONE,
+    "mappings without a key": _sync(_KEY, spec__mappings__0__key=GONE),
+    "a mapping from a column and a constant": _sync(_ORIGIN, spec__mappings__1__value="x"),
+    "a mapping from an expression and from the run": _sync(
+        _ORIGIN, spec__mappings__1={"destination": "Name", "expression": "upper(name)", "metadata": "RunId"}
     ),
-    "a mapping from two origins": _sync("set exactly one of source and value", spec__mappings__1__value="x"),
-    "a mapping from nowhere": _sync("set exactly one of source and value", spec__mappings__1__source=GONE),
+    "a mapping from nowhere": _sync(_ORIGIN, spec__mappings__1__source=GONE),
+    "an empty expression": _sync(
+        "spec.mappings[1].expression in body should be at least 1 chars long",
+        "spec.mappings[1].expression: must not be empty",
+        spec__mappings__1={"destination": "Name", "expression": ""},
+    ),
+    "a run that is asked for what it does not know": _sync(
+        'spec.mappings[1].metadata: Unsupported value: "Host": supported values: "RunId", "RunName", "RunTime"',
+        "spec.mappings[1].metadata: must be 'RunId', 'RunName', 'RunTime', 'Tick' or 'Sync'",
+        spec__mappings__1={"destination": "Name", "metadata": "Host"},
+    ),
+    "a hash that ad platforms do not take": _sync(
+        'spec.mappings[1].hash.algorithm: Unsupported value: "MD5": supported values: "SHA256"',
+        "spec.mappings[1].hash.algorithm: must be 'SHA256'",
+        spec__mappings__1__hash={"algorithm": "MD5"},
+    ),
+    "a hash of a value made uniform in an unknown way": _sync(
+        'spec.mappings[1].hash.normalize: Unsupported value: "Upper": supported values: "None", "Trim"',
+        "spec.mappings[1].hash.normalize: must be 'None', 'Trim', 'Lowercase', 'Email', 'Phone' or 'Digits'",
+        spec__mappings__1__hash={"normalize": "Upper"},
+    ),
+    "a lookup that returns nothing": _sync(
+        "spec.mappings[1].lookup.returnField: Required value",
+        "spec.mappings[1].lookup.returnField: is required",
+        spec__mappings__1__lookup={"object": "User", "matchField": "Email"},
+    ),
+    "a lookup that does not know what to do on a miss": _sync(
+        'spec.mappings[1].lookup.onMiss: Unsupported value: "Create": supported values: "Skip", "Fail", "Null"',
+        "spec.mappings[1].lookup.onMiss: must be 'Skip', 'Fail' or 'Null'",
+        spec__mappings__1__lookup={"object": "User", "matchField": "Email", "returnField": "Id", "onMiss": "Create"},
+    ),
+    "a column left out that has no name": _sync(
+        "spec.allColumns.exclude[0] in body should be at least 1 chars long",
+        "spec.allColumns.exclude[0]: must not be empty",
+        spec__allColumns={"exclude": [""]},
+    ),
     "a destination field that is mapped twice": _sync(
         'spec.mappings[1]: Duplicate value: {"destination":"Id"}',
         "spec.mappings[1].destination: Id is mapped twice",
@@ -304,10 +403,30 @@ REFUSED: Mapping[str, Refused] = {
         "spec.mappings[1].sorce: unknown field; did you mean source?",
         spec__mappings__1__sorce="name",
     ),
-    "a mode that there is not yet": _sync(
-        'spec.mode: Unsupported value: "mirror": supported values: "upsert"',
-        "spec.mode: must be 'upsert'",
+    "a mode in words": _sync(
+        "a mode is upsert, insert, update, delete, mirror, append, or one that the destination's connector declares",
+        spec__mode="Full Refresh",
+    ),
+    "mappings without a key in mode insert": _sync(_KEY, spec__mappings__0__key=GONE, spec__mode="insert"),
+    "an unknown way to find changes": _sync(
+        'changeDetection.strategy: Unsupported value: "Log": supported values: "Snapshot", "Cursor", "None"',
+        "spec.changeDetection.strategy: must be 'Snapshot', 'Cursor' or 'None'",
+        spec__changeDetection={"strategy": "Log"},
+    ),
+    "a cursor without a column": _sync(_CURSOR, spec__changeDetection={"strategy": "Cursor"}),
+    "a column for a snapshot": _sync(_CURSOR, spec__changeDetection={"strategy": "Snapshot", "column": "updated_at"}),
+    "a column without a strategy": _sync(_CURSOR, spec__changeDetection={"column": "updated_at"}),
+    "a lag of a snapshot": _sync("lag belongs to strategy Cursor", spec__changeDetection={"lag": "10m"}),
+    "a lag in words": _sync(
+        _LAG, spec__changeDetection={"strategy": "Cursor", "column": "updated_at", "lag": "a while"}
+    ),
+    "a lag of less than nothing": _sync(
+        _LAG, spec__changeDetection={"strategy": "Cursor", "column": "updated_at", "lag": -1}
+    ),
+    "a mirror that does not read every row": _sync(
+        "mode mirror must read every row to know which are gone; use changeDetection Snapshot",
         spec__mode="mirror",
+        spec__changeDetection={"strategy": "Cursor", "column": "updated_at"},
     ),
     "an unknown state": _sync(
         'spec.state: Unsupported value: "Stopped": supported values: "Active", "Paused", "Draft"',
@@ -353,6 +472,30 @@ REFUSED: Mapping[str, Refused] = {
     "a duration without a unit": _sync(_DURATION, spec__delivery__timeout="30"),
     "a duration in words": _sync(_DURATION, spec__runner__timeout="one hour"),
     "a time-out of nothing": _sync("must be longer than nothing: write for example 30s", spec__delivery__timeout="0s"),
+    "an unknown answer to an unknown outcome": _sync(
+        'spec.delivery.onUnknown: Unsupported value: "Drop": supported values: "Resend", "Hold", "Accept"',
+        "spec.delivery.onUnknown: must be 'Resend', 'Hold' or 'Accept'",
+        spec__delivery__onUnknown="Drop",
+    ),
+    "a canary of nothing": _sync(
+        "spec.delivery.canary.records in body should be greater than or equal to 1",
+        "spec.delivery.canary.records: must be at least 1",
+        spec__delivery__canary={"records": 0},
+    ),
+    "a canary with fewer than no errors": _sync(
+        "spec.delivery.canary.maxErrors in body should be greater than or equal to 0",
+        "spec.delivery.canary.maxErrors: must be at least 0",
+        spec__delivery__canary={"maxErrors": -1},
+    ),
+    "more than all deletes": _sync(_LIMIT, spec__guards__maxDeletes="101%"),
+    "half a percent of creates": _sync(_LIMIT, spec__guards__maxCreates="0.5%"),
+    "an error budget in words": _sync(_LIMIT, spec__guards__maxRejected="none"),
+    "dead letters kept for ever": _sync(_DURATION, spec__deadLetters__retention="forever"),
+    "room for no dead letter": _sync(
+        "spec.deadLetters.maxEntries in body should be greater than or equal to 1",
+        "spec.deadLetters.maxEntries: must be at least 1",
+        spec__deadLetters__maxEntries=0,
+    ),
     "more than all changes": _sync(_LIMIT, spec__guards__maxChanges="110%"),
     "fewer than no changes": _sync(_LIMIT, spec__guards__maxChanges=-1),
     "a limit in words": _sync(_LIMIT, spec__guards__maxChanges="few"),
@@ -390,9 +533,23 @@ REFUSED: Mapping[str, Refused] = {
     # runs
     "a run of nothing": _run("spec.syncRef: Required value", "spec.syncRef: is required", spec={}),
     "a run in an unknown mode": _run(
-        'spec.mode: Unsupported value: "Dry": supported values: "Sync", "Plan"',
-        "spec.mode: must be 'Sync' or 'Plan'",
+        'spec.mode: Unsupported value: "Dry": supported values: "Sync", "Plan", "Replay"',
+        "spec.mode: must be 'Sync', 'Plan' or 'Replay'",
         spec__mode="Dry",
+    ),
+    "a replay in a run that syncs": _run("replay belongs to mode Replay", spec__mode="Sync", spec__replay={}),
+    "a replay in a run of no mode": _run("replay belongs to mode Replay", spec__replay={"codes": ["NULL_KEY"]}),
+    "a replay of payloads that were never kept": _run(
+        'spec.replay.payload: Unsupported value: "Old": supported values: "Fresh", "Stored"',
+        "spec.replay.payload: must be 'Fresh' or 'Stored'",
+        spec__mode="Replay",
+        spec__replay={"payload": "Old"},
+    ),
+    "a replay of more entries than one can name": _run(
+        "spec.replay.entries: Too many: 1001: must have at most 1000 items",
+        "spec.replay.entries: may have at most 1000 items, and has 1001",
+        spec__mode="Replay",
+        spec__replay={"entries": [f"e{n}" for n in range(1001)]},
     ),
     "a tick without a zone": _run(
         "spec.tick in body must be of type date-time",
