@@ -137,7 +137,15 @@ class SqlStateStore(StateStore, StateReader):
         return await self._database.read(_runs, namespace, sync, limit, self._clock())
 
     async def dead_letters(
-        self, *, namespace: str, sync: str | None = None, resolved: bool = False, limit: int = 50
+        self,
+        *,
+        namespace: str,
+        sync: str | None = None,
+        resolved: bool = False,
+        code: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
     ) -> list[DeadLetter]:
         return await self._database.read(dead_letters.newest, namespace, sync, resolved, limit)
 

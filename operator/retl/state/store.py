@@ -12,7 +12,7 @@ Promises that both keep:
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from retl.resources.destination import RateLimit
@@ -98,8 +98,8 @@ class SnapshotPart:
         sequence: order of the part within the sync's snapshot.
         keys: 16 bytes a row, one after the other.
         rows: 16 bytes a row, in the same order.
-        records: only in mode mirror, which must name what it deletes: the key fields of each record as a line of JSON
-            (an empty one where the row is GONE), in the same order. Encrypted at rest.
+        records: only in mode mirror, which must name what it deletes: the key fields of each record as JSON (nothing
+            where the row is GONE) and a line feed, in the same order. Encrypted at rest.
     """
 
     sequence: int
@@ -140,7 +140,8 @@ class Commit:
         sequence: 1, 2, 3 … within the claim.
         keys, rows: hashes of records and of what is now known of them, 16 bytes each, in the same order.
         records: as in SnapshotPart.
-        resolved: primary key hashes of rows whose open dead letters are resolved as `superseded`.
+        resolved: primary key hashes of rows whose open dead letters are resolved as `superseded`; it also ends that a
+            dismissed one is left out, so name the keys of both.
         dead_letters: rejected, invalid and unknown records; one open entry a key, the newest wins, `attempts` adds up.
             They count after `resolved`.
         counts: totals of the run so far.
@@ -159,7 +160,15 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An entry of the dead letter queue."""
+    """An entry of the dead letter queue.
+
+    Attributes:
+        id: a UUID; ids of later entries are greater.
+        run: name of the run that saw it last.
+        resolution: superseded (a later row was acknowledged), dismissed (by a person), or rebaselined.
+        operation: what was to be done with the record.
+        payload: the mapped record as JSON; only where one entry was asked for.
+    """
 
     id: str
     sync_uid: str
@@ -174,6 +183,34 @@ class DeadLetter:
     last_seen_at: datetime
     resolved_at: datetime | None = None
     resolution: str | None = None
+    operation: str = "upsert"
+    payload: bytes | None = None
+
+    @property
+    def cursor(self) -> str:
+        """Where the next page begins, if this is the last entry of one."""
+        moment = self.resolved_at or self.last_seen_at
+        return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')}_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Numbers over the dead letters of a namespace or sync.
+
+    Attributes:
+        open: entries that wait.
+        resolved: entries that are resolved and not forgotten yet.
+        dropped: refused records of each sync's last run that no entry was kept of, because there were too many.
+        by_code, by_sync: open entries; only those with any.
+        oldest: when the oldest open entry was first seen.
+    """
+
+    open: int
+    resolved: int
+    dropped: int
+    by_code: dict[str, int]
+    by_sync: dict[str, int]
+    oldest: datetime | None
 
 
 RunState = Literal["Running", "Succeeded", "Failed", "Cancelled", "AwaitingApproval", "Interrupted"]
@@ -218,7 +255,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class KeptLetter:
-    """An open dead letter as a replay needs it; the hashes and the operation as in NewDeadLetter."""
+    """An open dead letter as a replay needs it; the hashes and the operation as in NewDeadLetter.
+
+    Attributes:
+        payload: only for a replay of stored payloads; None where none was kept.
+    """
 
     id: str
     key: bytes
@@ -231,6 +272,8 @@ class KeptLetter:
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """Calls that a runner may make, evenly spaced.
+
+    Slots that were missed are lost: calling sooner than `interval` after another call could break the limit.
 
     Attributes:
         start: time from now until the first.
@@ -273,7 +316,7 @@ class StateStore(ABC):
         Args:
             account: uid of the destination.
             limit: what the destination's manifest allows; a slower pace that was learnt from it (`slow_down`) counts.
-            calls: how many are wanted; fewer may be given.
+            calls: how many are wanted; fewer may be given, those of about 250 ms at most.
         """
         raise NotImplementedError
 
@@ -291,7 +334,12 @@ class StateStore(ABC):
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:
-        """Make one step durable (raises Fenced; InvalidInput for records in a Plan)."""
+        """Make one step durable.
+
+        Raises:
+            Fenced.
+            InvalidInput: records in a Plan, or of a mirror where the state database has no key for them.
+        """
 
     @abstractmethod
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
@@ -303,7 +351,7 @@ class StateStore(ABC):
 
     @abstractmethod
     async def finish(self, claim: Claim, result: RunResult) -> RunResult:
-        """End the run and free the sync; returns the result with `dead_letters` filled in (raises Fenced)."""
+        """End the run and free the sync; returns the result with its dead letters counted (raises Fenced)."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -317,8 +365,59 @@ class StateReader(ABC):
     async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
         """Runs, newest first."""
 
+    async def plan(self, *, namespace: str, run: str) -> bytes | None:
+        """The plan that a run saved, a JSON document; None if there is none.
+
+        Args:
+            run: its name or uid.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     async def dead_letters(
-        self, *, namespace: str, sync: str | None = None, resolved: bool = False, limit: int = 50
+        self,
+        *,
+        namespace: str,
+        sync: str | None = None,
+        resolved: bool = False,
+        code: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
     ) -> list[DeadLetter]:
-        """Open dead letters, or those that are resolved; last seen first."""
+        """A page of open dead letters, last seen first, or of those that are resolved, last resolved first.
+
+        Args:
+            sync: name of the sync.
+            since: leave out what was seen, or resolved, before.
+            after: `cursor` of the last entry of the page before.
+        Raises:
+            InvalidInput: `after` is no cursor.
+        """
+
+    async def dead_letter(self, *, namespace: str, id: str) -> DeadLetter | None:
+        """One entry with its payload; None if there is none of that id."""
+        raise NotImplementedError
+
+    async def statistics(self, *, namespace: str, sync: str | None = None) -> Statistics:
+        """Numbers over the dead letters."""
+        raise NotImplementedError
+
+    async def resolve(self, *, namespace: str, ids: Sequence[str]) -> int:
+        """Dismiss open entries without a replay: their rows are left out until they change.
+
+        Returns:
+            How many there were; ids that are resolved or not known are passed over.
+        """
+        raise NotImplementedError
+
+    async def erase(self, *, namespace: str, field: str, value: str, sync: str | None = None) -> int:
+        """Forget what entries, open and resolved, hold of a person.
+
+        Args:
+            field: a destination field, `address.city` within a nested one, that entries show or keep in their payload.
+            value: as text, exactly.
+        Returns:
+            How many entries held it.
+        """
+        raise NotImplementedError
