@@ -23,7 +23,7 @@ def test_its_directory_is_removed_however_the_run_ends(tmp_path: Path) -> None:
 def test_leftovers_of_a_killed_run_are_removed_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
     leftover = tmp_path / f"{PREFIX}killed"
     leftover.mkdir()
-    (leftover / "lock").touch()
+    (leftover / "stage.parquet").touch()
     other = tmp_path / "of somebody else"
     other.mkdir()
     with workspace(tmp_path) as living:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import duckdb
 
@@ -45,10 +44,8 @@ def workspace(staging: Path) -> Iterator[Workspace]:
     """Open a workspace below `staging`, and remove it on the way out."""
     staging.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(staging)
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=staging))
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        stack.enter_context(_locked(directory))
+        directory = stack.enter_context(_locked_directory(staging))
         database = duckdb.connect()
         stack.callback(database.close)
         database.execute(f"SET memory_limit = '{duckdb_memory()}B'")
@@ -86,23 +83,48 @@ def _cgroup(name: str) -> str | None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold a lock in the directory for as long as the process lives: a directory without one is a leftover."""
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _locked_directory(staging: Path) -> Iterator[Path]:
+    """A new directory, locked for as long as the process lives: one that nobody has locked is a leftover.
+
+    The lock is on the directory itself, so that it cannot be gone while other things in it are still there.
+    """
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=staging))
+        with _open(directory) as descriptor:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if directory.exists():  # nobody took it for a leftover before it was locked
+                    try:
+                        yield directory
+                    finally:
+                        shutil.rmtree(directory, ignore_errors=True)
+                    return
 
 
 def _remove_leftovers(staging: Path) -> None:
     for directory in staging.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (directory / "lock").open() as lock:
-            if _free(lock):
+        with _open(directory) as descriptor:
+            if descriptor is not None and _free(descriptor):
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free(lock: IO[str]) -> bool:
+@contextmanager
+def _open(directory: Path) -> Iterator[int | None]:
+    """A descriptor to lock; None if the directory is gone, or not ours."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
