@@ -102,9 +102,18 @@ class ServerError:
         return not (self.login_refused or self.missing_database)
 
     @property
+    def connection_lost(self) -> bool:
+        """What the server did with the last statement cannot be known."""
+        return not self.sqlstate or self.sqlstate[:2] == "08" or self.sqlstate in ("57P01", "57P02", "57P03")
+
+    @property
     def about_rows(self) -> bool:
-        """Some row's values were refused: bad data (22), a constraint (23, 21), or a trigger's exception (P0)."""
-        return self.sqlstate[:2] in ("21", "22", "23", "P0", "44")
+        """Some row's values were refused: bad data (22), a constraint (23, 21, 44), a limit (54), or a trigger (P0).
+
+        A trigger may also raise a state of its own, in a class that begins with a letter and is none of the server's.
+        """
+        kind = self.sqlstate[:2]
+        return kind in ("21", "22", "23", "44", "54") or (kind[:1].isalpha() and kind not in ("F0", "HV", "XX"))
 
 
 def server_error(text: str, sqlstate: str | None) -> ServerError:

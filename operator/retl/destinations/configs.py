@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
-from retl.runspec.capabilities import Capabilities
+from retl.runspec.capabilities import STANDARD_MODES, Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -127,9 +127,16 @@ class PostgresDestinationConfig(PostgresConnection):
 
 
 class PostgresDestinationCredentials(PostgresLogin):
-    """Login of a role that may SELECT, INSERT and UPDATE the table and create temporary tables."""
+    """Login of a role that may SELECT, INSERT, UPDATE and DELETE, as the mode needs, and create temporary tables."""
 
 
 def postgres_capabilities(config: PostgresDestinationConfig) -> Capabilities:
     """What a table can do."""
-    return Capabilities(modes=frozenset({"upsert"}), default_batch=20_000, max_batch=100_000, payload="arrow")
+    return Capabilities(
+        modes=frozenset(STANDARD_MODES),
+        default_batch=20_000,
+        max_batch=100_000,
+        payload="arrow",
+        only_if_empty=True,
+        lookups=True,
+    )

@@ -1,0 +1,173 @@
+"""The SQL that moves ingested records into a PostgreSQL table.
+
+Pure: an operation, the ingested columns and the table's types go in, statements come out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retl.destinations.base import ACKNOWLEDGED, Outcome, Rejected, Skipped, Target
+from retl.postgresql import identifier, quoted
+
+STAGE = "retl_batch"
+"""Temporary table that a batch is ingested into."""
+PLACE = "retl_place"
+"""Its column that says which record of the batch a row is."""
+JSON_TYPES = ("json", "jsonb")
+BIT_TYPES = ('"bit"', "bit varying")
+
+
+SWALLOWED = Rejected("DESTINATION_VALIDATION", "a trigger or rule of the table kept the record from being written")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranged:
+    """A statement over a range of the ingested records."""
+
+    head: str
+    tail: str = ""
+
+    def over(self, first: int, end: int) -> str:
+        """For the records [first, end)."""
+        return f"{self.head} s.{PLACE} >= {first} AND s.{PLACE} < {end} {self.tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """How one operation is carried out.
+
+    Attributes:
+        counted: writes, and its row count is the number of records written; the fast way where there is one.
+        written: writes, and returns the places of the records that were written. It may follow `counted`.
+        present: returns the places of the records that the table has.
+        if_present: outcome of a record that was not written, and is in the table.
+        if_absent: outcome of a record that was not written, and is not.
+    """
+
+    counted: Ranged | None
+    written: Ranged | None = None
+    present: Ranged | None = None
+    if_present: Outcome = SWALLOWED
+    if_absent: Outcome = SWALLOWED
+
+
+def statements(operation: str, target: Target, schema: pa.Schema, types: Mapping[str, str]) -> Statements:
+    """The statements of an operation.
+
+    Args:
+        schema: of the ingested table, as `staged` made it.
+        types: what a value is cast to, by column of the table.
+    """
+    value: Callable[[str], str] = lambda name: _value(schema, name, types[name], operation)  # noqa: E731
+    table = quoted(target.object)
+    stage = f"pg_temp.{STAGE} s"
+    fields = [name for name in schema.names if name in types and name in target.fields]
+    insert = (
+        f"INSERT INTO {table} AS t ({', '.join(map(identifier, fields))}) "
+        f"SELECT {', '.join(map(value, fields))} FROM {stage} WHERE"
+    )
+    if operation == "append":
+        return Statements(Ranged(insert))
+    same = " AND ".join(f"t.{identifier(name)} = {value(name)}" for name in target.key)
+    present = Ranged(f"SELECT s.{PLACE} FROM {stage} WHERE EXISTS (SELECT FROM {table} t WHERE {same}) AND")
+    if operation == "delete":
+        delete = Ranged(f"DELETE FROM {table} t USING {stage} WHERE {same} AND", f"RETURNING s.{PLACE}")
+        return Statements(None, delete, present, if_absent=ACKNOWLEDGED)
+    changes = _changes(target, [name for name in fields if name not in target.key], value, operation)
+    if operation == "update":
+        changes = changes or [f"{identifier(name)} = t.{identifier(name)}" for name in target.key]
+        update = f"UPDATE {table} t SET {', '.join(changes)} FROM {stage} WHERE {same} AND"
+        written = Ranged(update, f"RETURNING s.{PLACE}")
+        return Statements(None, written, present, if_absent=Skipped("there is no such record"))
+    updates = operation == "upsert" and changes
+    action = f"UPDATE SET {', '.join(changes)}" if updates else "NOTHING"
+    conflict = f"ON CONFLICT ({', '.join(map(identifier, target.key))}) DO {action}"
+    keys = ", ".join(f"t.{identifier(name)} AS k{i}" for i, name in enumerate(target.key))
+    found = " AND ".join(f"w.k{i} = {value(name)}" for i, name in enumerate(target.key))
+    written = Ranged(
+        f"WITH p AS MATERIALIZED (SELECT * FROM {stage} WHERE",
+        f"), w AS ({insert.removesuffix(f'{stage} WHERE')}p s {conflict} RETURNING {keys}) "
+        f"SELECT s.{PLACE} FROM p s WHERE EXISTS (SELECT FROM w WHERE {found})",
+    )
+    if updates:
+        return Statements(Ranged(insert, conflict), written, present)
+    untouched = Skipped("the record exists") if operation == "insert" else ACKNOWLEDGED
+    return Statements(None, written, present, if_present=untouched)
+
+
+def _changes(target: Target, fields: list[str], value: Callable[[str], str], operation: str) -> list[str]:
+    """The assignments to a record that is there."""
+    changes = []
+    for name in fields:
+        column = identifier(name)
+        new = f"EXCLUDED.{column}" if operation == "upsert" else value(name)
+        if name in target.skip_nulls:
+            new = f"coalesce({new}, t.{column})"
+        if name in target.only_if_empty:
+            new = f"CASE WHEN t.{column} IS NULL OR t.{column}::text = '' THEN {new} ELSE t.{column} END"
+        changes.append(f"{column} = {new}")
+    return changes
+
+
+def staged(table: pa.Table) -> pa.Table:
+    """The records as the driver can write them, each with its place.
+
+    Infinite dates and timestamps go into columns of words beside their own: the driver moves numbers to the server's
+    epoch, also those that DuckDB and Arrow write for the infinities, the largest number and its negative.
+    """
+    table = table.append_column(PLACE, pa.array(range(table.num_rows), pa.int32()))
+    for position, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            integer, largest = pa.int64(), 2**63 - 1
+        elif pa.types.is_date32(field.type):
+            integer, largest = pa.int32(), 2**31 - 1
+        else:
+            continue
+        numbers = table.column(position).cast(integer)
+        infinite = pc.is_in(numbers, pa.array([largest, -largest], integer))
+        if not pc.any(infinite).as_py():
+            continue
+        words = pc.if_else(pc.greater(numbers, 0), "infinity", "-infinity")
+        table = table.append_column(_infinite(field.name), pc.if_else(infinite, words, pa.scalar(None, pa.string())))
+        finite = pc.if_else(infinite, pa.scalar(None, integer), numbers).cast(field.type)
+        table = table.set_column(position, field, finite)
+    return table
+
+
+def _infinite(name: str) -> str:
+    """The column of the ingested table that holds the infinities of another."""
+    return f"retl_infinite {name}"
+
+
+def _value(schema: pa.Schema, name: str, to: str, operation: str) -> str:
+    """An ingested column as the type of the table's column."""
+    kind, value = schema.field(name).type, f"s.{identifier(name)}"
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if (infinite := _infinite(name)) in schema.names:
+        timestamp = "timestamptz" if pa.types.is_timestamp(kind) and kind.tz else "timestamp"
+        time = "date" if pa.types.is_date32(kind) else timestamp
+        value = f"coalesce(s.{identifier(infinite)}::{time}, {value})"
+    if to in JSON_TYPES and not text:
+        return f"to_jsonb({value})::{to}"
+    if to in BIT_TYPES and pa.types.is_integer(kind):
+        return f"{value}::text::{to}"  # the cast of a number keeps only its last bits
+    if to.endswith("[]") and text:
+        return _array(value, to)
+    if to == "bytea" and text and operation == "delete":  # keys of a mirror's deletes are text, and bytes base64
+        return rf"CASE WHEN {value} LIKE '\\x%' THEN {value}::bytea ELSE decode({value}, 'base64') END"
+    return f"{value}::{to}"
+
+
+def _array(value: str, to: str) -> str:
+    """A text as an array: it may be written as PostgreSQL does, or in JSON, whose null is then a NULL."""
+    item = to.removesuffix("[]")
+    items = f"SELECT x FROM json_array_elements_text({value}::json) x"
+    if item in JSON_TYPES:
+        items = (
+            f"SELECT CASE WHEN json_typeof(x) <> 'null' THEN x::{item} END FROM json_array_elements({value}::json) x"
+        )
+    is_json = rf"{value} ~ '^\s*\[' AND {value} !~ '^\s*\[[-+0-9]+:'"
+    return f"CASE WHEN {is_json} THEN ARRAY({items})::{to} ELSE {value}::{to} END"

@@ -1,0 +1,127 @@
+"""Carries out one operation on an ingested batch, and finds out what became of each record."""
+
+from collections.abc import Callable
+
+import adbc_driver_manager
+from adbc_driver_postgresql import dbapi
+
+from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected
+from retl.destinations.postgres_sql import SWALLOWED, Ranged, Statements
+from retl.postgresql import ServerError, server_error
+
+
+class Interrupted(Exception):
+    """The batch was broken off.
+
+    Attributes:
+        doubt: some of it may have been written.
+    """
+
+    def __init__(self, error: ServerError, *, doubt: bool) -> None:
+        super().__init__(error.words)
+        self.error = error
+        self.doubt = doubt
+
+
+class Writer:
+    """Writes one ingested batch."""
+
+    def __init__(self, cursor: dbapi.Cursor, operation: str, sql: Statements, size: int) -> None:
+        self._cursor = cursor
+        self._sql = sql
+        self._one_transaction = operation == "append"
+        self._begun = False
+        self._outcomes: list[Outcome] = [ACKNOWLEDGED] * size
+
+    def run(self) -> list[Outcome]:
+        """One outcome a record, in order (raises Interrupted)."""
+        if self._one_transaction:
+            self._cursor.execute("BEGIN")
+        if refused := self._try(0, len(self._outcomes)):
+            self._search(0, len(self._outcomes), refused)
+        if self._one_transaction:
+            self._execute("COMMIT")
+        return self._outcomes
+
+    def _search(self, first: int, end: int, refused: Rejected | None) -> None:
+        """Write what can be written of [first, end), which holds a record that cannot be.
+
+        One bad record among N costs at most 2·log2 N statements: where the first half can be written, the bad one is
+        in the second, which is then halved without being tried.
+
+        Args:
+            refused: what was said of the whole range; None if it was not tried.
+        """
+        if end - first == 1:
+            if refused := refused or self._try(first, end):
+                self._outcomes[first] = refused
+            return
+        middle = (first + end) // 2
+        if refused := self._try(first, middle):
+            self._search(first, middle, refused)
+            if refused := self._try(middle, end):
+                self._search(middle, end, refused)
+        else:
+            self._search(middle, end, None)
+
+    def _try(self, first: int, end: int) -> Rejected | None:
+        """Write [first, end), all or nothing; why the server refuses it, if it does for the sake of some record."""
+        if self._one_transaction:
+            self._cursor.execute("SAVEPOINT retl")
+        try:
+            refused = self._write(first, end)
+        except Interrupted as interrupted:
+            if not interrupted.error.about_rows:
+                raise
+            refused = Rejected(code_of(interrupted.error), interrupted.error.words)
+        if refused and self._one_transaction:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT retl")
+        return refused
+
+    def _write(self, first: int, end: int) -> Rejected | None:
+        sql = self._sql
+        if sql.counted:
+            self._execute(sql.counted.over(first, end))
+            if self._cursor.rowcount == end - first:
+                return None
+        if not sql.written or not sql.present:
+            return SWALLOWED
+        missing = {*range(first, end)} - {*self._places(sql.written, first, end)}
+        if missing:
+            present = {*self._places(sql.present, first, end)}
+            for place in missing:
+                self._outcomes[place] = sql.if_present if place in present else sql.if_absent
+        return None
+
+    def _places(self, statement: Ranged, first: int, end: int) -> list[int]:
+        """What a statement returns."""
+        places: list[int] = []
+        self._execute(
+            statement.over(first, end), lambda: places.extend(self._cursor.fetch_arrow_table().column(0).to_pylist())
+        )
+        return places
+
+    def _execute(self, statement: str, then: Callable[[], None] = lambda: None) -> None:
+        """Execute a statement that writes, or ends what was written (raises Interrupted).
+
+        Args:
+            then: reads what it returns; the statement ends no sooner.
+        """
+        try:
+            self._cursor.execute(statement)
+            then()
+        except adbc_driver_manager.Error as raised:
+            error = read(raised)
+            in_doubt = error.connection_lost and (statement == "COMMIT" or not self._one_transaction)
+            raise Interrupted(error, doubt=in_doubt or self._begun) from None
+        self._begun = self._begun or not self._one_transaction
+
+
+def code_of(error: ServerError) -> Code:
+    """What a refusal for a row's sake is called."""
+    return "CONFLICT" if error.sqlstate in ("23505", "21000") else "DESTINATION_VALIDATION"
+
+
+def read(error: Exception) -> ServerError:
+    """What the server said through the driver."""
+    return server_error(str(error), getattr(error, "sqlstate", None))

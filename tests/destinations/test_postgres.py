@@ -1,0 +1,333 @@
+"""What the PostgreSQL destination does to a table in each operation, and what it says of each record."""
+
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from retl.destinations.base import (
+    ACKNOWLEDGED,
+    Batch,
+    BatchRejected,
+    Destination,
+    FieldInfo,
+    LookupRequest,
+    Outcome,
+    Rejected,
+    Skipped,
+    Target,
+    TryLater,
+)
+from retl.destinations.registry import DESTINATIONS
+from retl.errors import DestinationError
+from tests.engine.warehouse import Warehouse
+
+OK = ACKNOWLEDGED
+EXISTS = Skipped("the record exists")
+NONE = Skipped("there is no such record")
+SWALLOWED = Rejected("DESTINATION_VALIDATION", "a trigger or rule of the table kept the record from being written")
+TABLE = "CREATE TABLE accounts (id int PRIMARY KEY, name text, plan text)"
+ROWS = "INSERT INTO accounts VALUES (1, 'old', 'free'), (2, 'old', NULL), (3, 'old', '')"
+
+
+async def opened(warehouse: Warehouse, mode: str = "upsert", **target: Any) -> Destination:
+    connector = DESTINATIONS.code("postgres")(
+        DESTINATIONS.check("postgres", warehouse.config), DESTINATIONS.login("postgres", "login", warehouse.login)
+    )
+    assert isinstance(connector, Destination)
+    settings = {"object": "accounts", "key": ("id",), "fields": ("id", "name", "plan"), **target}
+    await connector.open(Target(mode=mode, timeout=timedelta(seconds=9), **settings))
+    return connector
+
+
+async def written(
+    warehouse: Warehouse, operation: str, columns: dict[str, Any], *, mode: str = "", **target: Any
+) -> list[Outcome]:
+    """Outcomes of one batch."""
+    connector = await opened(warehouse, mode or operation, **target)
+    table = pa.table(columns)
+    try:
+        return list(await connector.write(Batch(table.num_rows, table=table, operation=operation)))
+    finally:
+        await connector.close()
+
+
+def accounts(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows("SELECT * FROM accounts ORDER BY 1, 2")
+
+
+NEW = {"id": [1, 2, 4], "name": ["new"] * 3, "plan": ["paid"] * 3}
+
+
+@pytest.mark.parametrize(
+    ("operation", "outcomes", "content"),
+    [
+        (
+            "upsert",
+            [OK, OK, OK],
+            [(1, "new", "paid"), (2, "new", "paid"), (3, "old", ""), (4, "new", "paid")],
+        ),
+        (
+            "insert",
+            [EXISTS, EXISTS, OK],
+            [(1, "old", "free"), (2, "old", None), (3, "old", ""), (4, "new", "paid")],
+        ),
+        ("update", [OK, OK, NONE], [(1, "new", "paid"), (2, "new", "paid"), (3, "old", "")]),
+        ("delete", [OK, OK, OK], [(3, "old", "")]),
+    ],
+)
+async def test_each_operation_does_what_its_name_says(
+    warehouse: Warehouse, operation: str, outcomes: list[Outcome], content: list[tuple[Any, ...]]
+) -> None:
+    warehouse.run(TABLE, ROWS)
+    assert await written(warehouse, operation, NEW) == outcomes
+    assert accounts(warehouse) == content
+
+
+async def test_append_needs_no_key_and_writes_every_time(warehouse: Warehouse) -> None:
+    warehouse.run("CREATE TABLE accounts (id int, name text, plan text)")
+    for _ in range(2):
+        assert await written(warehouse, "append", NEW, key=()) == [OK] * 3
+    assert warehouse.rows("SELECT count(*) FROM accounts") == [(6,)]
+
+
+@pytest.mark.parametrize("operation", ["update", "delete"])
+async def test_what_needs_no_unique_key_asks_for_none(warehouse: Warehouse, operation: str) -> None:
+    warehouse.run("CREATE TABLE accounts (id int, name text, plan text)", ROWS, ROWS)
+    assert await written(warehouse, operation, NEW) == [OK, OK, NONE if operation == "update" else OK]
+    assert warehouse.rows("SELECT count(*) FROM accounts WHERE name = 'old'") == [(2,)]
+
+
+@pytest.mark.parametrize("mode", ["insert", "mirror"])
+async def test_what_needs_a_unique_key_says_so(warehouse: Warehouse, mode: str) -> None:
+    warehouse.run("CREATE TABLE accounts (id int, name text, plan text)")
+    with pytest.raises(DestinationError, match=r"no unique constraint on \(id\)"):
+        await opened(warehouse, mode)
+
+
+async def test_a_mirror_deletes_by_keys_that_come_as_text(warehouse: Warehouse) -> None:
+    warehouse.run(
+        "CREATE TABLE accounts (i int, t timestamptz, d date, u uuid, n numeric, b bytea, c char(3), x boolean, "
+        "PRIMARY KEY (i, t, d, u, n, b, c, x))",
+        "INSERT INTO accounts VALUES (1, 'infinity', '-infinity', '6ba7b810-9dad-11d1-80b4-00c04fd430c8', 1.50, "
+        "'\\xff00', 'ab', true), (2, '2024-01-02T03:04:05Z', '2024-01-02', '6ba7b810-9dad-11d1-80b4-00c04fd430c8', "
+        "'NaN', '', 'abc', false), (3, 'now', 'now', gen_random_uuid(), 1, '', '', true)",
+    )
+    uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    keys = {
+        "i": ["1", "2", "9"],
+        "t": ["infinity", "2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z"],
+        "d": ["-infinity", "2024-01-02", "2024-01-02"],
+        "u": [uuid] * 3,
+        "n": ["1.5", "nan", "0"],
+        "b": ["/wA=", "", ""],
+        "c": ["ab", "abc", ""],
+        "x": ["true", "false", "true"],
+    }
+    outcomes = await written(warehouse, "delete", keys, mode="mirror", key=tuple(keys), fields=tuple(keys))
+    assert outcomes == [OK] * 3
+    assert warehouse.rows("SELECT i FROM accounts") == [(3,)]
+
+
+@pytest.mark.parametrize("operation", ["upsert", "update"])
+async def test_nulls_are_skipped_and_full_fields_kept_where_the_mapping_says_so(
+    warehouse: Warehouse, operation: str
+) -> None:
+    warehouse.run(TABLE, ROWS)
+    new = {"id": [1, 2, 3], "name": ["new", None, None], "plan": ["paid", "paid", None]}
+    await written(warehouse, operation, new, skip_nulls=frozenset({"name"}), only_if_empty=frozenset({"plan"}))
+    assert accounts(warehouse) == [(1, "new", "free"), (2, "old", "paid"), (3, "old", None)]
+    both = frozenset({"plan"})
+    await written(
+        warehouse, operation, {"id": [2, 3], "name": ["x", "x"], "plan": ["p", None]}, skip_nulls=both,
+        only_if_empty=both,
+    )  # fmt: skip
+    assert accounts(warehouse)[1:] == [(2, "x", "paid"), (3, "x", None)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "outcomes"),
+    [
+        ("upsert", [OK, SWALLOWED, SWALLOWED, OK]),
+        ("insert", [EXISTS, EXISTS, SWALLOWED, OK]),
+        ("update", [OK, SWALLOWED, NONE, NONE]),
+        ("delete", [OK, SWALLOWED, OK, OK]),
+        ("append", [OK, SWALLOWED, SWALLOWED, OK]),
+    ],
+)
+async def test_what_a_trigger_swallows_does_not_count_as_written(
+    warehouse: Warehouse, operation: str, outcomes: list[Outcome]
+) -> None:
+    warehouse.run(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN IF coalesce(NEW.id, OLD.id) % 4 IN (2, 3) THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD); END'",
+        TABLE if operation != "append" else "CREATE TABLE accounts (id int, name text, plan text)",
+    )
+    if operation != "append":
+        warehouse.run("INSERT INTO accounts VALUES (1, 'old', 'free'), (2, 'old', NULL)")
+    warehouse.run(
+        "CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION swallow()"
+    )
+    new = {"id": [1, 2, 3, 4], "name": ["new"] * 4, "plan": ["paid"] * 4}
+    assert await written(warehouse, operation, new) == outcomes
+
+
+async def test_an_upsert_of_keys_alone_leaves_records_as_they_are(warehouse: Warehouse) -> None:
+    warehouse.run(TABLE, ROWS)
+    assert await written(warehouse, "upsert", {"id": [1, 9]}, fields=("id",)) == [OK, OK]
+    assert accounts(warehouse)[0] == (1, "old", "free")
+    assert len(accounts(warehouse)) == 4
+
+
+@pytest.mark.parametrize("bad", [0, 1, 511, 700, 1023])
+@pytest.mark.parametrize("operation", ["upsert", "append", "insert", "update"])
+async def test_one_bad_row_of_many_costs_few_statements(warehouse: Warehouse, operation: str, bad: int) -> None:
+    event = "UPDATE" if operation == "update" else "INSERT"
+    warehouse.run(
+        "CREATE TABLE accounts (id int PRIMARY KEY, name text NOT NULL, plan text)",
+        "CREATE SEQUENCE tries",
+        "CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM nextval(''tries''); RETURN NULL; END'",
+        "INSERT INTO accounts SELECT i, 'old' FROM generate_series(0, 1023) i",
+        "DELETE FROM accounts" if event == "INSERT" else "SELECT",
+        f"CREATE TRIGGER t BEFORE {event} ON accounts FOR EACH STATEMENT EXECUTE FUNCTION count_try()",
+    )
+    names = [None if i == bad else "new" for i in range(1024)]
+    outcomes = await written(warehouse, operation, {"id": list(range(1024)), "name": names, "plan": names})
+    assert [i for i, outcome in enumerate(outcomes) if outcome != OK] == [bad]
+    assert isinstance(outcomes[bad], Rejected)
+    assert warehouse.rows("SELECT count(*) FROM accounts WHERE name = 'new'") == [(1023,)]
+    ((tries,),) = warehouse.rows("SELECT last_value FROM tries")
+    assert tries <= 1 + 2 * 10
+
+
+async def test_a_deferred_constraint_refuses_an_append_as_a_whole(warehouse: Warehouse) -> None:
+    warehouse.run(
+        "CREATE TABLE accounts (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, name text, plan text)",
+        "INSERT INTO accounts VALUES (2)",
+    )
+    connector = await opened(warehouse, "append")
+    table = pa.table({"id": [1, 2], "name": ["a", "b"], "plan": ["", ""]})
+    with pytest.raises(BatchRejected, match="duplicate key value"):
+        await connector.write(Batch(2, table=table, operation="append"))
+    assert accounts(warehouse) == [(2, None, None)]
+    await connector.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "when", "code"),
+    [
+        ("append", "", "DESTINATION_UNAVAILABLE"),
+        ("append", "DEFERRABLE INITIALLY DEFERRED", "OUTCOME_UNKNOWN"),
+        ("upsert", "", "OUTCOME_UNKNOWN"),
+    ],
+)
+async def test_a_connection_that_breaks_leaves_doubt_only_where_something_may_be_written(
+    warehouse: Warehouse, operation: str, when: str, code: str
+) -> None:
+    warehouse.run(
+        TABLE,
+        "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(9); RETURN NULL; END'",
+        f"CREATE CONSTRAINT TRIGGER t AFTER INSERT ON accounts {when} FOR EACH ROW EXECUTE FUNCTION die()",
+    )
+    connector = await opened(warehouse, operation)
+    with pytest.raises(TryLater) as raised:
+        await connector.write(Batch(3, table=pa.table(NEW), operation=operation))
+    assert raised.value.code == code
+    assert accounts(warehouse) == []
+    await connector.close()
+
+
+async def test_a_trigger_may_refuse_with_a_state_of_its_own(warehouse: Warehouse) -> None:
+    warehouse.run(
+        TABLE,
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN IF NEW.id = 2 THEN RAISE ''no % here'', NEW.name USING ERRCODE = ''U2001''; END IF; RETURN NEW; END'",
+        "CREATE TRIGGER t BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION no()",
+    )
+    assert await written(warehouse, "upsert", NEW) == [OK, Rejected("DESTINATION_VALIDATION", "no new here"), OK]
+
+
+async def test_json_arrays_arrive_in_array_columns(warehouse: Warehouse) -> None:
+    warehouse.run("CREATE TABLE accounts (id int PRIMARY KEY, a jsonb[], b int[], c text[], d json[])")
+    columns = {
+        "id": [1, 2, 3],
+        "a": ['[{"x":1.50},null,"s"]', "[]", None],
+        "b": ["[1,null,3]", "{{1,2},{3,4}}", "[0:1]={7,8}"],
+        "c": ['["a,\\"b",null]', '{"null","[1]"}', "[]"],
+        "d": ['[1.0,"x"]', '{"{}"}', None],
+    }
+    assert await written(warehouse, "upsert", columns, fields=tuple(columns)) == [OK] * 3
+    assert warehouse.rows("SELECT a::text, b::text, c::text, d::text FROM accounts ORDER BY id") == [
+        ('{"{\\"x\\": 1.50}",NULL,"\\"s\\""}', "{1,NULL,3}", '{"a,\\"b",NULL}', '{1.0,"\\"x\\""}'),
+        ("{}", "{{1,2},{3,4}}", '{"null",[1]}', '{"{}"}'),
+        (None, "[0:1]={7,8}", "{}", None),
+    ]
+
+
+async def test_fields_say_what_can_be_written(warehouse: Warehouse) -> None:
+    warehouse.run(
+        "CREATE DOMAIN email AS varchar(80)",
+        "CREATE TABLE accounts (id int GENERATED ALWAYS AS IDENTITY, key int UNIQUE NOT NULL, mail email, "
+        "seats int NOT NULL DEFAULT 1, twice int GENERATED ALWAYS AS (seats * 2) STORED, price numeric(9, 2))",
+    )
+    connector = await opened(warehouse, "upsert", key=("key",), fields=("key", "mail"))
+    assert await connector.fields() == [
+        FieldInfo("id", "integer", read_only=True),
+        FieldInfo("key", "integer", required=True),
+        FieldInfo("mail", "email"),
+        FieldInfo("seats", "integer"),
+        FieldInfo("twice", "integer", read_only=True),
+        FieldInfo("price", "numeric(9,2)"),
+    ]
+    await connector.close()
+    with pytest.raises(DestinationError, match="table 'accounts' fills twice by itself; take it out of the mappings"):
+        await opened(warehouse, "upsert", key=("key",), fields=("key", "twice"))
+    await (await opened(warehouse, "update", key=("id",), fields=("id", "mail"))).close()
+
+
+async def test_what_the_role_may_not_write_is_said_before_anything_is_sent(warehouse: Warehouse) -> None:
+    warehouse.run(TABLE)
+    role = f"role_{warehouse.database}"
+    password = warehouse.server.create_login(role)
+    warehouse.run(f"GRANT SELECT, INSERT, UPDATE (name) ON accounts TO {role}")
+    settings: dict[str, Any] = {"object": "accounts", "key": ("id",), "timeout": timedelta(seconds=9)}
+    connector = DESTINATIONS.code("postgres")(
+        DESTINATIONS.check("postgres", warehouse.config),
+        DESTINATIONS.login("postgres", "login", {"username": role, "password": password}),
+    )
+    with pytest.raises(DestinationError, match=r"may not write plan of table 'accounts'; GRANT it the right to upsert"):
+        await connector.open(Target(mode="upsert", fields=("id", "name", "plan"), **settings))
+    await connector.open(Target(mode="insert", fields=("id", "name", "plan"), **settings))
+    await connector.open(Target(mode="upsert", fields=("id", "name"), **settings))
+    assert [f.name for f in await connector.fields() if f.read_only] == []
+    await connector.close()
+
+
+async def test_lookups_find_records_by_their_values(warehouse: Warehouse) -> None:
+    warehouse.run(
+        TABLE,
+        "CREATE TABLE owners (email text, code numeric, id uuid)",
+        "INSERT INTO owners VALUES ('a@x', 1.5, '6ba7b810-9dad-11d1-80b4-00c04fd430c8'), "
+        "('it''s \"%s\" 😀', 2, NULL), ('a@x', 3, '6ba7b810-9dad-11d1-80b4-00c04fd430c8')",
+    )
+    connector = await opened(warehouse)
+    by_email = LookupRequest("owners", "email", "id")
+    quoted = '"it\'s \\"%s\\" 😀"'.encode()
+    assert await connector.lookup(by_email, [b'"a@x"', b'"b@x"', quoted, b'"nul\\u0000"']) == {
+        b'"a@x"': b'"6ba7b810-9dad-11d1-80b4-00c04fd430c8"',
+        quoted: b"null",
+    }
+    by_code = LookupRequest("owners", "code", "email")
+    assert await connector.lookup(by_code, [b"1.50", b'"many"', b"3", b"12345678901234567890"]) == {
+        b"1.50": b'"a@x"',
+        b"3": b'"a@x"',
+    }
+    assert await connector.lookup(by_code, []) == {}
+    with pytest.raises(DestinationError, match="table 'owners' has no column mail; it has: email, code, id"):
+        await connector.lookup(LookupRequest("owners", "mail", "id"), [b"1"])
+    with pytest.raises(DestinationError, match="there is no table 'owner'"):
+        await connector.lookup(LookupRequest("owner", "mail", "id"), [b"1"])
+    await connector.close()
