@@ -71,6 +71,13 @@ class StateError(RetlError):
     retriable = True
 
 
+class SnapshotDamaged(StateError):
+    """A part of a snapshot is missing or not what was written; to go on without it would send or delete wrongly."""
+
+    reason = "SnapshotDamaged"
+    retriable = False
+
+
 class Busy(StateError):
     """Another run of the same sync holds the claim."""
 
@@ -82,3 +89,15 @@ class Fenced(StateError):
 
     reason = "Fenced"
     retriable = False
+
+
+class ErrorBudgetExceeded(RetlError):
+    """The destination refused more records than the sync allows."""
+
+    reason = "ErrorBudgetExceeded"
+
+
+class CanaryFailed(RetlError):
+    """The destination refused too many of the records that were sent before all others."""
+
+    reason = "CanaryFailed"
