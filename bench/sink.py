@@ -1,7 +1,8 @@
 """An HTTP server that swallows batches as fast as Python can, so that the sender is what is measured.
 
 Speaks just enough HTTP/1.1: keep-alive, Content-Length, POST anything, GET for the totals. Counts a record by its first
-field's name, which costs a scan instead of a parse. `python -m bench.sink PORT` prints "ready" once it listens.
+field's name, which costs a scan instead of a parse. `python -m bench.sink PORT MILLISECONDS` prints "ready" once it
+listens, and answers each POST after that time.
 """
 
 import asyncio
@@ -14,6 +15,9 @@ totals = {"requests": 0, "bytes": 0, "records": 0}
 
 class Sink(asyncio.Protocol):
     """One connection."""
+
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -35,17 +39,17 @@ class Sink(asyncio.Protocol):
                 totals["requests"] += 1
                 totals["bytes"] += length
                 totals["records"] += self.buffer.count(b'"id":', end + 4, end + 4 + length)
-                self.transport.write(REPLY)
+                asyncio.get_running_loop().call_later(self.delay, self.transport.write, REPLY)
             del self.buffer[: end + 4 + length]
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, delay: float) -> None:
     """Listen on 127.0.0.1 until killed."""
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(lambda: Sink(delay), "127.0.0.1", port)
     print("ready", flush=True)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]) / 1000))
