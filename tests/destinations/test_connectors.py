@@ -28,7 +28,7 @@ def made(name: str, config: dict[str, Any], login: dict[str, str] | None = None)
     ("config", "words"),
     [
         ({"url": "ftp://crm"}, "config.url: must begin with http:// or https://"),
-        ({"url": "http://crm/{table}"}, "config.url: {object} is the only placeholder"),
+        ({"url": "http://crm/{table}"}, "config.url: {object} and {key} are the only placeholders"),
         ({"url": "http://crm", "methd": "PUT"}, "config.methd: unknown field; did you mean method?"),
         ({}, "config.url: is required"),
         (

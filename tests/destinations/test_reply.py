@@ -9,7 +9,8 @@ import pytest
 
 from retl.destinations.base import ACKNOWLEDGED, BatchRejected, LoginRefused, Outcome, Rejected, TryLater, Unknown
 from retl.destinations.configs import HttpResults
-from retl.destinations.reply import Reader, Reply, retry_after
+from retl.destinations.rates import retry_after
+from retl.destinations.reply import Reader, Reply
 from retl.errors import DestinationError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def kinds(outcomes: list[Outcome]) -> list[str]:
 
 def test_a_date_beyond_all_calendars_is_no_time_to_wait() -> None:
     reply = Reply(429, {"retry-after": "Fri, 31 Dec 9999999999999 23:59:59 GMT"}, b"")
-    assert retry_after(reply, NOW) is None
+    assert retry_after(reply.headers, NOW) is None
 
 
 def test_results_by_key_compare_all_key_fields() -> None:
@@ -92,7 +93,6 @@ def test_without_results_a_success_is_a_success_for_all(status: int) -> None:
             ["ok", "validation", "ok"],
         ),
         ({}, {"results": [{"status": 429}, {"status": 503}, {"status": 200}]}, ["rate limit", "unavailable", "ok"]),
-        ({}, "<html>", ["unknown", "unknown", "unknown"]),
         ({}, {"other": 1}, ["unknown", "unknown", "unknown"]),
     ],
 )
@@ -174,7 +174,7 @@ def test_messages_are_short_and_hold_no_secret_and_no_page_of_a_proxy() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: int | None) -> None:
     expected = None if seconds is None else timedelta(seconds=seconds)
-    assert retry_after(Reply(429, {"retry-after": value}, b""), NOW) == expected
+    assert retry_after({"retry-after": value}, NOW) == expected
 
 
 def test_an_unknown_outcome_says_why() -> None:

@@ -162,9 +162,17 @@ class BatchRejected(Exception):
 
 
 class LoginRefused(DestinationError):
-    """The destination refused the credentials; no batch can succeed."""
+    """The destination refused the credentials; no batch can succeed.
+
+    Args:
+        said: the destination's own words. They may repeat a record's values, so they go into dead letters only.
+    """
 
     reason = "DestinationAuth"
+
+    def __init__(self, message: str, *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class Destination(ABC):

@@ -7,7 +7,7 @@ import re
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
 from retl.runspec.capabilities import STANDARD_MODES, Capabilities
@@ -43,40 +43,94 @@ class HttpResults(ConnectorConfig):
     message_field: str = "message"
 
 
+def _endpoint(value: str | None) -> str | None:
+    if value is None:
+        return value
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    try:
+        parts = urlsplit(value)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError("is not a URL; write for example https://crm.example.com:8443/api/{object}") from None
+    return value
+
+
+def _placeholders(value: str | None) -> str | None:
+    if value is not None and "{" in value.replace("{object}", "").replace("{key}", ""):
+        raise ValueError("{object} and {key} are the only placeholders")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_endpoint)]
+RecordsUrl = Annotated[str, AfterValidator(_endpoint), AfterValidator(_placeholders)]
+HeaderName = Annotated[str, Field(pattern=f"^{HEADER_NAME}$")]
+
+
+class HttpOperation(ConnectorConfig):
+    """How one operation is called, where that differs from the base call."""
+
+    url: RecordsUrl | None = Field(default=None, description="As the base url.")
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] | None = None
+    envelope: str | None = Field(default=None, description="As the base envelope; empty for none.")
+
+
+class HttpOperations(ConnectorConfig):
+    """Calls of the operations. All but delete are the base call if not set; delete is not offered then."""
+
+    insert: HttpOperation | None = None
+    update: HttpOperation | None = None
+    delete: HttpOperation | None = None
+    append: HttpOperation | None = None
+
+
+class HttpIdempotency(ConnectorConfig):
+    """How the endpoint is told that a call is one it may have seen before. With it, an append may be repeated."""
+
+    header: HeaderName | None = Field(
+        default="Idempotency-Key", description="Header of each call: the record's id, or a digest of all records' ids."
+    )
+    field: str | None = Field(default=None, min_length=1, description="Field that each record's id is added in.")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.header is None and self.field is None:
+            raise ValueError("set header, or field, or both")
+        return self
+
+
 class HttpConfig(ConnectorConfig):
-    """An HTTP endpoint that takes JSON records in batches."""
+    """An HTTP endpoint that takes JSON records, many or one in a call."""
 
     place: ClassVar[frozenset[str]] = frozenset({"url"})
 
-    url: str = Field(description="May contain {object}, which stands for the sync's object.")
+    url: RecordsUrl = Field(
+        description="May contain {object}, which stands for the sync's object, and with body object {key}, for the "
+        "record's key."
+    )
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[str, str] = Field(default_factory=dict)
-    envelope: str | None = Field(
-        default=None, min_length=1, description="Key under which the records are sent; a bare JSON array if not set."
+    body: Literal["array", "object"] = Field(
+        default="array", description="A call takes a list of records, or a single record."
     )
+    envelope: str | None = Field(
+        default=None, min_length=1, description="Key under which the body stands; the body is bare if not set."
+    )
+    operations: HttpOperations = Field(
+        default=HttpOperations(), description="Operations that have a call of their own."
+    )
+    idempotency: HttpIdempotency | None = None
     results: HttpResults | None = Field(
         default=None, description="How the reply speaks of single records; without it, a reply speaks of all of them."
     )
     success_statuses: list[StatusCode] = Field(
         default_factory=list, description="Statuses that mean the request was taken; 200 to 299 if not set."
     )
-    check_url: str | None = Field(default=None, description="Read with GET before the run; must answer with 2xx.")
-    token_header: str = Field(default="Authorization", description="Where the token goes; as Bearer in Authorization.")
-
-    @field_validator("url", "check_url")
-    @classmethod
-    def _http(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        try:
-            parts = urlsplit(value)
-            if not parts.hostname or parts.port == 0:
-                raise ValueError
-        except ValueError:
-            raise ValueError("is not a URL; write for example https://crm.example.com:8443/api/{object}") from None
-        return value
+    check_url: Url | None = Field(default=None, description="Read with GET before the run; must answer with 2xx.")
+    token_header: HeaderName = Field(
+        default="Authorization", description="Where the token goes; as Bearer in Authorization."
+    )
 
     @field_validator("headers")
     @classmethod
@@ -86,17 +140,27 @@ class HttpConfig(ConnectorConfig):
                 raise ValueError(f"{name!r}: names and values of headers are printable ASCII on one line")
         return value
 
-    @field_validator("url")
-    @classmethod
-    def _known_placeholders(cls, value: str) -> str:
-        if "{" in value.replace("{object}", ""):
-            raise ValueError("{object} is the only placeholder")
-        return value
+    @model_validator(mode="after")
+    def _key_of_one(self) -> Self:
+        own = (self.operations.insert, self.operations.update, self.operations.delete, self.operations.append)
+        urls = [self.url, *(operation.url for operation in own if operation)]
+        if self.body == "array" and any("{key}" in (url or "") for url in urls):
+            raise ValueError("{key} in a url needs body: object, because a call with many records has many keys")
+        return self
 
 
 def http_capabilities(config: HttpConfig) -> Capabilities:
     """What an endpoint can do."""
-    return Capabilities(modes=frozenset({"upsert"}), default_batch=500, max_batch=10_000, payload="json")
+    single = config.body == "object"
+    deletes = {"delete", "mirror"} if config.operations.delete else set()
+    repeatable = {"upsert", "insert", "update", "delete"} | ({"append"} if config.idempotency else set())
+    return Capabilities(
+        modes=frozenset({"upsert", "insert", "update", "append"} | deletes),
+        default_batch=1 if single else 500,
+        max_batch=1 if single else 10_000,
+        payload="json",
+        repeatable=frozenset(repeatable),
+    )
 
 
 class HttpCredentials(ConnectorCredentials):

@@ -1,24 +1,33 @@
-"""Writes batches of JSON records to an HTTP endpoint, and reads what became of each record from the reply."""
+"""Writes JSON records to an HTTP endpoint, and reads what became of each record from the reply."""
 
 import asyncio
 import base64
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import quote
 
+import aiohttp
 import httpx
-import orjson
 from httpx_aiohttp import AiohttpTransport
 
 from retl import __version__
-from retl.destinations.base import Batch, Destination, LoginRefused, Outcome, Target, TryLater
+from retl.destinations.base import Batch, Destination, LoginRefused, Outcome, RateSignal, Rejected, Target, TryLater
+from retl.destinations.calls import Call, Request, call_of
 from retl.destinations.configs import HttpConfig, HttpCredentials, http_capabilities
+from retl.destinations.rates import rate_signal, retry_after
 from retl.destinations.reply import Reader, Reply
+from retl.destinations.words import Redaction
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 MAX_CONNECTIONS = 64
 """As many as a sync may have calls in flight."""
+MAX_REPLY = 16 * 1024 * 1024
+"""Bytes of a reply that are read, before and after it is unpacked."""
+CONNECT_SECONDS = 10.0
+ANY_ZLIB = 47
+"""Window bits with which zlib takes gzip and deflate."""
 
 
 class HttpDestination(Destination):
@@ -32,26 +41,23 @@ class HttpDestination(Destination):
         self.capabilities = http_capabilities(config)
         self._config = config
         self._credentials = credentials or HttpCredentials()
+        self._redact = Redaction(_secrets(self._credentials))
         self._client: httpx.AsyncClient | None = None
-        head = b"[" if config.envelope is None else b"{" + orjson.dumps(config.envelope) + b":["
-        self._frame = (head, b"]" if config.envelope is None else b"]}")
 
     async def open(self, target: Target) -> None:
         config = self._config
-        self._url = config.url.replace("{object}", quote(target.object, safe=""))
+        self._key = _key_fields(config, target)
+        self._target = target
+        self._calls: dict[str, tuple[Call, Reader]] = {}
+        for operation in ("upsert", "delete") if target.mode == "mirror" else (target.mode,):
+            self._call_of(operation)
         self._timeout = target.timeout.total_seconds()
-        self._reader = Reader(
-            endpoint=f"{config.method} {httpx.URL(self._url).copy_with(query=None, userinfo=b'')}",
-            success=frozenset(config.success_statuses),
-            results=config.results,
-            key=_key_fields(config, target),
-            redact=self._redact,
-        )
         self._client = httpx.AsyncClient(
             # Three to five times the requests of httpx's own transport at 4 to 8 calls in flight, measured.
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=MAX_CONNECTIONS)),
             headers=self._headers(),
-            timeout=self._timeout,
+            # Shorter than the whole call, so that nobody wonders whether a call was carried out that never began.
+            timeout=httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout * 0.75)),
             follow_redirects=False,
             trust_env=False,
         )
@@ -60,48 +66,80 @@ class HttpDestination(Destination):
 
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         assert batch.payloads is not None
-        head, tail = self._frame
-        reply = await self._call(self._config.method, self._url, head + b",".join(batch.payloads) + tail)
-        return self._reader.outcomes(reply, batch.payloads, datetime.now(UTC))
+        call, reader = self._call_of(batch.operation)
+        try:
+            request = call.request(batch)
+        except ValueError as error:
+            return [Rejected("DESTINATION_VALIDATION", str(error))]
+        reply = await self._send(call.name, call.method, request)
+        now = datetime.now(UTC)
+        if signal := _signal(reply, now):
+            self.signal(signal)
+        return reader.outcomes(reply, batch.payloads, now)
 
     async def close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
 
+    def _call_of(self, operation: str) -> tuple[Call, Reader]:
+        """How an operation is called, and how its replies are read."""
+        if operation not in self._calls:
+            call = call_of(operation, self._config, self._target)
+            self._calls[operation] = (
+                call,
+                Reader(
+                    endpoint=call.name,
+                    success=frozenset(self._config.success_statuses),
+                    results=self._config.results,
+                    key=self._key,
+                    redact=self._redact,
+                    operation=operation,
+                    of_record=call.of_record,
+                    repeatable=operation in self.capabilities.repeatable,
+                ),
+            )
+        return self._calls[operation]
+
     async def _check(self, url: str) -> None:
+        where = Call("GET", url, "", (b"", b""), None).name
         try:
-            reply = await self._call("GET", url)
+            reply = await self._send(where, "GET", Request(url, {}, None))
         except TryLater as later:
             raise DestinationUnavailable(str(later)) from None
         if reply.status in (401, 403):
-            raise LoginRefused(f"GET {url} refused the credentials with status {reply.status}")
+            raise LoginRefused(f"{where} refused the credentials with status {reply.status}")
         if reply.status >= 500:
-            raise DestinationUnavailable(f"GET {url} answered {reply.status}")
+            raise DestinationUnavailable(f"{where} answered {reply.status}")
         if not 200 <= reply.status < 300:
-            raise DestinationError(f"GET {url} answered {reply.status}; correct config.checkUrl")
+            raise DestinationError(f"{where} answered {reply.status}; correct config.checkUrl")
 
-    async def _call(self, method: str, url: str, content: bytes | None = None) -> Reply:
+    async def _send(self, where: str, method: str, request: Request) -> Reply:
+        """Make one call (raises TryLater, or DestinationError for a URL that is none)."""
         assert self._client is not None, "open comes first"
-        where = self._reader.endpoint
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._client.request(method, url, content=content)
-        except (TimeoutError, httpx.ReadTimeout, httpx.ReadError) as error:
-            reason = "did not answer in time" if not isinstance(error, httpx.ReadError) else "broke off its reply"
-            raise TryLater("OUTCOME_UNKNOWN", f"{where} {reason}") from None
+            async with (
+                asyncio.timeout(self._timeout),
+                self._client.stream(method, request.url, content=request.content, headers=request.headers) as response,
+            ):
+                body, whole = await _body(response)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise DestinationError(f"{where}: {self._redact(str(error))}; correct config.url") from None
-        except httpx.TransportError as error:
-            raise TryLater(
-                "DESTINATION_UNAVAILABLE", f"{where} cannot be reached: {self._redact(str(error))}"
-            ) from None
-        except httpx.RequestError:
-            raise TryLater("OUTCOME_UNKNOWN", f"{where} answered in a way that cannot be decoded") from None
-        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, zlib.error) as error:
+            # The transport calls every lost connection one that timed out; what it was told says whether there was one.
+            cause = error.__cause__ or error
+            if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+                unreachable = f"{where} cannot be reached: {self._redact(str(cause))}"
+                raise TryLater("DESTINATION_UNAVAILABLE", unreachable.rstrip(": ")) from None
+            raise TryLater("OUTCOME_UNKNOWN", f"{where} {_trouble(cause)}") from None
+        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body, whole)
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "User-Agent": f"reverse-etl-operator/{__version__}"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"reverse-etl-operator/{__version__}",
+        }
         headers |= self._config.headers
         login = self._credentials
         if login.token is not None:
@@ -113,11 +151,46 @@ class HttpDestination(Destination):
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return headers
 
-    def _redact(self, text: str) -> str:
-        for secret in (self._credentials.token, self._credentials.password):
-            if secret is not None and (value := secret.get_secret_value()):
-                text = text.replace(value, "…")
-        return text
+
+async def _body(response: httpx.Response) -> tuple[bytes, bool]:
+    """What a reply holds, unpacked, and whether that is all of it (raises zlib.error, httpx.DecodingError)."""
+    packing = response.headers.get("content-encoding", "identity").strip().lower()
+    if packing not in ("identity", "", "gzip", "x-gzip", "deflate"):
+        raise httpx.DecodingError(packing)
+    unpack = zlib.decompressobj(ANY_ZLIB) if packing not in ("identity", "") else None
+    body, read = bytearray(), 0
+    async for chunk in response.aiter_raw():
+        read += len(chunk)
+        body += unpack.decompress(chunk, MAX_REPLY + 1 - len(body)) if unpack else chunk
+        if max(read, len(body)) > MAX_REPLY:
+            return bytes(body[:MAX_REPLY]), False
+    if unpack and read and not unpack.eof:
+        raise zlib.error
+    return bytes(body), True
+
+
+def _trouble(cause: BaseException) -> str:
+    """What happened to a call that was begun."""
+    if isinstance(cause, TimeoutError):
+        return "did not answer in time"
+    if isinstance(cause, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
+        return "broke off before it had answered in full"
+    return "answered in a way that cannot be read"
+
+
+def _signal(reply: Reply, now: datetime) -> RateSignal | None:
+    """What a reply says of the rate; one that was refused for it says at least when to come back."""
+    signal = rate_signal(reply.headers, now)
+    wait = retry_after(reply.headers, now) if reply.status == 429 else None
+    return signal if wait is None else replace(signal or RateSignal(), remaining=0, reset=wait)
+
+
+def _secrets(login: HttpCredentials) -> list[str]:
+    """What must never be seen in a message."""
+    token, username, password = (
+        value.get_secret_value() if value else "" for value in (login.token, login.username, login.password)
+    )
+    return [token, password, f"{username}:{password}" if password else ""]
 
 
 def _key_fields(config: HttpConfig, target: Target) -> tuple[tuple[str, str], ...]:

@@ -1,25 +1,40 @@
 """What an HTTP reply says of the records that were sent.
 
-Pure: status, headers and body in, outcomes or one of the destination errors out.
+Pure: status, headers and body in, outcomes or one of the destination errors out. What the endpoint says in words goes
+into outcomes and `said` alone, because it may repeat a record's values.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-import orjson
-
-from retl.destinations.base import ACKNOWLEDGED, BatchRejected, Code, LoginRefused, Outcome, Rejected, TryLater, Unknown
+from retl.destinations.base import (
+    ACKNOWLEDGED,
+    BatchRejected,
+    Code,
+    LoginRefused,
+    Outcome,
+    Rejected,
+    Skipped,
+    TryLater,
+    Unknown,
+)
 from retl.destinations.configs import HttpResults
+from retl.destinations.rates import rate_signal, retry_after
+from retl.destinations.words import is_page, message, parsed, printable, spoken
 from retl.errors import DestinationError
 
-MESSAGE_MAX = 500
 MULTI_STATUS = 207
 LATER_STATUSES = frozenset({408, 425, 429})
+SETTLED: Mapping[tuple[str, int], Outcome] = {
+    ("insert", 409): Skipped("the record exists"),
+    ("update", 404): Skipped("there is no such record"),
+    ("delete", 404): ACKNOWLEDGED,
+    ("delete", 410): ACKNOWLEDGED,
+}
+"""Statuses of a single record that refuse nothing: things are as the operation leaves them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +43,28 @@ class Reply:
 
     Attributes:
         headers: names in lower case.
+        whole: False if it was too long to be read to its end.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the replies of one endpoint.
+    """Reads the replies to one operation's calls.
 
     Attributes:
         endpoint: how messages name it.
         success: statuses that mean the request was taken; 2xx if empty.
         results: where single records are spoken of, if anywhere.
-        key: fields by which results name a record, each as (in the record, in the result).
+        key: fields by which results name a record, each as (path in the record, field of the result).
         redact: takes secrets out of the endpoint's words.
+        operation: what the records were sent for.
+        of_record: the URL names the record, so that a 404 is about the record.
+        repeatable: the call may be made again when nobody knows what became of it.
     """
 
     endpoint: str
@@ -52,71 +72,118 @@ class Reader:
     results: HttpResults | None
     key: tuple[tuple[str, str], ...]
     redact: Callable[[str], str]
+    operation: str = "upsert"
+    of_record: bool = False
+    repeatable: bool = True
 
     def outcomes(self, reply: Reply, payloads: Sequence[bytes], now: datetime) -> Sequence[Outcome]:
         """One outcome a record, in order.
 
         Raises:
-            TryLater: the endpoint is overloaded or broken.
+            TryLater: the endpoint is overloaded or broken, or its answer cannot be read.
             LoginRefused: 401 or 403.
             BatchRejected: a refusal that names no record.
             DestinationError: an answer that no record can be the cause of, such as a redirect.
         """
+        self._call_failed(reply, now)
+        status = reply.status
+        taken = status in self.success if self.success else 200 <= status < 300
+        body = parsed(reply.body, exactly=self.results is not None and self.results.by == "key")
+        if taken:
+            self._unreadable(reply, body)
+        if self.results is not None:
+            found = _list(body, self.results)
+            if found is not None:
+                return self._per_record(found, self.results, payloads, taken=taken)
+        if taken:
+            return self._taken(status, body, payloads)
+        settled = SETTLED.get((self.operation, status))
+        if settled is not None and len(payloads) == 1 and (self.of_record or status == 409):
+            return [settled]
+        if status == 405 or (status in (404, 410) and not self.of_record):
+            raise DestinationError(f"{self.endpoint} answered {status}; correct config.url or object")
+        raise BatchRejected(_refusal(status), f"status {status}{self._words(reply)}")
+
+    def _call_failed(self, reply: Reply, now: datetime) -> None:
+        """Raises what an answer to the call as such means."""
         status = reply.status
         if status in (401, 403):
-            raise LoginRefused(f"{self.endpoint} refused the credentials with status {status}{self._words(reply)}")
+            refused = f"{self.endpoint} refused the credentials with status {status}"
+            raise LoginRefused(refused, said=self._words(reply))
         if status in LATER_STATUSES or status >= 500:
+            wait = retry_after(reply.headers, now)
+            signal = rate_signal(reply.headers, now) if status == 429 and wait is None else None
             code: Code = "RATE_LIMIT" if status == 429 else "DESTINATION_UNAVAILABLE"
             answered = f"{self.endpoint} answered {status}"
-            raise TryLater(code, answered, retry_after(reply, now), said=self._words(reply))
+            raise TryLater(code, answered, wait or (signal.reset if signal else None), said=self._words(reply))
         if 300 <= status < 400:
-            where = reply.headers.get("location", "elsewhere")
+            where = printable(self.redact(_place(reply.headers.get("location", "")))) or "elsewhere"
             raise DestinationError(
                 f"{self.endpoint} redirects to {where}, and redirects are not followed; correct config.url"
             )
-        taken = status in self.success if self.success else 200 <= status < 300
+
+    def _unreadable(self, reply: Reply, body: Any) -> None:
+        """Raises TryLater if a success says nothing that can be read: the records may be written, or may not."""
+        answered = f"{self.endpoint} answered {reply.status}"
+        if not reply.whole:
+            raise TryLater("OUTCOME_UNKNOWN", f"{answered} with a body that is too long to be read")
+        if is_page(reply.body, reply.headers.get("content-type", "")):
+            page = "with a web page, as logins and proxies do; check config.url"
+            raise TryLater("OUTCOME_UNKNOWN", f"{answered} {page}")
+        if self.results is not None and body is None and reply.body:
+            raise TryLater("OUTCOME_UNKNOWN", f"{answered} with a body that is no JSON")
+
+    def _taken(self, status: int, body: Any, payloads: Sequence[bytes]) -> list[Outcome]:
+        """A success that speaks of all records alike."""
+        fault = _fault(body)
+        if fault is not None:
+            words = f"status {status}, and in it an error{self._said(fault)}"
+            if self.repeatable or len(payloads) == 1:
+                raise BatchRejected("UNKNOWN", words)
+            return [Unknown(f"{self.endpoint} answered with {words}")] * len(payloads)
         if self.results is not None:
-            found = _list(reply.body, self.results)
-            if found is not None:
-                return self._per_record(found, self.results, payloads, taken=taken)
-            if taken:
-                unread = f"{self.endpoint} answered {status}, but without a list of results at {self.results.path!r}"
-                return [Unknown(unread)] * len(payloads)
-        if taken and status == MULTI_STATUS:
-            unread = f"{self.endpoint} answered 207, and config.results does not say where single records are spoken of"
-            return [Unknown(unread)] * len(payloads)
-        if taken:
-            return [ACKNOWLEDGED] * len(payloads)
-        if status in (404, 405):
-            raise DestinationError(
-                f"{self.endpoint} answered {status}{self._words(reply)}; correct config.url or object"
-            )
-        raise BatchRejected(_refusal(status), f"status {status}{self._words(reply)}")
+            unread = f"answered {status}, but without a list of results at {self.results.path!r}"
+            return [Unknown(f"{self.endpoint} {unread}")] * len(payloads)
+        if status == MULTI_STATUS:
+            unread = "answered 207, and config.results does not say where single records are spoken of"
+            return [Unknown(f"{self.endpoint} {unread}")] * len(payloads)
+        return [ACKNOWLEDGED] * len(payloads)
 
     def _per_record(
         self, found: list[Any], results: HttpResults, payloads: Sequence[bytes], *, taken: bool
     ) -> list[Outcome]:
-        unnamed: Outcome = Unknown(f"the reply has no result for this record, only {len(found)} for {len(payloads)}")
-        if taken and results.covers == "failures":
-            unnamed = ACKNOWLEDGED
-        outcomes = [unnamed] * len(payloads)
-        place = self._places(results, payloads)
+        place = self._places(found, results, payloads)
+        outcomes: dict[int, Outcome] = {}
+        strays = 0
         for position, result in enumerate(found):
             at = place(position, result)
-            if at is not None:
-                outcomes[at] = self._outcome(result, results, taken=taken and results.covers == "all")
-        return outcomes
+            outcome = self._outcome(result, results, taken=taken and results.covers == "all")
+            if at is None:
+                strays += 1
+            elif outcomes.setdefault(at, outcome) != outcome:
+                outcomes[at] = Unknown("the reply has several results for this record, and they differ")
+        unnamed: Outcome = Unknown(f"the reply has no result for this record, only {len(found)} for {len(payloads)}")
+        if taken and results.covers == "failures":
+            unnamed = Unknown("the reply speaks of a failure without saying whose") if strays else ACKNOWLEDGED
+        return [outcomes.get(at, unnamed) for at in range(len(payloads))]
 
-    def _places(self, results: HttpResults, payloads: Sequence[bytes]) -> Callable[[int, Any], int | None]:
+    def _places(
+        self, found: list[Any], results: HttpResults, payloads: Sequence[bytes]
+    ) -> Callable[[int, Any], int | None]:
         """Finds the record that a result speaks of."""
         if results.by == "key":
             ours, theirs = zip(*self.key, strict=True)
-            places = {_name(_exactly(payload), ours): i for i, payload in enumerate(payloads)}
+            places = {_name(parsed(payload, exactly=True), ours): i for i, payload in enumerate(payloads)}
             return lambda _, result: places.get(_name(result, theirs)) if isinstance(result, dict) else None
+        # A place in the list tells records apart only if every record has one.
+        complete = results.covers == "all" and len(found) == len(payloads)
 
         def by_index(position: int, result: Any) -> int | None:
-            index = result.get(results.index_field, position) if isinstance(result, dict) else position
-            return index if isinstance(index, int) and 0 <= index < len(payloads) else None
+            named = result.get(results.index_field) if isinstance(result, dict) else None
+            index = position if named is None and complete else named
+            if isinstance(index, bool) or not isinstance(index, int):
+                return None
+            return index if 0 <= index < len(payloads) else None
 
         return by_index
 
@@ -129,27 +196,39 @@ class Reader:
             good = _succeeded(status, results) if status is not None else taken
         if good:
             return ACKNOWLEDGED
-        words = [str(result[f]) for f in (results.code_field, results.message_field) if result.get(f)]
-        message = self.redact(": ".join(words) or f"status {status}")[:MESSAGE_MAX]
-        return Rejected(_refusal(status) if isinstance(status, int) else "DESTINATION_VALIDATION", message)
+        number = status if isinstance(status, int) else 0
+        if settled := SETTLED.get((self.operation, number)):
+            return settled
+        words = [
+            spoken(value) or str(value) for f in (results.code_field, results.message_field) if (value := result.get(f))
+        ]
+        text = printable(self.redact(": ".join(words) or f"status {status}"))
+        return Rejected(_refusal(number) if number else "DESTINATION_VALIDATION", text)
 
     def _words(self, reply: Reply) -> str:
         """What the endpoint said, as `: …`; empty if it said nothing in words."""
-        text = _message(reply.body)
-        return f": {self.redact(text)[:MESSAGE_MAX]}" if text else ""
+        return self._said(message(reply.body))
+
+    def _said(self, text: str) -> str:
+        text = printable(self.redact(text))
+        return f": {text}" if text else ""
 
 
-def retry_after(reply: Reply, now: datetime) -> timedelta | None:
-    """Retry-After as RFC 9110 writes it: seconds, or a date; None if it says nothing readable."""
-    value = reply.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return timedelta(seconds=int(value))
+def _place(location: str) -> str:
+    """Where a redirect leads, without the parts of a URL that may hold secrets or values."""
     try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
+        parts = urlsplit(location)
+        return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
+    except ValueError:
+        return ""
+
+
+def _fault(body: Any) -> str | None:
+    """The words of an error within a success; empty if it has none, None if there is no error."""
+    if not isinstance(body, dict):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(timedelta(0), at - now)
+    failed = body.get("success") is False or body.get("ok") is False or body.get("status") in ("error", "fail")
+    return spoken(body) if failed or body.get("errors") or body.get("error") else None
 
 
 def _refusal(status: int) -> Code:
@@ -172,33 +251,21 @@ def _succeeded(status: Any, results: HttpResults) -> bool:
     return isinstance(status, int) and 200 <= status < 300
 
 
-def _exactly(text: bytes) -> Any:
-    """JSON with numbers of any size as they stand, because records are told apart by them (raises ValueError)."""
-    return json.loads(text, parse_float=str)
+def _name(record: Any, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(field_at(record, path)) for path in paths)
 
 
-def _name(record: dict[str, Any], fields: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(record.get(field)) for field in fields)
+def field_at(record: Any, path: str) -> Any:
+    """A record's field by its name, or by its path through objects; None if it has none."""
+    if isinstance(record, dict) and path in record:
+        return record[path]
+    for name in path.split("."):
+        record = record.get(name) if isinstance(record, dict) else None
+    return record
 
 
-def _list(body: bytes, results: HttpResults) -> list[Any] | None:
-    """The list of results in a JSON body."""
-    try:
-        found = _exactly(body) if results.by == "key" else orjson.loads(body)
-    except ValueError:
-        return None
+def _list(body: Any, results: HttpResults) -> list[Any] | None:
+    """The list of results in a reply."""
     for name in results.path.split(".") if results.path else []:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, list) else None
-
-
-def _message(body: bytes) -> str:
-    """The words of an error body: a field that is commonly one, or a short text."""
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        text = body[: 4 * MESSAGE_MAX].decode("utf-8", "replace")
-        return "" if "<" in text else " ".join(text.split())  # a proxy's HTML page is no message
-    while isinstance(found, dict):
-        found = next((found[f] for f in ("detail", "message", "error", "title", "error_description") if f in found), "")
-    return " ".join(found.split()) if isinstance(found, str) else ""
+        body = body.get(name) if isinstance(body, dict) else None
+    return body if isinstance(body, list) else None
