@@ -1,6 +1,7 @@
 """Whether both ends of a sync can be reached, and have the columns and fields that its manifest names."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 from retl.destinations.base import Destination, Target
@@ -24,7 +25,7 @@ async def problems(spec: RunSpec, secrets_dir: Path) -> list[str]:
 async def _source(spec: RunSpec, source: Source, destination: Destination) -> str:
     try:
         columns = await asyncio.to_thread(source.columns, spec.query)
-        compile_mapping(spec, columns, b"", destination.capabilities.payload)
+        compile_mapping(spec, columns, b"", destination.capabilities.payload, datetime.now(UTC))
     except InvalidInput as error:
         return f"spec.{error}"
     except RetlError as error:

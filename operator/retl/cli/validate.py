@@ -1,4 +1,4 @@
-"""`retl validate`: what can be known to be wrong before a run; with --connect, also what the two ends know of it."""
+"""`retl validate`: what can be known to be wrong before a run; with --check, also what the two ends know of it."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,13 @@ import typer
 
 from retl.cli import local
 from retl.destinations.registry import DESTINATIONS
-from retl.engine.mapping import constant_problems
+from retl.engine.contradictions import problems
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
 from retl.runspec.connectors import Registry
 from retl.runspec.pod import EXIT_FAILED, EXIT_INVALID, EXIT_SUCCEEDED
 from retl.runspec.resolve import Lookup
+from retl.runspec.spec import RunSpec
 from retl.sources.registry import SOURCES
 
 
@@ -101,14 +102,26 @@ def _missing(find: Lookup, kind: type[Resource], name: str, field: str) -> Itera
 def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
     own = f"{sync.kind} {sync.metadata.name}: "
     try:
-        local.run_spec(sync, objects, local.Request("Plan"))
+        spec = local.run_spec(sync, objects, local.Request("Plan"))
     except InvalidInput as error:
         yield str(error).removeprefix(own)
-    yield from (f"spec.{problem}" for problem in constant_problems(sync.spec.mappings))
+    else:
+        yield from (f"spec.{problem}" for problem in _contradictions(spec))
     try:
         local.check_schedule(sync)
     except InvalidInput as error:
         yield str(error).removeprefix(own)
+
+
+def _contradictions(spec: RunSpec) -> list[str]:
+    """What the sync and its destination, configured as it is, do not agree on."""
+    name = spec.destination.connector
+    try:
+        config = DESTINATIONS.check(name, spec.destination.config)
+    except InvalidInput:
+        return []  # said of the destination
+    capabilities = DESTINATIONS.info(name).capabilities
+    return problems(spec, capabilities(config)) if capabilities else []
 
 
 def _lines(verdict: Verdict) -> str:

@@ -1,28 +1,48 @@
 """Field mappings compiled into one DuckDB projection.
 
-Pure: the columns that the query returns and the mappings go in, SQL comes out. What the projection yields for a row:
+Pure: the columns that the query returns and the mappings go in, SQL comes out, in two pieces. The first runs over every
+row and stages what is needed to tell what has changed:
 
-======== ====================================================================================================
-k        key hash: md5 over the sync's salt and the primary key's columns (of the whole row when one is NULL)
-r        row hash: md5 over salt, `bad` and the record's JSON, so a changed mapping is a changed row
-d        hash of the mapped key fields; NULL if one of them is, or if rows with different k cannot share them
-bad      NULL for a valid row, NULL_KEY, or the number of the mapping whose value could not be cast
-payload  the record as JSON, fields in mapping order; a value that could not be cast stands in it as it was
-v0, v1 … the mapped values as columns, for destinations that take columns
-======== ====================================================================================================
+=========== ===========================================================================================================
+p           hash of the primary key: which row it is; no such column if `own_keys`: it is k then
+k           hash of the destination's key fields: which record it is. It is r for a row without a key, and p for one
+            whose key could not be made
+r           row hash: over `bad`, all values but those of the run itself, and how they are mapped
+bad         NULL for a valid row, NULL_KEY, or the number of the mapping whose value could not be made
+message     of a row with such a value, what is wrong with it; else NULL
+refused     of an invalid row, the record as JSON, a value that could not be made standing in it as it was; else NULL
+v0, v1 …    the mapped values; none for constants and what the run says of itself
+cursor      value of the cursor column, NULL also for an infinite time; only with strategy Cursor
+=========== ===========================================================================================================
+
+The second runs over the staged rows that are sent, kept or shown, and makes of them (`Projection.row`):
+
+=========== ===========================================================================================================
+payload     the record as JSON, fields in mapping order
+v0, v1 …    one column for each destination field; only for destinations that take columns
+key_record  the record with its key fields alone, as JSON; NULL if none is mapped
+l0, l1 …    for each of `Projection.lookups`, the value to look up as JSON; NULL for none
+message     as staged
+cursor      as staged
+=========== ===========================================================================================================
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Dict
 from dataclasses import dataclass
-from difflib import get_close_matches
+from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
-import duckdb
 import pyarrow as pa
+from pyarrow import types as at
 
-from retl.engine.values import Value, cast, column, json_text, literal, plain_text, quoted
-from retl.errors import InvalidInput
+from retl.engine import expressions, selection
+from retl.engine.expressions import Parsed
+from retl.engine.fields import Field, Origins, facts
+from retl.engine.records import Member, record
+from retl.engine.selection import Wanted
+from retl.engine.values import Value, column, injective, json_text, key_text, literal, plain_text, staged
 from retl.resources.sync import Mapping
 from retl.runspec.spec import RunSpec
 
@@ -32,131 +52,208 @@ NULL_KEY = -1
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What to read of the query's result, and the SELECT that maps it.
+    """What to read of the query's result, and the SQL that maps it.
 
     Attributes:
         columns: positions of the query's columns that are used; they are handed on as c0, c1 … in this order.
-        sql: SELECT over a relation `source` with those columns.
-        problems: for each mapping, the message of a row whose value could not be cast.
-        maps_key: whether the mapping may give rows with different primary keys the same key fields; else `d` is NULL.
+        sql: SELECT over a relation `source` with those columns; what is staged.
+        row: list of expressions over the staged columns (names are not qualified), for a SELECT of rows that are sent.
+        own_keys: whether the primary key is the record's key, so that there is no column p.
+        mappings: all mappings, those of allColumns written out.
+        key_mappings: numbers of those that make the record's key.
+        lookups: numbers of those that are looked up. In a payload, LOOKUP stands where the result of l0 goes, with its
+            number; in columns, the value to look up stands there.
     """
 
     columns: tuple[int, ...]
     sql: str
-    problems: tuple[str, ...]
-    maps_key: bool
+    row: str
+    own_keys: bool
+    mappings: tuple[Mapping, ...]
+    key_mappings: tuple[int, ...]
+    lookups: tuple[int, ...]
 
 
-def compile_mapping(spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Literal["json", "arrow"]) -> Projection:
+LOOKUP = "\x01{}\x01"
+"""Where the result of a lookup goes in a payload: no JSON text holds such bytes. A NULL is not looked up."""
+
+
+def compile_mapping(
+    spec: RunSpec, schema: pa.Schema, salt: bytes, payload: Literal["json", "arrow"], began: datetime
+) -> Projection:
     """Compile the mappings of a run.
 
     Args:
         schema: names and types that the query returns.
         salt: the sync's salt.
-        payload: what the destination takes; only with `arrow` are there columns besides the JSON.
+        payload: what the destination takes.
+        began: when the run began.
     Raises:
-        InvalidInput: a column that the query does not return, or returns twice; a constant that cannot be cast.
+        InvalidInput: what is wrong with the mappings, seen in the light of the query's columns.
     """
-    names = _positions(spec, schema.names)
-    if problems := list(constant_problems(spec.mappings)):
-        raise InvalidInput("; ".join(problems)[:1500])
-    columns = {name: Value(schema.field(at).type, f"c{i}") for i, (name, at) in enumerate(names.items())}
-    fields = [_Field.of(m.source, m.value, m.cast, columns) for m in spec.mappings]
-    keys = [columns[name] for name in spec.primary_key]
-    null_keys = [c.sql for c in keys] + [f.origin.sql for f, m in zip(fields, spec.mappings, strict=True) if m.key]
-    record = _record([m.destination for m in spec.mappings], fields)
-    values = [f"{column(Value(f.mapped.type, f'm{i}'))} AS v{i}" for i, f in enumerate(fields)]
-    mapped_keys = [Value(f.mapped.type, f"m{i}") for i, f in enumerate(fields) if spec.mappings[i].key]
-    maps_key = bool(mapped_keys) and not {m.source for m in spec.mappings if m.key and not m.cast} >= {
-        *spec.primary_key
-    }
-    text = literal(salt.hex())
+    mappings = selection.expand(spec, schema.names, payload)
+    formulas = expressions.parse_all(mappings, schema.names)
+    found = selection.positions(list(_wanted(spec, mappings, formulas)), schema.names)
+    columns = {name: Value(schema.field(at).type, f"c{i}") for i, (name, at) in enumerate(found.items())}
+    hidden = frozenset(m.source for m in mappings if m.sensitive and m.source is not None)
+    origins = Origins(columns, expressions.typed(formulas, columns), facts(spec, began), hidden)
+    fields = [origins.field(i, mapping) for i, mapping in enumerate(mappings)]
+    own_keys = _own_keys(spec, mappings)
+    shape = _Shape(spec, fields, payload, salt, [columns[name] for name in sorted(spec.primary_key)], own_keys)
+    cursor = columns.get(spec.change_detection.column or "")
     return Projection(
-        columns=tuple(names.values()),
-        sql=f"""
-        SELECT CASE WHEN bad = {NULL_KEY} THEN r ELSE CAST(md5({text} || k) AS UUID) END AS k,
-               r, {_shared_key(mapped_keys, text) if maps_key else "CAST(NULL AS UUID)"} AS d,
-               bad, {", ".join(["payload", *(values if payload == "arrow" else [])])}
-        FROM (
-            SELECT *, CAST(md5(concat({text}, bad, payload)) AS UUID) AS r
-            FROM (
-                SELECT *, {record} AS payload,
-                       CAST({_defect(null_keys, fields)} AS SMALLINT) AS bad,
-                       CAST(json_array({", ".join(plain_text(c) for c in keys)}) AS VARCHAR) AS k
-                FROM (SELECT *, {", ".join(f"{f.mapped.sql} AS m{i}" for i, f in enumerate(fields))} FROM source)
-            )
-        )""",
-        problems=tuple(
-            f"{m.destination}: {f'column {m.source!r}' if m.source else 'the constant'} cannot be cast to {m.cast}"
-            for m in spec.mappings
-        ),
-        maps_key=maps_key,
+        columns=tuple(found.values()),
+        sql=shape.staged(cursor),
+        row=shape.row(with_cursor=cursor is not None),
+        own_keys=own_keys,
+        mappings=mappings,
+        key_mappings=tuple(f.number for f in fields if f.mapping.key),
+        lookups=tuple(f.number for f in fields if f.mapping.lookup),
     )
 
 
-def constant_problems(mappings: Sequence[Mapping]) -> Iterator[str]:
-    """Constants that cannot be cast: every row would be invalid for their sake."""
-    with duckdb.connect() as database:
-        for i, mapping in enumerate(mappings):
-            if mapping.value is None or mapping.cast is None:
-                continue
-            mapped = _Field.of(None, mapping.value, mapping.cast, {}).mapped
-            if database.execute(f"SELECT ({mapped.sql}) IS NULL").fetchone() == (True,):
-                yield f"mappings[{i}].value: {mapping.value!r} cannot be cast to {mapping.cast}"
+class _Shape:
+    """The SQL of one compilation."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        fields: Sequence[Field],
+        payload: Literal["json", "arrow"],
+        salt: bytes,
+        primary_key: Sequence[Value],
+        own_keys: bool,
+    ) -> None:
+        self._fields = fields
+        self._payload = payload
+        self._salt = salt.hex()
+        self._primary_key = primary_key
+        self._own_keys = own_keys
+        form = column if payload == "arrow" else staged
+        forms = {f.number: form(f.value) for f in fields}
+        self._forms = {number: each.sql for number, each in forms.items()}
+        self._values = [forms[f.number] if f.fixed else Value(forms[f.number].type, f"v{f.number}") for f in fields]
+        """Each field's value over the staged columns."""
+        self._keys = sorted((f for f in fields if f.mapping.key), key=lambda f: f.mapping.destination)
+
+    def staged(self, cursor: Value | None) -> str:
+        """What runs over every row; each level of SELECT adds columns that the next one uses."""
+        levels = (
+            [f"{f.computed} AS e{f.number}" for f in self._fields if f.computed],
+            [f"{f.converted} AS m{f.number}" for f in self._fields if f.converted],
+            [f"{self._forms[f.number]} AS v{f.number}" for f in self._fields if not f.fixed],
+            [f"CAST({self._defect()} AS SMALLINT) AS bad"],
+            [f"CASE WHEN bad IS NOT NULL THEN {self._refused()} END AS refused", f"{self._message()} AS message"],
+            [f"{self._row_hash()} AS r"],
+            [f"CASE WHEN bad = {NULL_KEY} THEN r ELSE {self._origin_hash()} END AS p"],
+        )
+        sql = "source"
+        for added in levels:
+            if added:
+                sql = f"(SELECT *, {', '.join(added)} FROM {sql})"
+        values = [f"v{f.number}" for f in self._fields if not f.fixed]
+        names = ["p AS k"] if self._own_keys else ["p", f"{self._key_hash()} AS k"]
+        ends = [f"{_finite(cursor)} AS cursor"] if cursor else []
+        return f"SELECT {', '.join([*names, 'r', 'bad', 'message', 'refused', *values, *ends])} FROM {sql}"
+
+    def row(self, *, with_cursor: bool) -> str:
+        """What runs over the staged rows that are sent, kept or shown."""
+        keys = [self._member(f) for f in self._fields if f.mapping.key]
+        lookups = [f for f in self._fields if f.mapping.lookup]
+        parts = [f"coalesce(refused, {self._record([self._member(f) for f in self._fields])}) AS payload"]
+        if self._payload == "arrow":
+            parts += [f"{value.sql} AS v{i}" for i, value in enumerate(self._values)]
+        parts.append(f"{self._record(keys) if keys else 'CAST(NULL AS VARCHAR)'} AS key_record")
+        parts += [f"{json_text(self._values[f.number])} AS l{i}" for i, f in enumerate(lookups)]
+        return ", ".join([*parts, "message", *(["cursor"] if with_cursor else [])])
+
+    def _record(self, members: Sequence[Member]) -> str:
+        return record(members, nested=self._payload == "json")
+
+    def _member(self, field: Field) -> Member:
+        text = json_text(self._values[field.number])
+        if field.mapping.lookup:
+            number = sum(1 for f in self._fields[: field.number] if f.mapping.lookup)
+            text = f"CASE WHEN {self._values[field.number].sql} IS NOT NULL THEN {literal(LOOKUP.format(number))} END"
+        return Member(field.mapping.destination, text, field.mapping.skip_nulls)
+
+    def _refused(self) -> str:
+        """SQL of the record of an invalid row: a value that could not be made stands in it as it was."""
+        members = []
+        for field in self._fields:
+            text = json_text(self._values[field.number])
+            if field.converted:
+                text = f"coalesce({text}, CAST(to_json({plain_text(field.origin)}) AS VARCHAR))"
+            members.append(Member(field.mapping.destination, text, field.mapping.skip_nulls))
+        return self._record(members)
+
+    def _message(self) -> str:
+        told = " ".join(f"WHEN {f.number} THEN {f.told}" for f in self._fields if f.told)
+        return f"CASE bad {told} END" if told else "CAST(NULL AS VARCHAR)"
+
+    def _defect(self) -> str:
+        missing = [f"{key.sql} IS NULL" for key in self._primary_key]
+        for field in self._keys:
+            excuse = f" AND NOT ({field.failed})" if field.failed else ""
+            missing += [f"({self._values[field.number].sql} IS NULL{excuse})"]
+        failed = (f"WHEN {f.failed} THEN {f.number}" for f in self._fields if f.failed)
+        return f"CASE WHEN {' OR '.join(dict.fromkeys(missing))} THEN {NULL_KEY} {' '.join(failed)} END"
+
+    def _row_hash(self) -> str:
+        values = [self._values[f.number] for f in self._fields if not f.fixed]
+        origins = [each for f in self._fields if f.failed for each in f.inputs]
+        made = f", {injective(values)}" if values else ""
+        kept = f", CASE WHEN bad IS NOT NULL THEN concat({injective(origins)}) END" if origins else ""
+        return _hash(self._prefix(), f"bad, ','{made}{kept}")
+
+    def _prefix(self) -> str:
+        """Salt of the row hashes: with another mapping, all rows have changed."""
+        plan = [
+            (m.destination, m.value, m.metadata, f.fixed and m.cast, m.skip_nulls, m.only_if_empty, m.lookup)
+            for f, m in ((f, f.mapping) for f in self._fields)
+        ]
+        return sha256(f"{self._salt}{plan!r}".encode()).hexdigest()[:32]
+
+    def _origin_hash(self) -> str:
+        """SQL of the hash of the primary key; over the key fields in their place if they are the same."""
+        keys = [self._values[f.number] for f in self._keys] if self._own_keys and self._keys else self._primary_key
+        own = self._own_keys and self._keys
+        return _hash(self._salt + ("k" if own else "p"), injective(map(key_text, keys)))
+
+    def _key_hash(self) -> str:
+        keys = [self._values[f.number] for f in self._keys]
+        missing = " OR ".join(f"{key.sql} IS NULL" for key in keys)
+        made = _hash(f"{self._salt}k", injective(map(key_text, keys)))
+        return f"CASE WHEN bad = {NULL_KEY} THEN r WHEN {missing} THEN p ELSE {made} END"
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One mapping: the value as it comes, and as it goes."""
-
-    origin: Value
-    mapped: Value
-    casts: bool
-
-    @classmethod
-    def of(cls, source: str | None, constant: str | None, to: str | None, columns: dict[str, Value]) -> "_Field":
-        origin = columns[source] if source is not None else Value(pa.string(), literal(constant or ""))
-        return cls(origin, cast(origin, to) if to else origin, to is not None)  # type: ignore[arg-type]
+def _hash(salt: str, arguments: str) -> str:
+    return f"CAST(md5(concat({literal(salt)}, {arguments})) AS UUID)"
 
 
-def _record(names: Sequence[str], fields: Sequence[_Field]) -> str:
-    parts = []
-    for i, (name, field) in enumerate(zip(names, fields, strict=True)):
-        values = [json_text(Value(field.mapped.type, f"m{i}"))]
-        if field.casts:
-            values.append(f"CAST(to_json({plain_text(field.origin)}) AS VARCHAR)")
-        parts.append(f"{literal(('{' if i == 0 else ',') + quoted(name) + ':')}, coalesce({', '.join(values)}, 'null')")
-    return f"concat({', '.join(parts)}, '}}')"
+def _finite(cursor: Value) -> str:
+    """SQL of a cursor's value; of an infinite time nothing, because no watermark may ever reach it."""
+    if not (at.is_date(cursor.type) or at.is_timestamp(cursor.type)):
+        return cursor.sql
+    value = column(cursor).sql
+    return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
-def _shared_key(keys: Sequence[Value], salt: str) -> str:
-    """SQL of the hash of the key fields as the destination is given them."""
-    missing = " OR ".join(f"{key.sql} IS NULL" for key in keys)
-    text = f"CAST(json_array({', '.join(plain_text(key) for key in keys)}) AS VARCHAR)"
-    return (
-        f"CASE WHEN NOT (bad IS NOT DISTINCT FROM {NULL_KEY} OR {missing}) THEN CAST(md5({salt} || {text}) AS UUID) END"
-    )
+def _own_keys(spec: RunSpec, mappings: Sequence[Mapping]) -> bool:
+    """Whether the key fields are the primary key's columns as they are, or there are none."""
+    keys = [m for m in mappings if m.key]
+    plain = all(m.source is not None and m.cast is None and m.hash is None and m.lookup is None for m in keys)
+    return not keys or (plain and sorted(str(m.source) for m in keys) == sorted(spec.primary_key))
 
 
-def _defect(keys: Sequence[str], fields: Sequence[_Field]) -> str:
-    missing = " OR ".join(f"{key} IS NULL" for key in dict.fromkeys(keys))
-    failed = (f"WHEN m{i} IS NULL AND {f.origin.sql} IS NOT NULL THEN {i}" for i, f in enumerate(fields) if f.casts)
-    return f"CASE WHEN {missing} THEN {NULL_KEY} {' '.join(failed)} END"
-
-
-def _positions(spec: RunSpec, names: Sequence[str]) -> dict[str, int]:
-    """Position in the query's result of each column that is used."""
-    wanted = {name: f"primaryKey[{i}]" for i, name in reversed(list(enumerate(spec.primary_key)))}
-    wanted |= {m.source: f"mappings[{i}].source" for i, m in reversed(list(enumerate(spec.mappings))) if m.source}
-    problems = []
-    counts = Counter(names)
-    for name, where in wanted.items():
-        if counts[name] == 0:
-            guess = get_close_matches(name, names, 1)
-            hint = f"did you mean {guess[0]!r}? " if guess else ""
-            problems.append(f"{where}: unknown column {name!r}; {hint}the query returns: {', '.join(names)}")
-        elif counts[name] > 1:
-            problems.append(f"{where}: the query returns {counts[name]} columns named {name!r}; give them other names")
-    if problems:
-        raise InvalidInput("; ".join(reversed(problems))[:1500])
-    return {name: names.index(name) for name in wanted}
+def _wanted(spec: RunSpec, mappings: Sequence[Mapping], formulas: Dict[int, Parsed]) -> Iterator[Wanted]:
+    """Columns that the mappings read, each with the field that names it."""
+    for i, name in enumerate(spec.primary_key):
+        yield Wanted(name, f"primaryKey[{i}]")
+    for i, mapping in enumerate(mappings):
+        if mapping.source is not None:
+            yield Wanted(mapping.source, f"mappings[{i}].source")
+        for name in formulas[i].reads if i in formulas else ():
+            yield Wanted(name, f"mappings[{i}].expression")
+    if spec.change_detection.column is not None:
+        yield Wanted(spec.change_detection.column, "changeDetection.column")

@@ -4,6 +4,7 @@ Pure: an Arrow type and an SQL expression go in, an SQL expression for DuckDB co
 and not by DuckDB's `to_json`, which turns large numbers into floating point and writes timestamps with a blank.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -51,16 +52,60 @@ def plain_text(value: Value) -> str:
     return f"CAST({sql} AS VARCHAR)"
 
 
-def column(value: Value) -> str:
-    """SQL of the value for destinations that take columns: plain scalars and arrays of them, all else as text."""
+def column(value: Value) -> Value:
+    """The value for destinations that take columns: plain scalars and arrays of them, all else as text.
+
+    Its type is that by which it becomes JSON, as the value itself would.
+    """
     kind, sql = value.type, value.sql
-    if at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind):
-        return f"CAST({sql} AS VARCHAR[])" if _is_number_text(kind.value_type) else _array(value)
+    if is_list(kind):
+        return _array(value)
     if at.is_timestamp(kind):
-        return f"CAST({sql} AS {'TIMESTAMPTZ' if kind.tz else 'TIMESTAMP'})"
+        return Value(
+            pa.timestamp("us", kind.tz and "UTC"), f"CAST({sql} AS {'TIMESTAMPTZ' if kind.tz else 'TIMESTAMP'})"
+        )
     if at.is_unsigned_integer(kind) and kind.bit_width < 64:
-        return f"CAST({sql} AS BIGINT)"
-    return sql if _is_plain(kind) else plain_text(value)
+        return Value(pa.int64(), f"CAST({sql} AS BIGINT)")
+    if _is_plain(kind):
+        return value
+    texts = at.is_large_binary(kind) or at.is_fixed_size_binary(kind)
+    return Value(pa.json_() if _is_nested(kind) else pa.string() if texts else kind, plain_text(value))
+
+
+def staged(value: Value) -> Value:
+    """The value in a form that a Parquet file gives back as it was, for destinations that take JSON."""
+    kind = value.type
+    microseconds = at.is_timestamp(kind) and kind.unit != "ns"
+    if _is_plain(kind) or microseconds or _is_uuid(kind) or _is_json(kind) or _is_number_text(kind):
+        return value
+    if at.is_integer(kind):
+        return value
+    return Value(pa.json_(), json_text(value))
+
+
+def injective(values: Iterable[Value]) -> str:
+    """SQL arguments for concat() that make different texts of different values, whatever they are; NULL is a value.
+
+    Numbers and times end at the comma behind them; everything else is led by its length.
+    """
+    parts = []
+    for value in values:
+        kind = value.type
+        if _is_boolean(kind) or _is_number(kind) or at.is_temporal(kind) or _is_uuid(kind):
+            parts.append(f"CAST({value.sql} AS VARCHAR), ','")
+        else:
+            text = plain_text(value)
+            parts.append(f"strlen({text}), ':', {text}, ','")
+    return ", ".join(parts)
+
+
+def key_text(value: Value) -> Value:
+    """The value as text that is the same for the same number, whatever type a column of it has: 1.50 is 1.5."""
+    kind = value.type
+    text = plain_text(value)
+    if at.is_floating(kind) or at.is_decimal(kind) or _is_number_text(kind):
+        text = rf"regexp_replace(regexp_replace({text}, '(\.[0-9]*?)0+$', '\1'), '\.$', '')"
+    return Value(pa.string(), text)
 
 
 def cast(value: Value, to: Cast) -> Value:
@@ -81,6 +126,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether it is an array."""
+    return bool(at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind))
+
+
 def _json(kind: pa.DataType, sql: str, depth: int) -> str:
     if _is_json(kind) or _is_boolean(kind) or _is_exact_number(kind):
         return f"CAST({sql} AS VARCHAR)"
@@ -90,7 +140,7 @@ def _json(kind: pa.DataType, sql: str, depth: int) -> str:
     if _is_number_text(kind):
         return f"CASE WHEN {sql} IN {_NOT_NUMBERS} THEN '\"' || {sql} || '\"' ELSE {sql} END"
     item = f"x{depth}"
-    if at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind):
+    if is_list(kind):
         return _json_array(f"list_transform({sql}, lambda {item}: {_or_null(_json(kind.value_type, item, depth + 1))})")
     if at.is_struct(kind):
         members = (
@@ -135,13 +185,15 @@ def _iso(kind: pa.TimestampType, sql: str) -> str:
     return f"replace(CAST({sql} AS VARCHAR), ' ', 'T')"
 
 
-def _array(value: Value) -> str:
+def _array(value: Value) -> Value:
     inner = value.type.value_type
+    if _is_number_text(inner):
+        return Value(value.type, f"CAST({value.sql} AS VARCHAR[])")
     if _is_plain(inner) and not at.is_binary(inner):
-        return value.sql
+        return value
     if at.is_timestamp(inner) or _is_uuid(inner):
-        return f"list_transform({value.sql}, lambda x: {plain_text(Value(inner, 'x'))})"
-    return json_text(value)
+        return Value(pa.list_(pa.string()), f"list_transform({value.sql}, lambda x: {plain_text(Value(inner, 'x'))})")
+    return Value(pa.json_(), json_text(value))
 
 
 def _number(value: Value) -> Value:
@@ -229,6 +281,10 @@ def _is_number_text(kind: pa.DataType) -> bool:
 def _is_exact_number(kind: pa.DataType) -> bool:
     huge = isinstance(kind, pa.OpaqueType) and kind.type_name in ("hugeint", "uhugeint", "bignum")
     return at.is_integer(kind) or at.is_decimal(kind) or huge
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return _is_exact_number(kind) or bool(at.is_floating(kind)) or _is_number_text(kind)
 
 
 def _is_nested(kind: pa.DataType) -> bool:
