@@ -1,5 +1,7 @@
 """Real databases for the state tests: SQLite files, and one PostgreSQL server with a database for each test."""
 
+import shutil
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +13,9 @@ from retl.state.sql import SqlStateStore
 from retl.state.store import StateStore
 from tests.postgres import Postgres, postgres
 from tests.rest.service import serving
+from tests.unit.state import object_stores
 from tests.unit.state.databases import NAMESPACE, Backend, Clock
+from tests.unit.state.object_stores import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,41 @@ def url(request: pytest.FixtureRequest) -> str:
     """Where the state lies, one of each database."""
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ObjectStore]:
+    with object_stores.s3() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gs_server() -> Iterator[ObjectStore]:
+    with object_stores.gs() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def az_server() -> Iterator[ObjectStore]:
+    if shutil.which("npm") is None:
+        pytest.skip("Azurite needs Node, and there is no npm on PATH")
+    with object_stores.az() as running:
+        yield running
+
+
+@pytest.fixture
+def layout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Where snapshot parts lie: None for the database, unless a test asks for "file", "s3", "gs" or "az"."""
+    match getattr(request, "param", "database"):
+        case "database":
+            return None
+        case "file":
+            return f"{tmp_path.as_uri()}/parts"
+        case vendor:
+            server: ObjectStore = request.getfixturevalue(f"{vendor}_server")
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            return f"{server.url}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
