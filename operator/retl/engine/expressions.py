@@ -96,12 +96,12 @@ def typed(parsed: Dict[int, Parsed], columns: Dict[str, Value]) -> dict[int, For
         InvalidInput: a function that does not take a column's type.
     """
     names = {name: value.sql for name, value in columns.items()}
-    rows = pa.schema([pa.field(value.sql, value.type) for value in columns.values()]).empty_table()
+    schema = pa.schema([pa.field(value.sql, value.type) for value in columns.values()])
     formulas = {}
     with _sandbox() as database:
-        database.register("source", rows)
         for i, each in parsed.items():
             sql = each.sql(names)
+            database.register("source", pa.RecordBatchReader.from_batches(schema, []))
             try:
                 kind = database.sql(f"SELECT {sql} AS x FROM source").to_arrow_table().schema.field(0).type
             except duckdb.Error as error:
