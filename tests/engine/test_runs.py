@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from retl.engine import pipeline
-from retl.engine.plan import baseline
+from retl.engine.baseline import baseline
 from retl.resources.run import RunCounts
 from retl.state.sql import SqlStateStore
 from retl.state.store import HASH_BYTES, ClaimRequest, DeadLetter

@@ -6,14 +6,35 @@ never more than one commit behind the destination, and a kill repeats no more th
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from retl.engine.tally import Tally
-from retl.state.store import Claim, Commit, NewDeadLetter, StateStore
+from retl.state.store import HASH_BYTES, Claim, Commit, NewDeadLetter, Notes, StateStore
 
 LETTERS_PER_COMMIT = 1_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Hashes that may wait for a commit before delivery waits, too: half a million records."""
 MAX_PENDING_LETTERS = 5 * LETTERS_PER_COMMIT
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits for the next commit."""
+
+    keys: bytearray = field(default_factory=bytearray)
+    rows: bytearray = field(default_factory=bytearray)
+    records: bytearray = field(default_factory=bytearray)
+    resolved: bytearray = field(default_factory=bytearray)
+    letters: list[NewDeadLetter] = field(default_factory=list)
+    notes: Notes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.resolved or self.letters or self.notes)
+
+    @property
+    def has_room(self) -> bool:
+        size = len(self.keys) + len(self.records) // 2 + len(self.resolved)
+        return size < MAX_PENDING_BYTES and len(self.letters) < MAX_PENDING_LETTERS
 
 
 class Committer:
@@ -23,61 +44,113 @@ class Committer:
         parts: snapshot parts committed so far.
     """
 
-    def __init__(self, state: StateStore, claim: Claim, tally: Tally) -> None:
+    def __init__(self, state: StateStore, claim: Claim, tally: Tally, *, records: bool, letters: bool) -> None:
+        """Begin.
+
+        Args:
+            records: whether the snapshot keeps the key fields of records.
+            letters: whether the sync has open dead letters, which acknowledged rows resolve.
+        """
         self.parts = 0
         self._state = state
         self._claim = claim
         self._tally = tally
+        self._records = records
+        self._has_letters = letters
         self._sequence = 0
-        self._keys = bytearray()
-        self._rows = bytearray()
-        self._letters: list[NewDeadLetter] = []
-        self._closed = self._ended = False
+        self._pending = _Pending()
+        self._begun = self._done = 0
+        self._closed = False
         self._changed = asyncio.Condition()
 
-    async def add(self, *, keys: bytes = b"", rows: bytes = b"", letters: Sequence[NewDeadLetter] = ()) -> None:
-        """Hand over settled records; waits while too many are not committed yet."""
+    async def add(
+        self,
+        *,
+        keys: bytes = b"",
+        rows: bytes = b"",
+        records: bytes = b"",
+        resolved: bytes = b"",
+        letters: Sequence[NewDeadLetter] = (),
+        notes: Notes | None = None,
+    ) -> int:
+        """Hand over what is settled, as in `Commit`; waits while too much is not committed yet.
+
+        Args:
+            records: may be left out where the keys are gone.
+        Returns:
+            The number of the commit that the keys travel in.
+        """
         async with self._changed:
-            await self._changed.wait_for(self._has_room)
-            self._keys += keys
-            self._rows += rows
-            self._letters += letters
+            await self._changed.wait_for(lambda: self._pending.has_room)
+            pending = self._pending
+            pending.keys += keys
+            pending.rows += rows
+            if self._records:
+                pending.records += records or b"\n" * (len(keys) // HASH_BYTES)
+            self._has_letters |= bool(letters)
+            if self._has_letters:
+                pending.resolved += resolved
+            pending.letters += letters
+            pending.notes = notes or pending.notes
             self._changed.notify_all()
+            return self._begun + 1
+
+    async def intend(self, *, keys: bytes, row: bytes, records: bytes = b"") -> None:
+        """Record, before records are sent, that nobody knows what the destination holds of them; waits until it is so.
+
+        Args:
+            row: NO_ROW or SENT.
+            records: their key fields, where the snapshot keeps them.
+        """
+        if not keys:
+            return
+        number = await self.add(keys=keys, rows=row * (len(keys) // HASH_BYTES), records=records)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._done >= number)
+
+    async def flush(self) -> None:
+        """Wait until all that was handed over is durable."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._pending and self._begun == self._done)
 
     async def close(self) -> None:
         """No more will come: lets `run` end, and waits until all is committed."""
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: self._ended)
+        await self.flush()
 
     async def run(self) -> None:
         """Commit until closed (raises StateError, Fenced)."""
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: self._keys or self._letters or self._closed)
+                await self._changed.wait_for(lambda: self._pending or self._closed)
                 commit = self._next()
-                self._ended = commit is None
                 self._changed.notify_all()
             if commit is None:
                 return
             await self._state.commit(self._claim, commit)
-            self.parts += bool(commit.keys)
-
-    def _has_room(self) -> bool:
-        return len(self._keys) < MAX_PENDING_BYTES and len(self._letters) < MAX_PENDING_LETTERS
+            async with self._changed:
+                self._done += 1
+                self.parts += bool(commit.keys)
+                self._changed.notify_all()
 
     def _next(self) -> Commit | None:
-        if not self._keys and not self._letters:
+        if not self._pending:
             return None
+        pending, self._pending = self._pending, _Pending()
+        self._pending.letters = pending.letters[LETTERS_PER_COMMIT:]
+        if self._pending.letters:  # what the sync is to remember, it remembers last
+            self._pending.notes, pending.notes = pending.notes, None
+        self._begun += 1
         self._sequence += 1
-        commit = Commit(
+        return Commit(
             sequence=self._sequence,
             counts=self._tally.counts(),
-            keys=bytes(self._keys),
-            rows=bytes(self._rows),
-            dead_letters=self._letters[:LETTERS_PER_COMMIT],
+            keys=bytes(pending.keys),
+            rows=bytes(pending.rows),
+            records=bytes(pending.records),
+            resolved=bytes(pending.resolved),
+            dead_letters=pending.letters[:LETTERS_PER_COMMIT],
+            notes=pending.notes,
         )
-        self._keys, self._rows = bytearray(), bytearray()
-        self._letters = self._letters[LETTERS_PER_COMMIT:]
-        return commit

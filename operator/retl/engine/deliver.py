@@ -7,6 +7,7 @@ or the destination takes nothing any more, are left to the next run.
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 from retl.destinations.base import (
     ACKNOWLEDGED,
@@ -26,7 +27,7 @@ from retl.engine.letters import Letters
 from retl.engine.progress import Progress
 from retl.engine.tally import Tally
 from retl.errors import DestinationError, DestinationUnavailable
-from retl.resources.sync import Delivery
+from retl.runspec.spec import RunSpec
 from retl.state.store import NO_ROW
 
 FIRST_PAUSE = 0.5
@@ -40,26 +41,32 @@ class Deliverer:
     Attributes:
         halt: why the destination takes nothing any more, once that is so.
         delivered: rows of which it is settled what became of them.
+        all_acknowledged: whether no row was refused, or left out by the destination's trouble.
+        smallest_refused: under a cursor, the smallest value of a row that was not acknowledged.
     """
 
     def __init__(
         self,
+        spec: RunSpec,
         destination: Destination,
         target: Target,
-        delivery: Delivery,
         *,
         letters: Letters,
         tally: Tally,
         committer: Committer,
         progress: Progress,
         stop: asyncio.Event,
+        to_send: int,
     ) -> None:
         self.halt: DestinationError | None = None
         self.delivered = 0
+        self.all_acknowledged = True
+        self.smallest_refused: Any = None
         self._destination = destination
         self._payload = destination.capabilities.payload
         self._target = target
-        self._delivery = delivery
+        self._delivery = spec.delivery
+        self._to_send = to_send
         self._letters = letters
         self._tally = tally
         self._committer = committer
@@ -74,14 +81,24 @@ class Deliverer:
             async with asyncio.TaskGroup() as sending:
                 async for chunk in chunks:
                     await slots.acquire()
-                    if self._over:
+                    if self.over:
                         return
                     sending.create_task(self._send(chunk)).add_done_callback(lambda _: slots.release())
         except ExceptionGroup as group:
             raise group.exceptions[0] from None  # the first is the cause, the others were cancelled for it
 
+    async def run_doubtful(self, chunks: AsyncIterator[Chunk]) -> None:
+        """Rows whose write was begun by an attempt that was killed, and must not be repeated unasked."""
+        async for chunk in chunks:
+            await self.run(_one(chunk))
+
     @property
-    def _over(self) -> bool:
+    def finished(self) -> bool:
+        """Whether every record was taken."""
+        return self.delivered >= self._to_send
+
+    @property
+    def over(self) -> bool:
         return self._stop.is_set() or self.halt is not None
 
     async def _send(self, chunk: Chunk) -> None:
@@ -139,7 +156,7 @@ class Deliverer:
         if chunk.size == 1:
             return await self._settle(chunk, [Rejected(refused.code, refused.message)], 1)
         for half in chunk.slices(-(-chunk.size // 2)):
-            if not self._over:
+            if not self.over:
                 await self._send(half)
         return None
 
@@ -169,13 +186,17 @@ class Deliverer:
 
     async def _acknowledge(self, chunk: Chunk) -> None:
         created = chunk.created
-        self._tally.wrote(created=created, updated=chunk.size - created)
-        await self._committer.add(keys=chunk.keys, rows=chunk.hashes)
+        if chunk.operation == "delete":
+            self._tally.wrote(deleted=chunk.size)
+        else:
+            self._tally.wrote(created=created, updated=chunk.size - created)
+        await self._committer.add(keys=chunk.keys, rows=chunk.hashes, records=chunk.records, resolved=chunk.origins)
 
     async def _refuse(self, chunk: Chunk, outcomes: list[Outcome], attempts: int) -> None:
         for i, outcome in enumerate(outcomes):
             if isinstance(outcome, Acknowledged):
                 continue
+            self.all_acknowledged = False
             if isinstance(outcome, Rejected):
                 code, self._tally.rejected = outcome.code, self._tally.rejected + 1
             else:
@@ -186,4 +207,8 @@ class Deliverer:
     async def _forget(self, row: Chunk) -> None:
         """The destination may hold the new values or the old: whatever the source says next must be sent."""
         if not row.created:
-            await self._committer.add(keys=row.keys, rows=NO_ROW)
+            await self._committer.add(keys=row.keys, rows=NO_ROW, records=row.records)
+
+
+async def _one(chunk: Chunk) -> AsyncIterator[Chunk]:
+    yield chunk

@@ -1,29 +1,63 @@
 """Limits on a run, checked before the first write.
 
-Pure: counts and limits in, a breach in words or None out.
+Pure: counts and limits in, verdicts out.
 """
 
+from retl.engine.diff import Changes
 from retl.resources.sync import Guards
+from retl.runspec.plan import GuardVerdict
+
+MIRROR_MAX_DELETES = "10%"
+MIRROR_MIN_ROWS = 1
+"""What holds in mode mirror if nobody says otherwise: an empty or sharply shrunken source is more often a fault."""
 
 
-def breach(guards: Guards, *, read: int, changes: int, known: int) -> str | None:
-    """The first limit that the run would break, as a sentence; None if there is none.
+def verdicts(guards: Guards, changes: Changes, semantics: str) -> list[GuardVerdict]:
+    """Each limit that is set, and what the run would make of it."""
+    mirror = semantics == "mirror"
+    max_deletes = guards.max_deletes if guards.max_deletes is not None or not mirror else MIRROR_MAX_DELETES
+    min_rows = guards.min_rows if guards.min_rows is not None or not mirror else MIRROR_MIN_ROWS
+    found = [
+        _at_most("maxCreates", guards.max_creates, changes.created, changes.known, "created"),
+        _at_most("maxChanges", guards.max_changes, changes.created + changes.updated, changes.known, "written"),
+        _at_most("maxDeletes", max_deletes, changes.deleted, changes.known, "deleted"),
+        _at_least(min_rows, changes.staged.rows, changes.known),
+    ]
+    return [verdict for verdict in found if verdict is not None]
 
-    Args:
-        read: rows that the query returned.
-        changes: records that would be created or updated.
-        known: keys in the snapshot; a percentage is of these, and not applied when there are none.
-    """
-    if guards.min_rows is not None and read < guards.min_rows:
-        return f"the query returned {read} rows, fewer than guards.minRows {guards.min_rows}"
-    limit = guards.max_changes
+
+def breach(found: list[GuardVerdict]) -> str | None:
+    """The first limit that the run would break, as a sentence; None if there is none."""
+    return next((verdict.message for verdict in found if verdict.breached), None)
+
+
+def exceeded(limit: int | str, value: int, whole: int) -> bool:
+    """Whether a value is above a number, or above a percentage of the whole."""
     if isinstance(limit, str):
-        percent = int(limit.removesuffix("%"))
-        if known and changes * 100 > known * percent:
-            return (
-                f"{changes} records would be written, more than guards.maxChanges {limit} "
-                f"of the {known} that this sync wrote before"
-            )
-    elif limit is not None and changes > limit:
-        return f"{changes} records would be written, more than guards.maxChanges {limit}"
-    return None
+        return value * 100 > whole * int(limit.removesuffix("%"))
+    return value > limit
+
+
+def _at_most(guard: str, limit: int | str | None, value: int, known: int, done: str) -> GuardVerdict | None:
+    """A percentage is of the records written before, and not applied when there are none."""
+    if limit is None:
+        return None
+    relative = isinstance(limit, str)
+    breached = exceeded(limit, value, known) and not (relative and not known)
+    of = f" of the {known} that this sync wrote before" if relative else ""
+    return GuardVerdict(
+        guard=guard,
+        limit=str(limit),
+        value=value,
+        breached=breached,
+        message=f"{value} records would be {done}, more than guards.{guard} {limit}{of}" if breached else "",
+    )
+
+
+def _at_least(limit: int | None, rows: int, known: int) -> GuardVerdict | None:
+    """Rows of the query; a mirror that never wrote anything may begin with none."""
+    if limit is None:
+        return None
+    breached = rows < limit
+    message = f"the query returned {rows} rows, fewer than guards.minRows {limit}" if breached else ""
+    return GuardVerdict(guard="minRows", limit=str(limit), value=rows, breached=breached, message=message)

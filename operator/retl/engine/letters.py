@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from retl.destinations.base import Code
-from retl.engine.chunk import Chunk, texts
+from retl.destinations.base import FOR_ITS_OWN_SAKE, Code
+from retl.engine.chunk import Chunk
 from retl.engine.diff import DUPLICATE_KEY, DUPLICATE_TARGET
 from retl.engine.mapping import NULL_KEY
 from retl.runspec.spec import RunSpec
-from retl.state.store import HASH_BYTES, NewDeadLetter
+from retl.state.store import HASH_BYTES, NO_ROW, NewDeadLetter
 
 MESSAGE_MAX = 500
+REDACTED = "‹redacted›"
 
 _STRING = rb'"(?:\\.|[^"\\])*"'
 _TOKEN = re.compile(_STRING + rb"|[][{},]", re.DOTALL)
@@ -21,25 +23,33 @@ _NAME = re.compile(rb"(" + _STRING + rb"):", re.DOTALL)
 class Letters:
     """Writes the dead letters of one run."""
 
-    def __init__(self, spec: RunSpec, problems: Sequence[str]) -> None:
-        self._problems = problems
+    def __init__(self, spec: RunSpec) -> None:
         self._keys = [m.destination for m in spec.mappings if m.key]
+        self._sensitive = {m.destination for m in spec.mappings if m.sensitive}
         self._primary_key = ", ".join(spec.primary_key)
         self._store_payload = spec.dead_letters.store_payload
 
-    def of(self, chunk: Chunk, code: Code, message: str, attempts: int = 1) -> list[NewDeadLetter]:
-        """All rows of the chunk, for the same reason."""
-        return [self._letter(key, row, payload, code, message, attempts) for key, row, payload in _rows(chunk)]
+    def of(
+        self, chunk: Chunk, code: Code, message: str, attempts: int = 1, *, hold: bool | None = None
+    ) -> list[NewDeadLetter]:
+        """All rows of the chunk, for the same reason.
+
+        Args:
+            hold: whether the rows are left out until they change; by the code if not said.
+        """
+        held = code in FOR_ITS_OWN_SAKE if hold is None else hold
+        return [
+            self._letter(row if held else replace(row, row=NO_ROW), code, message, attempts, chunk.operation)
+            for row in _rows(chunk)
+        ]
 
     def invalid(self, chunk: Chunk) -> list[NewDeadLetter]:
         """Rows that were never sent, each for its own reason."""
-        reasons = map(self._reason, chunk.rows.column("bad").to_pylist())
-        return [
-            self._letter(key, row, payload, *reason)
-            for (key, row, payload), reason in zip(_rows(chunk), reasons, strict=True)
-        ]
+        bad, messages = chunk.rows.column("bad").to_pylist(), chunk.rows.column("message").to_pylist()
+        reasons = map(self._reason, bad, messages)
+        return [self._letter(row, *reason) for row, reason in zip(_rows(chunk), reasons, strict=True)]
 
-    def _reason(self, bad: int) -> tuple[Code, str]:
+    def _reason(self, bad: int, message: str | None) -> tuple[Code, str]:
         if bad == NULL_KEY:
             return "NULL_KEY", f"a column of the primary key ({self._primary_key}) or a key field is NULL"
         if bad == DUPLICATE_KEY:
@@ -47,28 +57,38 @@ class Letters:
         if bad == DUPLICATE_TARGET:
             fields = ", ".join(self._keys)
             return "DUPLICATE_KEY", f"the query returns other rows with the same key at the destination ({fields})"
-        return "CAST_FAILED", self._problems[bad]
+        return "CAST_FAILED", message or "a value could not be made"
 
-    def _letter(
-        self, key: bytes, row: bytes, payload: bytes, code: Code, message: str, attempts: int = 1
-    ) -> NewDeadLetter:
-        record = _members(payload)
+    def _letter(self, row: "_Row", code: Code, message: str, attempts: int = 1, operation: str = "") -> NewDeadLetter:
+        record = _members(row.payload)
         return NewDeadLetter(
-            key=key,
-            row=row,
+            key=row.origin,
+            row=row.row,
             code=code,
             message=message[:MESSAGE_MAX],
-            record_keys={name: _text(record[name]) for name in self._keys},
-            payload=payload if self._store_payload else None,
+            record_keys={name: REDACTED if name in self._sensitive else _text(record[name]) for name in self._keys},
+            payload=row.payload if self._store_payload else None,
             attempts=attempts,
+            record=row.key,
+            operation=operation,
         )
 
 
-def _rows(chunk: Chunk) -> Iterator[tuple[bytes, bytes, bytes]]:
-    keys, hashes = chunk.keys, chunk.hashes
-    for i, payload in enumerate(texts(chunk.rows.column("payload"))):
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of a chunk: three hashes, and the record."""
+
+    origin: bytes
+    key: bytes
+    row: bytes
+    payload: bytes
+
+
+def _rows(chunk: Chunk) -> Iterator[_Row]:
+    origins, keys, hashes = chunk.origins, chunk.keys, chunk.hashes
+    for i, payload in enumerate(chunk.payloads):
         at = slice(i * HASH_BYTES, (i + 1) * HASH_BYTES)
-        yield keys[at], hashes[at], payload
+        yield _Row(origins[at], keys[at], hashes[at], payload)
 
 
 def _members(record: bytes) -> dict[str, bytes]:

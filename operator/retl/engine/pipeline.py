@@ -4,33 +4,39 @@ extract ─▶ map ─▶ stage ─▶ diff ─▶ guard ─▶ deliver ─▶ c
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from retl.destinations.base import Destination, Target
-from retl.engine import guards
+from retl.engine import cursor as cursors
+from retl.engine import guards, plan, replay, selection
+from retl.engine.baseline import baseline, mapping_fingerprint, notes
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
 from retl.engine.deliver import Deliverer
-from retl.engine.diff import Changes, diff
+from retl.engine.diff import CREATE, DELETE, DOUBTFUL, UPDATE, Changes, Rules, diff
 from retl.engine.letters import Letters
-from retl.engine.plan import baseline, plan_hash
+from retl.engine.mapping import Projection, compile_mapping
 from retl.engine.progress import Progress, Silent
 from retl.engine.report import CANCELLED, Ending, Report
-from retl.engine.snapshot import fetch, merge
-from retl.engine.stage import stage
+from retl.engine.snapshot import Snapshot, fetch, merge
+from retl.engine.stage import Staged, stage
 from retl.engine.tally import Tally
 from retl.engine.tasks import Stopped, beside, in_thread
 from retl.engine.workspace import Workspace, workspace
-from retl.errors import Fenced, RetlError
+from retl.errors import DestinationError, Fenced, InvalidInput, RetlError
+from retl.runspec.plan import Plan
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunSpec
 from retl.sources.base import Source
-from retl.state.store import HEARTBEAT, Claim, ClaimRequest, StateStore
+from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateStore, Waiting
 
 BLOCK_ROWS = 16_384
 """Rows fetched from disk at once, and then cut into batches."""
@@ -64,8 +70,7 @@ async def run(
     tally = Tally()
     report = Report(spec, tally)
     try:
-        request = ClaimRequest(run=spec.run, sync=spec.sync, baseline=baseline(spec), owner=owner)
-        claim = await state.claim(request)
+        claim = await state.claim(_request(spec, destination, owner))
     except RetlError as error:
         return report.result(Ending.failed(error, spec))
     work = _Run(spec, source, destination, state, claim, tally, stop or asyncio.Event(), progress or Silent())
@@ -81,6 +86,18 @@ async def run(
         return await state.finish(claim, report.result(ending))
     except RetlError as error:
         return report.result(Ending.failed(error, spec))
+
+
+def _request(spec: RunSpec, destination: Destination, owner: str) -> ClaimRequest:
+    appends = destination.capabilities.semantics(spec.mode) == "append"
+    return ClaimRequest(
+        run=spec.run,
+        sync=spec.sync,
+        baseline=baseline(spec),
+        owner=owner,
+        ledger=spec.run.uid if appends and spec.change_detection.strategy != "Cursor" else "",
+        letters=spec.dead_letters,
+    )
 
 
 class _Run:
@@ -106,13 +123,9 @@ class _Run:
         self.stop = stop
         self.progress = progress
         self.payload = destination.capabilities.payload
-        self.target = Target(
-            object=spec.object,
-            mode=spec.mode,
-            key=tuple(m.destination for m in spec.mappings if m.key),
-            fields=tuple(m.destination for m in spec.mappings),
-            timeout=spec.delivery.timeout,
-        )
+        self.semantics = destination.capabilities.semantics(spec.mode)
+        self.began = datetime.now(UTC)
+        self.waiting = Waiting(b"", b"")
 
     async def heartbeat(self) -> None:
         """Keep the claim for as long as the run lasts."""
@@ -122,84 +135,151 @@ class _Run:
 
     async def steps(self, staging: Path) -> Ending:
         """The run between claim and finish."""
+        if self.spec.all_columns is not None:
+            mappings = selection.expand(self.spec, (await self.columns()).names, self.payload)
+            self.spec = self.spec.model_copy(update={"mappings": list(mappings), "all_columns": None})
+        self.target = target(self.spec)
         try:
             await self.destination.open(self.target)
             with workspace(staging) as work:
-                changes = await self.compare(work)
-                if ending := await self.judge(changes, work):
+                staged = await self.read(work)
+                changes, snapshot = await self.compare(staged, work)
+                if ending := await self.judge(changes, snapshot, work):
                     return ending
                 return await self.write(changes, work)
+        except (InvalidInput, DestinationError) as error:
+            if self.spec.run.mode == "Plan":
+                await self.save_plan(plan_hash="", notes=[str(error)], schema=await self.columns())
+            raise
         finally:
             await self.destination.close()
 
-    async def compare(self, work: Workspace) -> Changes:
-        """extract, map, stage, diff: what there is to do."""
+    async def read(self, work: Workspace) -> Staged:
+        """extract, map, stage: the rows, as they would be sent."""
         self.progress.step("extract", None)
-        staged = await stage(
-            self.spec,
+        run = self.spec.run
+        if run.replay is not None and run.replay.payload == "Stored":
+            kept = self.state.letters(self.claim, run.replay)
+            return await replay.stage_kept(self.spec, self.source, kept, self.compile, work)
+        detection = self.spec.change_detection
+        reads_all = run.full_refresh or run.mode == "Replay"
+        window = None if reads_all else cursors.window(detection, self.claim.notes.watermark)
+        return await stage(
+            self.spec.model_copy(update={"query": self.spec.query.model_copy(update={"window": window})}),
             self.source,
-            self.claim.salt,
-            self.payload,
+            self.compile,
             work,
             stop=self.stop,
             read=lambda rows: self.progress.advanced("extract", rows),
         )
+
+    def compile(self, schema: pa.Schema) -> Projection:
+        """The mappings, for rows with these columns (raises InvalidInput)."""
+        return compile_mapping(self.spec, schema, self.claim.salt, self.payload, self.began)
+
+    async def compare(self, staged: Staged, work: Workspace) -> tuple[Changes, Snapshot]:
+        """diff: what there is to do."""
         self.progress.step("diff", staged.rows)
-        snapshot = await fetch(self.state.snapshot(self.claim), work.file("snapshot.parquet"))
-        waiting = await self.state.waiting(self.claim)
+        parts = self.state.snapshot(self.claim)
+        snapshot = await fetch(parts, work.file("snapshot.parquet"), records=self.semantics == "mirror")
+        self.waiting = await self.state.waiting(self.claim)
+        chosen = await replay.chosen(self.state, self.claim, self.spec.run)
+        detection = self.spec.change_detection
+        rules = Rules(
+            semantics=self.semantics,
+            resend=self.spec.run.full_refresh or detection.strategy == "None",
+            complete=staged.complete,
+            replay=self.spec.run.mode == "Replay",
+        )
         with work.database.cursor() as cursor:
-            changes = await self.in_thread(
-                lambda: diff(staged, snapshot, waiting, cursor, full_refresh=self.spec.run.full_refresh), cursor
-            )
+            changes = await self.in_thread(lambda: diff(staged, snapshot, self.waiting, cursor, rules, chosen), cursor)
         self.tally.judged(changes)
         self.progress.counted(self.tally.counts())
-        return changes
+        return changes, snapshot
 
-    async def judge(self, changes: Changes, work: Workspace) -> Ending | None:
+    async def judge(self, changes: Changes, snapshot: Snapshot, work: Workspace) -> Ending | None:
         """guard: how the run ends before anything is written, or None if it goes on."""
-        planned = changes.created + changes.updated
-        breach = guards.breach(self.spec.guards, read=changes.staged.rows, changes=planned, known=changes.known)
-        if self.spec.run.mode != "Plan" and breach is None:
+        found = guards.verdicts(self.spec.guards, changes, self.semantics)
+        breach, approved = guards.breach(found), self.spec.run.approved_plan
+        planning = self.spec.run.mode == "Plan"
+        if not planning and breach is None and approved is None:
             return None
-        digest = await asyncio.to_thread(plan_hash, self.spec, changes, work)
-        if self.spec.run.mode == "Plan":
-            self.tally.wrote(created=changes.created, updated=changes.updated)
+        digest = await asyncio.to_thread(plan.plan_hash, baseline(self.spec), snapshot, changes, work)
+        if not planning and approved == digest:
+            return None
+        now = mapping_fingerprint(self.spec.mappings)
+        planned = replace(self.tally)
+        planned.wrote(created=changes.created, updated=changes.updated, deleted=changes.deleted)
+        await self.save_plan(
+            plan_hash=digest,
+            counts=planned.final(),
+            samples=await asyncio.to_thread(plan.samples, self.spec, changes, work),
+            notes=notes(self.claim.previous, baseline(self.spec), self.claim.notes.mapping, now),
+            schema=changes.staged.schema,
+            guards=found,
+            estimate=plan.estimate(self.spec, changes, self.batch_size),
+        )
+        if planning:
+            self.tally.wrote(created=planned.created, updated=planned.updated, deleted=planned.deleted)
             return Ending("Succeeded", message=f"would be held: {breach}" if breach else "", plan_hash=digest)
-        approved = self.spec.run.approved_plan
-        if approved == digest:
-            return None
+        if approved is not None:
+            moved = f"plan {approved} was approved, but the rows have changed since; approve plan {digest}"
+            breach = f"{moved}: {breach}" if breach else moved
         if self.spec.guards.on_breach == "Fail":
             return Ending("Failed", "GuardBreached", breach or "", plan_hash=digest)
-        if approved is not None:
-            breach = f"plan {approved} was approved, but the rows have changed since: {breach}; approve plan {digest}"
         return Ending("AwaitingApproval", "GuardBreached", breach or "", plan_hash=digest)
+
+    async def save_plan(self, *, schema: pa.Schema, **known: Any) -> None:
+        """Keep what this run would do, for people to look at, with what has drifted since the last run."""
+        drift = plan.drift(self.claim.notes.columns, schema, self.spec, await self.destination.fields())
+        identity = {"run": self.spec.run.name, "sync": self.spec.sync.name, "namespace": self.spec.sync.namespace}
+        document = Plan(**identity, mode=self.spec.mode, drift=drift, **known)
+        await self.state.save_plan(self.claim, document.model_dump_json(by_alias=True).encode())
+
+    async def columns(self) -> pa.Schema:
+        """What the query returns (raises SourceError)."""
+        return await asyncio.to_thread(self.source.columns, self.spec.query)
 
     async def write(self, changes: Changes, work: Workspace) -> Ending:
         """deliver and commit: send the changes, make durable what became of them."""
-        committer = Committer(self.state, self.claim, self.tally)
-        letters = Letters(self.spec, changes.staged.problems)
+        committer = Committer(
+            self.state,
+            self.claim,
+            self.tally,
+            records=self.semantics == "mirror",
+            letters=bool(self.waiting.keys),
+        )
+        letters = Letters(self.spec)
         deliverer = Deliverer(
+            self.spec,
             self.destination,
             self.target,
-            self.spec.delivery,
             letters=letters,
             tally=self.tally,
             committer=committer,
             progress=self.progress,
             stop=self.stop,
+            to_send=changes.to_send,
         )
+        held = ""
 
         async def deliver() -> None:
-            self.progress.step("deliver", changes.created + changes.updated)
-            if changes.settled:
-                async with aclosing(self.chunks(changes, ["settled"], work)) as settled:
-                    async for chunk in settled:  # acknowledged once more: resolves their dead letters
-                        await committer.add(keys=chunk.keys, rows=chunk.hashes)
-            async with aclosing(self.chunks(changes, ["invalid"], work)) as invalid:
-                async for chunk in invalid:
-                    await committer.add(letters=letters.invalid(chunk))
-            async with aclosing(self.chunks(changes, ["create", "update"], work)) as valid:
+            nonlocal held
+            self.progress.step("deliver", changes.to_send)
+            await self.settle(changes, committer, letters, work)
+            operation = self.spec.mode if self.semantics != "mirror" else "upsert"
+            async with aclosing(self.chunks(changes.rows([DOUBTFUL]), operation, work)) as doubtful:
+                await deliverer.run_doubtful(doubtful)
+            wanted = [DELETE] if self.semantics == "delete" else [CREATE, UPDATE]
+            async with aclosing(self.chunks(changes.rows(wanted), operation, work)) as valid:
                 await deliverer.run(valid)
+            if changes.deleted and self.semantics == "mirror":
+                held = why_held(changes, deliverer.all_acknowledged, over=deliverer.over)
+                if not held:
+                    async with aclosing(self.chunks(changes.gone_rows(DELETE), "delete", work, gone=True)) as gone:
+                        await deliverer.run(gone)
+            if not deliverer.over:
+                await committer.add(notes=await asyncio.to_thread(self.notes, changes, deliverer, work))
             self.progress.step("commit", None)
             await committer.close()
 
@@ -207,21 +287,56 @@ class _Run:
         await self.compact(changes.parts + committer.parts, work)
         if deliverer.halt is not None:
             return Ending.failed(deliverer.halt, self.spec)
-        return Ending("Succeeded") if deliverer.delivered == changes.created + changes.updated else CANCELLED
+        return CANCELLED if deliverer.over and not deliverer.finished else Ending("Succeeded", message=held)
 
-    async def chunks(self, changes: Changes, verdicts: Sequence[str], work: Workspace) -> AsyncGenerator[Chunk, None]:
-        """The rows with these verdicts, in the batches that they travel in; ends early when the run is stopped."""
+    async def settle(self, changes: Changes, committer: Committer, letters: Letters, work: Workspace) -> None:
+        """What is known without asking the destination."""
+        if changes.settled:
+            async with aclosing(self.chunks(changes.rows(["settled"]), "", work)) as settled:
+                async for chunk in settled:
+                    await committer.add(resolved=chunk.origins)
+        if self.waiting.keys:
+            await committer.add(resolved=await asyncio.to_thread(_read_hashes, changes.vanished, "p", work))
+        if changes.forgotten:
+            keys = await asyncio.to_thread(_read_hashes, changes.gone, "k", work)
+            await committer.add(keys=keys, rows=GONE * changes.forgotten)
+        async with aclosing(self.chunks(changes.rows(["invalid"]), self.spec.mode, work)) as invalid:
+            async for chunk in invalid:
+                await committer.add(letters=letters.invalid(chunk))
+
+    def notes(self, changes: Changes, deliverer: Deliverer, work: Workspace) -> Notes:
+        """What the sync remembers of this run; blocks."""
+        before, staged = self.claim.notes, changes.staged
+        if not staged.schema.names:  # kept payloads were sent, the query did not run
+            return before
+        watermark = before.watermark
+        if self.spec.change_detection.column is not None and self.spec.run.mode != "Replay":
+            with work.database.cursor() as cursor:
+                found = cursors.watermark(staged.path, changes.path, deliverer.smallest_refused, cursor)
+            watermark = found or watermark
+        return Notes(
+            mapping=mapping_fingerprint(self.spec.mappings),
+            columns={field.name: str(field.type) for field in staged.schema},
+            watermark=watermark,
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Records in one call."""
         capabilities = self.destination.capabilities
-        size = min(self.spec.delivery.batch_size or capabilities.default_batch, capabilities.max_batch)
-        values = [f"v{i}" for i in range(len(self.target.fields))] if self.payload == "arrow" else []
+        return min(self.spec.delivery.batch_size or capabilities.default_batch, capabilities.max_batch)
+
+    async def chunks(
+        self, rows: str, operation: str, work: Workspace, *, gone: bool = False
+    ) -> AsyncGenerator[Chunk, None]:
+        """Rows in the batches that they travel in; ends early when the run is stopped."""
+        size = self.batch_size
         block_rows = max(1, BLOCK_ROWS // size) * size
         with work.database.cursor() as cursor:
             try:
-                rows = await self.in_thread(
-                    lambda: cursor.sql(changes.rows(verdicts, ["payload", *values])).to_arrow_reader(block_rows), cursor
-                )
-                while block := await self.in_thread(lambda: next(iter(rows), None), cursor):
-                    for chunk in Chunk(block).slices(size):
+                reader = await self.in_thread(lambda: cursor.sql(rows).to_arrow_reader(block_rows), cursor)
+                while block := await self.in_thread(lambda: next(iter(reader), None), cursor):
+                    for chunk in Chunk(block, operation, gone).slices(size):
                         yield chunk
             except Stopped:
                 return
@@ -230,10 +345,44 @@ class _Run:
         """Put the parts of the snapshot together, so that the next run need not read many small ones."""
         if parts <= MAX_PARTS or self.stop.is_set():
             return
-        snapshot = await fetch(self.state.snapshot(self.claim), work.file("parts.parquet"))
+        parts_now = self.state.snapshot(self.claim)
+        snapshot = await fetch(parts_now, work.file("parts.parquet"), records=self.semantics == "mirror")
         merged = await asyncio.to_thread(merge, snapshot, work)
         await self.state.compact(self.claim, merged, snapshot.last)
 
     async def in_thread(self, work: Callable[[], R], cursor: duckdb.DuckDBPyConnection) -> R:
         """Blocking work on a cursor, that a stop interrupts."""
         return await in_thread(work, stop=self.stop, interrupt=cursor.interrupt)
+
+
+def target(spec: RunSpec) -> Target:
+    """Where the records of a run go."""
+    return Target(
+        object=spec.object,
+        mode=spec.mode,
+        key=tuple(m.destination for m in spec.mappings if m.key),
+        fields=tuple(m.destination for m in spec.mappings),
+        timeout=spec.delivery.timeout,
+        skip_nulls=frozenset(m.destination for m in spec.mappings if m.skip_nulls),
+        only_if_empty=frozenset(m.destination for m in spec.mappings if m.only_if_empty),
+    )
+
+
+def why_held(changes: Changes, all_acknowledged: bool, *, over: bool) -> str:
+    """Why a mirror deletes nothing this time, for people; empty if it may."""
+    if over:
+        return ""
+    if not all_acknowledged:
+        return f"{changes.deleted} deletes were held back, because not every record was acknowledged"
+    if changes.unidentified:
+        return (
+            f"{changes.deleted} deletes were held back: {changes.unidentified} rows have no key, "
+            "and each may be one of the records that seem to be gone"
+        )
+    return ""
+
+
+def _read_hashes(path: Path, column: str, work: Workspace) -> bytes:
+    with work.database.cursor() as cursor:
+        found = cursor.sql(f"SELECT CAST({column} AS BLOB) FROM read_parquet('{path}')").fetchall()
+    return b"".join(value for (value,) in found)

@@ -1,9 +1,11 @@
 """The snapshot on its way between the state store and local disk.
 
-In the state store it is a sequence of parts, in which a later part wins over an earlier one. On disk it is a Parquet
-file with the columns part, k and r; key and row hashes are UUIDs there, DuckDB's name for 16 bytes.
+In the state store it is a sequence of parts, in which a later pair wins over an earlier one. On disk it is a Parquet
+file with the columns k and r in that order, and in mode mirror the key fields of each record; key and row hashes are
+UUIDs there, DuckDB's name for 16 bytes.
 """
 
+import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,13 @@ import pyarrow.parquet as pq
 
 from retl.engine.values import literal
 from retl.engine.workspace import Workspace
-from retl.state.store import HASH_BYTES, SnapshotPart, Waiting
+from retl.state.store import GONE, HASH_BYTES, SnapshotPart
 
 PART_ROWS = 250_000
 """Rows of a part after compaction: 8 MB."""
 
-_PAIRS = pa.schema([("part", pa.int64()), ("k", pa.uuid()), ("r", pa.uuid())])
+_PAIRS = pa.schema([("k", pa.uuid()), ("r", pa.uuid())])
+_RECORDS = _PAIRS.append(pa.field("record", pa.large_binary()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,31 @@ class Snapshot:
         path: Parquet file of all pairs, oldest part first.
         parts: how many there are.
         last: sequence of the newest, 0 if there is none.
+        records: whether the file has a column `record`.
     """
 
     path: Path
     parts: int
     last: int
+    records: bool
 
     @property
     def current(self) -> str:
-        """SQL of a relation (k, r) with one row a key: that of the newest part."""
-        file = f"read_parquet({literal(str(self.path))})"
+        """SQL of a relation (k, r) with one row a key: that of the newest part, unless the key is gone."""
+        file = f"read_parquet({literal(str(self.path))}, file_row_number = true)"
         if self.parts <= 1:
-            return f"(SELECT k, r FROM {file})"
-        return f"(SELECT k, arg_max(r, part) AS r FROM {file} GROUP BY k)"
+            return f"(SELECT k, r{self._record} FROM {file} WHERE r <> {hash_literal(GONE)})"
+        newest = ", ".join(f"arg_max({c}, file_row_number) AS {c}" for c in ("r", *(["record"] * self.records)))
+        return f"(SELECT * FROM (SELECT k, {newest} FROM {file} GROUP BY k) WHERE r <> {hash_literal(GONE)})"
+
+    @property
+    def _record(self) -> str:
+        return ", record" if self.records else ""
+
+
+def hash_literal(value: bytes) -> str:
+    """A 16-byte hash as DuckDB writes it."""
+    return f"UUID '{uuid.UUID(bytes=value)}'"
 
 
 def hashes(raw: bytes) -> pa.Array:
@@ -59,22 +74,21 @@ def raw_hashes(array: pa.BinaryArray | pa.ChunkedArray) -> bytes:
     return b"".join(_raw(chunk) for chunk in chunks)
 
 
-async def fetch(parts: AsyncIterator[SnapshotPart], path: Path) -> Snapshot:
-    """Write the parts to disk as they arrive."""
+async def fetch(parts: AsyncIterator[SnapshotPart], path: Path, *, records: bool) -> Snapshot:
+    """Write the parts to disk as they arrive.
+
+    Args:
+        records: whether they hold the key fields of their records.
+    """
     count = last = 0
-    with pq.ParquetWriter(path, _PAIRS, compression="none", use_dictionary=False) as writer:
+    with pq.ParquetWriter(path, _RECORDS if records else _PAIRS, compression="none", use_dictionary=False) as writer:
         async for part in parts:
             count, last = count + 1, part.sequence
-            keys = hashes(part.keys)
-            writer.write_table(
-                pa.table([pa.repeat(pa.scalar(last, pa.int64()), len(keys)), keys, hashes(part.rows)], schema=_PAIRS)
-            )
-    return Snapshot(path, count, last)
-
-
-def waiting_table(waiting: Waiting) -> pa.Table:
-    """Waiting records as a table (k, r)."""
-    return pa.table({"k": hashes(waiting.keys), "r": hashes(waiting.rows)})
+            columns = [hashes(part.keys), hashes(part.rows)]
+            if records:
+                columns.append(pa.array(part.records.split(b"\n")[:-1], pa.large_binary()))
+            writer.write_table(pa.table(columns, schema=writer.schema))
+    return Snapshot(path, count, last, records)
 
 
 def merge(snapshot: Snapshot, work: Workspace) -> "MergedParts":
@@ -82,8 +96,10 @@ def merge(snapshot: Snapshot, work: Workspace) -> "MergedParts":
     path = work.file("compacted.parquet")
     with work.database.cursor() as cursor:
         layout = f"FORMAT parquet, ROW_GROUP_SIZE {PART_ROWS}, COMPRESSION uncompressed"
-        merged = f"SELECT CAST(k AS BLOB) AS k, CAST(r AS BLOB) AS r FROM {snapshot.current}"
-        cursor.execute(f"COPY ({merged}) TO {literal(str(path))} ({layout})")
+        cursor.execute(
+            f"COPY (SELECT * REPLACE (CAST(k AS BLOB) AS k, CAST(r AS BLOB) AS r) FROM {snapshot.current}) "
+            f"TO {literal(str(path))} ({layout})"
+        )
     return MergedParts(path)
 
 
@@ -105,11 +121,17 @@ class MergedParts(Sequence[SnapshotPart]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        table = self._file.read_row_group(index, columns=["k", "r"])
-        return SnapshotPart(index + 1, raw_hashes(table["k"]), raw_hashes(table["r"]))
+        table = self._file.read_row_group(index)
+        records = lines(table["record"]) if "record" in table.schema.names else b""
+        return SnapshotPart(index + 1, raw_hashes(table["k"]), raw_hashes(table["r"]), records)
 
     def __iter__(self) -> Iterator[SnapshotPart]:
         return (self[i] for i in range(len(self)))
+
+
+def lines(records: pa.Array | pa.ChunkedArray) -> bytes:
+    """Key fields as a snapshot part holds them: a line a record, an empty one for NULL."""
+    return b"".join((value or b"") + b"\n" for value in records.cast(pa.large_binary()).to_pylist())
 
 
 def _raw(array: pa.BinaryArray) -> bytes:

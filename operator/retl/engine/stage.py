@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import duckdb
+import pyarrow as pa
 
+from retl.engine import cursor as cursors
 from retl.engine.extract import Extract
-from retl.engine.mapping import compile_mapping
+from retl.engine.mapping import Projection
 from retl.engine.tasks import in_thread
 from retl.engine.values import literal
 from retl.engine.workspace import Workspace
@@ -22,6 +23,7 @@ from retl.sources.base import Source
 
 GROUP_ROWS = 16_384
 """Rows of a Parquet row group; a reader holds some of them in memory, and rows may be wide."""
+LAYOUT = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +32,32 @@ class Staged:
 
     Attributes:
         path: Parquet file with the columns of `mapping`.
-        rows: number of rows that the query returned.
-        problems: for each mapping, the message of a row whose value could not be cast.
-        maps_key: whether rows with different primary keys may have the same key fields.
+        rows: number of rows.
+        schema: names and types that the query returned.
+        complete: whether they are all rows of the query.
     """
 
     path: Path
     rows: int
-    problems: tuple[str, ...]
-    maps_key: bool
+    schema: pa.Schema
+    mapping: Projection
+    complete: bool = True
+
+    @property
+    def own_keys(self) -> bool:
+        """Whether the primary key is the record's key, so that there is no column p beside k."""
+        return self.mapping.own_keys
+
+    @property
+    def key_mappings(self) -> tuple[int, ...]:
+        """Numbers of the mappings that make the record's key."""
+        return self.mapping.key_mappings
 
 
 async def stage(
     spec: RunSpec,
     source: Source,
-    salt: bytes,
-    payload: Literal["json", "arrow"],
+    compile_mapping: Callable[[pa.Schema], Projection],
     work: Workspace,
     *,
     stop: asyncio.Event,
@@ -54,6 +66,7 @@ async def stage(
     """Read the source to its end and stage what the mappings make of it.
 
     Args:
+        compile_mapping: of the columns that the query returns.
         read: is told the number of rows read so far.
     Raises:
         SourceError: the source could not be read.
@@ -69,14 +82,14 @@ async def stage(
     def copy() -> Staged:
         path = work.file("stage.parquet")
         with source.read(spec.query) as reader:
-            mapping = compile_mapping(spec, reader.schema, salt, payload)
+            cursors.check(spec.change_detection, reader.schema)
+            mapping = compile_mapping(reader.schema)
             extract = Extract(reader, mapping.columns, report)
             extracts.append(extract)
             with work.database.cursor() as cursor:
                 cursor.register("source", extract.stream())
-                layout = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}"
-                cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} ({layout})")
-        return Staged(path, extract.rows, mapping.problems, mapping.maps_key)
+                cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} ({LAYOUT})")
+        return Staged(path, extract.rows, reader.schema, mapping, complete=spec.query.window is None)
 
     def interrupt() -> None:
         source.cancel()

@@ -64,6 +64,7 @@ class Plan(StatusModel):
     """The document.
 
     Attributes:
+        plan_hash: empty if the run cannot even begin; the notes say why.
         counts: what would become of the rows.
         samples: some changes of each operation.
         notes: sentences on what is unusual, such as a snapshot that starts anew because the mode has changed.
@@ -74,7 +75,7 @@ class Plan(StatusModel):
     namespace: str
     mode: str
     plan_hash: str
-    counts: RunCounts
+    counts: RunCounts = RunCounts()
     samples: list[PlannedChange] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     drift: list[Drift] = Field(default_factory=list)

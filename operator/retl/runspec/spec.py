@@ -47,11 +47,19 @@ class Connection(Model):
     rate_limit: RateLimit | None = Field(default=None, description="Of a destination's account, over all runners.")
 
 
+class Window(Model):
+    """Of a row set, only the rows whose column is at least `since`, a literal of its type, or NULL."""
+
+    column: str
+    since: str
+
+
 class Query(Model):
-    """A row set: a SELECT statement or a table."""
+    """A row set: a SELECT statement or a table, and which part of it."""
 
     sql: str | None = None
     table: str | None = None
+    window: Window | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -14,6 +14,7 @@ from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 from retl.sources.base import Source
 from retl.sources.configs import DuckDBConfig
+from retl.sources.window import windowed
 
 BATCH_ROWS = 16_384
 ABOUT_DATA = ("Conversion Error", "Invalid Input Error", "Out of Range Error", "Constraint Error")
@@ -67,9 +68,9 @@ class DuckDBSource(Source):
 
 def _statement(query: Query) -> str:
     if query.table is not None:
-        return f"SELECT * FROM {quoted(query.table)}"
+        return windowed(f"SELECT * FROM {quoted(query.table)}", query.window)
     assert query.sql is not None
-    return query.sql.strip().rstrip(";")
+    return windowed(query.sql.strip().rstrip(";"), query.window)
 
 
 def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -21,6 +21,7 @@ from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 from retl.sources.base import Source
 from retl.sources.configs import PostgresConfig, PostgresCredentials
+from retl.sources.window import windowed
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Size of a batch that reads fastest (measured)."""
@@ -171,9 +172,9 @@ def _restored(name: str, times: pa.Array) -> pa.Array:
 
 def _statement(query: Query) -> str:
     if query.table is not None:
-        return f"SELECT * FROM {quoted(query.table)}"
+        return windowed(f"SELECT * FROM {quoted(query.table)}", query.window)
     assert query.sql is not None
-    return _open_ended(query.sql)
+    return windowed(_open_ended(query.sql), query.window)
 
 
 def _open_ended(sql: str) -> str:
