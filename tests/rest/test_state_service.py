@@ -109,6 +109,12 @@ async def test_a_run_of_another_namespace_cannot_be_reached_by_naming_its_uid(
     assert run.state == "Running"
 
 
+def _commit_header(keys: int) -> bytes:
+    """A commit that says to hold so many keys, and ends there."""
+    whole = wire.pack_commit(Commit(1, RunCounts(), hashes(keys), hashes(keys)))
+    return whole[: -2 * 16 * keys]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -117,7 +123,7 @@ async def test_a_run_of_another_namespace_cannot_be_reached_by_naming_its_uid(
         ("POST", f"{HELD}/commits", b""),
         ("POST", f"{HELD}/commits", b"\xff\xff\xff\xff"),
         ("POST", f"{HELD}/commits", b"\0\0\0\2{}"),
-        ("POST", f"{HELD}/commits", b'\0\0\0\x2d{"sequence":1,"counts":{},"keys":9,"letters":[]}'),
+        ("POST", f"{HELD}/commits", _commit_header(keys=9)),
         ("POST", f"{HELD}/commits", wire.pack_commit(Commit(1, RunCounts(), hashes(1), hashes(1))) + b"!"),
         ("POST", f"{HELD}/commits", wire.pack_commit(Commit(1, RunCounts(), hashes(1), hashes(1)))[:-1]),
         ("POST", f"{HELD}/commits", wire.pack_commit(Commit(0, RunCounts()))),
@@ -173,14 +179,14 @@ async def test_a_stale_fence_is_a_conflict_also_for_the_snapshot_stream(
 
 async def test_a_busy_sync_is_a_conflict(http: httpx.AsyncClient, claim: Claim) -> None:
     asked = request("run-2")
-    body = wire.ClaimBody(run=asked.run, sync=asked.sync, baseline="b", owner="o", nonce="n" * 16)
+    body = wire.ClaimBody.of(asked, nonce="n" * 16)
     response = await http.post("/internal/v1/syncs/uid-of-contacts/claims", content=body.model_dump_json())
     assert problem(response) == (409, "another-run-active")
 
 
 async def test_the_sync_in_the_path_must_be_the_one_in_the_body(http: httpx.AsyncClient) -> None:
     asked = request()
-    body = wire.ClaimBody(run=asked.run, sync=asked.sync, baseline="b", owner="o", nonce="n" * 16)
+    body = wire.ClaimBody.of(asked, nonce="n" * 16)
     response = await http.post("/internal/v1/syncs/uid-of-deals/claims", content=body.model_dump_json())
     assert problem(response) == (422, "invalid-input")
 

@@ -5,21 +5,23 @@ match. A sync of another namespace is answered as if it did not exist.
 """
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
-from retl.resources.run import RunCounts
+from retl.resources.run import Replay, RunCounts
 from retl.rest.auth import Caller, Identify, bearer
 from retl.rest.problems import Problem, not_found
 from retl.runspec.result import RunResult
 from retl.state import wire
 from retl.state.sql import SqlStateStore
-from retl.state.store import Claim, SnapshotPart
+from retl.state.store import Claim
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 StoreNow = Callable[[], SqlStateStore]
 """The open store (raises StateError while it is not open)."""
@@ -85,8 +87,35 @@ async def snapshot(held: HeldClaim, store: Store, after: int | None = None) -> R
 
 @router.get(_RUN + "/waiting")
 async def waiting(held: HeldClaim, store: Store) -> Response:
-    found = await store.waiting(held)
-    return Response(wire.pack_pairs(found.keys, found.rows), media_type=wire.BINARY)
+    return Response(wire.pack_waiting(await store.waiting(held)), media_type=wire.BINARY)
+
+
+@router.post(_RUN + "/letters")
+async def letters(held: HeldClaim, store: Store, body: Body, after: str = "") -> Response:
+    found = store.letters(held, _read(Replay, body), after)
+    first = await anext(found, None)
+    return StreamingResponse(wire.write_letters(_chain(first, found)), media_type=wire.BINARY)
+
+
+@router.post(_RUN + "/rates/{account}/calls")
+async def reserve(account: str, held: HeldClaim, store: Store, body: Body) -> Response:
+    asked = _read(wire.Calls, body)
+    return _json(wire.Reserved.of(await store.reserve(held, account, asked.limit, asked.calls)))
+
+
+@router.post(_RUN + "/rates/{account}/refusals", status_code=204)
+async def slow_down(account: str, held: HeldClaim, store: Store, body: Body) -> None:
+    await store.slow_down(held, account, timedelta(seconds=_read(wire.Refusal, body).pause))
+
+
+@router.put(_RUN + "/plan", status_code=204)
+async def save_plan(held: HeldClaim, store: Store, body: Body) -> None:
+    await store.save_plan(held, body)
+
+
+@router.post(_RUN + "/approvals/{plan_hash}")
+async def approve(plan_hash: str, held: HeldClaim, store: Store) -> Response:
+    return _json(wire.Approved(approved=await store.approve(held, plan_hash)))
 
 
 @router.post(_RUN + "/commits", status_code=204)
@@ -96,7 +125,7 @@ async def commit(held: HeldClaim, store: Store, body: Body) -> None:
 
 @router.put(_RUN + "/compactions/{compaction}/parts/{number}", status_code=204)
 async def stage(compaction: int, number: int, held: HeldClaim, store: Store, body: Body) -> None:
-    await store.stage(held, _positive(compaction), SnapshotPart(_positive(number), *wire.unpack_pairs(body)))
+    await store.stage(held, _positive(compaction), wire.unpack_part(_positive(number), body))
 
 
 @router.post(_RUN + "/compactions/{compaction}", status_code=204)
@@ -122,11 +151,11 @@ def install(app: FastAPI, store: StoreNow, identify: Identify) -> None:
     app.include_router(router)
 
 
-async def _chain(first: SnapshotPart | None, rest: AsyncIterator[SnapshotPart]) -> AsyncIterator[SnapshotPart]:
+async def _chain(first: T | None, rest: AsyncIterator[T]) -> AsyncIterator[T]:
     if first is not None:
         yield first
-        async for part in rest:
-            yield part
+        async for item in rest:
+            yield item
 
 
 def _positive(number: int) -> int:

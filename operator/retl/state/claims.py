@@ -5,7 +5,7 @@ happen one after the other.
 """
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -13,13 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import Busy, Fenced, StateError
 from retl.resources.run import RunCounts
-from retl.state import runs, snapshots
+from retl.state import dead_letters, notes, runs, snapshots
 from retl.state.owner import is_gone
-from retl.state.store import LEASE, Claim, ClaimRequest
-from retl.state.tables import commits, dead_letters, syncs
-
-RESOLVED_KEPT = timedelta(days=30)
-"""How long a dead letter that is resolved can still be looked at."""
+from retl.state.sealing import Sealer
+from retl.state.store import LEASE, Claim, ClaimRequest, Notes
+from retl.state.tables import commits, syncs
 
 
 class ForeignSync(StateError):
@@ -28,7 +26,7 @@ class ForeignSync(StateError):
     reason = "SyncNotFound"
 
 
-def take(connection: Connection, request: ClaimRequest, nonce: str | None, now: datetime) -> Claim:
+def take(connection: Connection, request: ClaimRequest, nonce: str | None, now: datetime, sealer: Sealer) -> Claim:
     """Take the sync for a run.
 
     Args:
@@ -43,7 +41,7 @@ def take(connection: Connection, request: ClaimRequest, nonce: str | None, now: 
     if row.namespace != sync.namespace:
         raise ForeignSync(f"sync {sync.namespace}/{sync.name}: uid {sync.uid} belongs to another namespace")
     if nonce is not None and row.claim_nonce == nonce:
-        return _claim(connection, row, run.uid, row.fence, request.baseline)
+        return _claim(connection, row, request, row.fence, sealer)
     runs.refuse_older_attempt(connection, sync.uid, run)
     if row.claim_run not in {None, run.uid}:
         if not lapsed(row.claim_owner, row.lease_until, now):
@@ -60,14 +58,18 @@ def take(connection: Connection, request: ClaimRequest, nonce: str | None, now: 
             claim_nonce=nonce,
             claim_owner=request.owner,
             claim_baseline=request.baseline,
+            claim_ledger=request.ledger,
             claim_plan=run.mode == "Plan",
+            claim_max_letters=request.letters.max_entries,
+            dropped=syncs.c.dropped if run.mode == "Plan" else 0,
             heartbeat_at=now,
             lease_until=now + LEASE,
         )
     )
     runs.start(connection, sync, run, fence, now)
-    _purge(connection, sync.uid, now)
-    return _claim(connection, row, run.uid, fence, request.baseline)
+    _purge(connection, sync.uid)
+    dead_letters.forget(connection, sync.uid, now - request.letters.retention)
+    return _claim(connection, row, request, fence, sealer)
 
 
 def hold(connection: Connection, claim: Claim) -> Row[Any]:
@@ -118,6 +120,12 @@ def namespace_of(connection: Connection, sync_uid: str) -> str | None:
     return connection.execute(select(syncs.c.namespace).where(syncs.c.uid == sync_uid)).scalar_one_or_none()
 
 
+def of_namespace(connection: Connection, namespace: str, sync: str | None = None) -> list[str]:
+    """Uids of the syncs of a namespace, or of those with that name."""
+    found = select(syncs.c.uid).where(syncs.c.namespace == namespace).order_by(syncs.c.uid)
+    return list(connection.execute(found if sync is None else found.where(syncs.c.name == sync)).scalars())
+
+
 def count(connection: Connection) -> int:
     """Syncs that a run holds."""
     return connection.execute(select(func.count()).where(syncs.c.claim_run.is_not(None))).scalar_one()
@@ -135,15 +143,24 @@ def _lock_or_create(connection: Connection, request: ClaimRequest) -> Row[Any]:
         "name": sync.name,
         "salt": secrets.token_bytes(16),
         "fence": 0,
+        "dropped": 0,
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(syncs).values(values).on_conflict_do_nothing())
     return connection.execute(found).one()
 
 
-def _claim(connection: Connection, row: Row[Any], run_uid: str, fence: int, baseline: str) -> Claim:
-    size = snapshots.size(connection, row.uid) if row.baseline == baseline else 0
-    return Claim(sync_uid=row.uid, run_uid=run_uid, fence=fence, salt=bytes(row.salt), snapshot_rows=size)
+def _claim(connection: Connection, row: Row[Any], request: ClaimRequest, fence: int, sealer: Sealer) -> Claim:
+    same = row.baseline == request.baseline
+    return Claim(
+        sync_uid=row.uid,
+        run_uid=request.run.uid,
+        fence=fence,
+        salt=bytes(row.salt),
+        snapshot_rows=snapshots.size(connection, row.uid) if same and row.ledger == request.ledger else 0,
+        previous=row.baseline,
+        notes=notes.read(row, sealer) if same else Notes(),
+    )
 
 
 def _busy(connection: Connection, row: Row[Any], now: datetime) -> str:
@@ -155,13 +172,8 @@ def _busy(connection: Connection, row: Row[Any], now: datetime) -> str:
     )
 
 
-def _purge(connection: Connection, sync_uid: str, now: datetime) -> None:
+def _purge(connection: Connection, sync_uid: str) -> None:
     """Delete what earlier claims of the sync left behind and nobody can ask for any more."""
     connection.execute(delete(commits).where(commits.c.sync_uid == sync_uid))
     snapshots.drop_staged(connection, sync_uid)
     runs.drop_old(connection, sync_uid)
-    connection.execute(
-        delete(dead_letters).where(
-            dead_letters.c.sync_uid == sync_uid, dead_letters.c.resolved_at < now - RESOLVED_KEPT
-        )
-    )

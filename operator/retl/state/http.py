@@ -7,21 +7,34 @@ claim carries a nonce, and a result that was recorded once is recorded.
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+from urllib.parse import quote
 
 import httpx
 import orjson
 
 from retl.errors import Busy, Fenced, InvalidInput, StateError
-from retl.resources.run import RunCounts
+from retl.resources.destination import RateLimit
+from retl.resources.run import Replay, RunCounts
 from retl.runspec.result import RunResult
 from retl.state import wire
 from retl.state.pairs import bounded
-from retl.state.store import Claim, ClaimRequest, Commit, SnapshotPart, StateStore, Waiting
+from retl.state.store import (
+    Claim,
+    ClaimRequest,
+    Commit,
+    KeptLetter,
+    Reservation,
+    SnapshotPart,
+    StateStore,
+    Waiting,
+)
+
+T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=5)
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -45,40 +58,35 @@ class HttpStateStore(StateStore):
         self._client = httpx.AsyncClient(base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
 
     async def claim(self, request: ClaimRequest) -> Claim:
-        body = wire.ClaimBody(
-            run=request.run,
-            sync=request.sync,
-            baseline=request.baseline,
-            owner=request.owner,
-            nonce=secrets.token_hex(16),
-        )
+        body = wire.ClaimBody.of(request, nonce=secrets.token_hex(16))
         answer = await self._send("POST", f"/syncs/{request.sync.uid}/claims", body.model_dump_json().encode())
         return wire.ClaimAnswer.model_validate_json(answer).claim()
 
-    async def snapshot(self, claim: Claim) -> AsyncIterator[SnapshotPart]:
-        after: int | None = None
-        tries = _Tries(self._url, self._patience)
-        while True:
-            query = {} if after is None else {"after": after}
-            try:
-                async with self._client.stream(
-                    "GET", _path(claim, "snapshot"), params=query, headers=self._headers()
-                ) as response:
-                    if response.status_code in _TRY_AGAIN:
-                        await tries.wait(await _said(response), response)
-                        continue
-                    if response.is_error:
-                        self._refused(response, await _said(response))
-                    async for part in wire.read_parts(response.aiter_bytes()):
-                        yield part
-                        after = part.sequence
-                        tries.progress()
-                    return
-            except (httpx.TransportError, wire.BadMessage) as error:
-                await tries.wait(_words(error))
+    def snapshot(self, claim: Claim) -> AsyncIterator[SnapshotPart]:
+        return self._stream("GET", _path(claim, "snapshot"), None, wire.read_parts, lambda part: part.sequence)
 
     async def waiting(self, claim: Claim) -> Waiting:
         return wire.unpack_waiting(await self._send("GET", _path(claim, "waiting")))
+
+    def letters(self, claim: Claim, replay: Replay) -> AsyncIterator[KeptLetter]:
+        asked = replay.model_dump_json().encode()
+        return self._stream("POST", _path(claim, "letters"), asked, wire.read_letters, lambda letter: letter.id)
+
+    async def reserve(self, claim: Claim, account: str, limit: RateLimit, calls: int) -> Reservation:
+        body = wire.Calls(limit=limit, calls=calls).model_dump_json().encode()
+        answer = await self._send("POST", _path(claim, f"rates/{quote(account, safe='')}/calls"), body)
+        return wire.Reserved.model_validate_json(answer).reservation()
+
+    async def slow_down(self, claim: Claim, account: str, pause: timedelta) -> None:
+        body = wire.Refusal(pause=pause.total_seconds()).model_dump_json().encode()
+        await self._send("POST", _path(claim, f"rates/{quote(account, safe='')}/refusals"), body)
+
+    async def save_plan(self, claim: Claim, plan: bytes) -> None:
+        await self._send("PUT", _path(claim, "plan"), plan)
+
+    async def approve(self, claim: Claim, plan_hash: str) -> bool:
+        answer = await self._send("POST", _path(claim, f"approvals/{quote(plan_hash, safe='')}"))
+        return wire.Approved.model_validate_json(answer).approved
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
         await self._send("POST", _path(claim, "commits"), wire.pack_commit(commit))
@@ -87,7 +95,7 @@ class HttpStateStore(StateStore):
         compaction = _path(claim, f"compactions/{secrets.randbits(62) + 1}")
         count = 0
         for part in bounded(parts):
-            await self._send("PUT", f"{compaction}/parts/{part.sequence}", wire.pack_pairs(part.keys, part.rows))
+            await self._send("PUT", f"{compaction}/parts/{part.sequence}", wire.pack_part(part))
             count = part.sequence
         await self._send("POST", compaction, wire.Swap(count=count, replaces=replaces).model_dump_json().encode())
 
@@ -100,6 +108,35 @@ class HttpStateStore(StateStore):
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _stream(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        read: Callable[[AsyncIterator[bytes]], AsyncIterator[T]],
+        position: Callable[[T], str | int],
+    ) -> AsyncIterator[T]:
+        """What a stream yields; one that breaks off goes on after the last item that came."""
+        query: dict[str, str | int] = {}
+        tries = _Tries(self._url, self._patience)
+        while True:
+            try:
+                async with self._client.stream(
+                    method, path, params=query, content=body, headers=self._headers()
+                ) as response:
+                    if response.status_code in _TRY_AGAIN:
+                        await tries.wait(await _said(response), response)
+                        continue
+                    if response.is_error:
+                        self._refused(response, await _said(response))
+                    async for item in read(response.aiter_bytes()):
+                        yield item
+                        query["after"] = position(item)
+                        tries.progress()
+                    return
+            except (httpx.TransportError, wire.BadMessage) as error:
+                await tries.wait(_words(error))
 
     async def _send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         tries = _Tries(self._url, self._patience)

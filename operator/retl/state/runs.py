@@ -3,17 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import Fenced
 from retl.resources.run import RunCounts
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
+from retl.state.sealing import Sealer
 from retl.state.store import Claim, RunRecord
-from retl.state.tables import runs, syncs
+from retl.state.tables import approvals, runs, syncs
 
 KEPT = 100
 """Finished runs remembered for each sync."""
+_SHOWN: list[ColumnElement[Any]] = [column for column in runs.c if column.name != "plan"]
 
 
 def refuse_older_attempt(connection: Connection, sync_uid: str, run: RunIdentity) -> None:
@@ -67,7 +70,8 @@ def ended(connection: Connection, claim: Claim, result: RunResult) -> RunResult 
     if row is None or row.result is None:
         return None
     recorded = RunResult.model_validate(row.result)
-    if recorded.model_copy(update={"dead_letters": result.dead_letters}) != result:
+    counted = {"dead_letters": result.dead_letters, "dead_letters_dropped": result.dead_letters_dropped}
+    if recorded.model_copy(update=counted) != result:
         raise Fenced(f"run {row.name}: has already ended as {recorded.status}")
     return recorded
 
@@ -106,10 +110,10 @@ def drop_old(connection: Connection, sync_uid: str) -> None:
     connection.execute(delete(runs).where(runs.c.sync_uid == sync_uid, runs.c.started_at < oldest_kept))
 
 
-def newest(connection: Connection, namespace: str, sync: str | None, limit: int) -> list[tuple[RunRecord, Row[Any]]]:
+def newest(connection: Connection, namespace: str, sync: str | None, limit: int) -> list[tuple[RunRecord, Any]]:
     """Runs, newest first, each with the row of its sync's claim."""
     found = (
-        select(runs, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
+        select(*_SHOWN, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
         .join(syncs, syncs.c.uid == runs.c.sync_uid)
         .where(runs.c.namespace == namespace)
         .order_by(runs.c.started_at.desc(), runs.c.fence.desc())
@@ -120,11 +124,38 @@ def newest(connection: Connection, namespace: str, sync: str | None, limit: int)
     return [(_record(row), row) for row in connection.execute(found)]
 
 
+def save_plan(connection: Connection, claim: Claim, plan: bytes, sealer: Sealer) -> None:
+    """Keep the run's plan in the place of an earlier one."""
+    sealed = sealer.seal(plan, _plan_place(claim.sync_uid))
+    connection.execute(update(runs).where(*_of(claim)).values(plan=sealed))
+
+
+def plan(connection: Connection, namespace: str, run: str, sealer: Sealer) -> bytes | None:
+    """The plan of a run, by its name or uid."""
+    named = (runs.c.namespace == namespace, or_(runs.c.name == run, runs.c.uid == run), runs.c.plan.is_not(None))
+    found = select(runs.c.sync_uid, runs.c.plan).where(*named).order_by(runs.c.started_at.desc()).limit(1)
+    row = connection.execute(found).one_or_none()
+    return None if row is None else sealer.open(row.plan, _plan_place(row.sync_uid))
+
+
+def _plan_place(sync_uid: str) -> str:
+    return f"plans of sync {sync_uid}"
+
+
+def approve(connection: Connection, claim: Claim, plan_hash: str) -> bool:
+    """Use up the approval of a plan; whether it is this run that did."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    mine = {"sync_uid": claim.sync_uid, "plan_hash": plan_hash, "run_uid": claim.run_uid}
+    connection.execute(dialect.insert(approvals).values(mine).on_conflict_do_nothing())
+    used = select(approvals.c.run_uid).where(approvals.c.sync_uid == claim.sync_uid, approvals.c.plan_hash == plan_hash)
+    return bool(connection.execute(used).scalar_one() == claim.run_uid)
+
+
 def _of(claim: Claim) -> tuple[Any, Any]:
     return runs.c.sync_uid == claim.sync_uid, runs.c.uid == claim.run_uid
 
 
-def _record(row: Row[Any]) -> RunRecord:
+def _record(row: Any) -> RunRecord:
     result = row.result or {}
     return RunRecord(
         uid=row.uid,

@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 
 from retl.errors import InvalidInput
 from retl.state.pairs import check_pairs
-from retl.state.store import HASH_BYTES, SnapshotPart
+from retl.state.sealing import ENV_KEY, Sealer
+from retl.state.store import HASH_BYTES, Commit, SnapshotPart
 from retl.state.tables import snapshot_parts
 
 IN_USE = 0
@@ -44,32 +45,42 @@ def _grouped(sizes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def read(connection: Connection, sync_uid: str, first: int, last: int) -> list[SnapshotPart]:
+def read(connection: Connection, sync_uid: str, first: int, last: int, sealer: Sealer) -> list[SnapshotPart]:
     """The parts of a range."""
     found = (
-        select(_parts.sequence, _parts.key_hashes, _parts.row_hashes)
+        select(_parts.sequence, _parts.key_hashes, _parts.row_hashes, _parts.records)
         .where(*_live(sync_uid), _parts.sequence.between(first, last))
         .order_by(_parts.sequence)
     )
     return [
-        SnapshotPart(row.sequence, bytes(row.key_hashes), bytes(row.row_hashes)) for row in connection.execute(found)
+        SnapshotPart(row.sequence, bytes(row.key_hashes), bytes(row.row_hashes), _opened(row.records, sync_uid, sealer))
+        for row in connection.execute(found)
     ]
 
 
-def append(connection: Connection, sync_uid: str, keys: bytes, rows: bytes) -> None:
-    """Add a delta after all parts there are."""
+def _opened(records: bytes | None, sync_uid: str, sealer: Sealer) -> bytes:
+    return b"" if records is None else sealer.open(records, _place(sync_uid))
+
+
+def _place(sync_uid: str) -> str:
+    return f"records of sync {sync_uid}"
+
+
+def append(connection: Connection, sync_uid: str, commit: Commit, sealer: Sealer) -> None:
+    """Add a commit's records as a delta after all parts there are."""
     newest = select(func.coalesce(func.max(_parts.sequence), 0)).where(*_live(sync_uid))
-    _insert(connection, sync_uid, IN_USE, SnapshotPart(connection.execute(newest).scalar_one() + 1, keys, rows))
+    number = connection.execute(newest).scalar_one() + 1
+    _insert(connection, sync_uid, IN_USE, SnapshotPart(number, commit.keys, commit.rows, commit.records), sealer)
 
 
-def stage(connection: Connection, sync_uid: str, compaction: int, part: SnapshotPart) -> None:
+def stage(connection: Connection, sync_uid: str, compaction: int, part: SnapshotPart, sealer: Sealer) -> None:
     """Lay down a part of a compacted snapshot, not in use yet; sent twice, the second replaces the first."""
     connection.execute(
         delete(snapshot_parts).where(
             _parts.sync_uid == sync_uid, _parts.staged == compaction, _parts.sequence == part.sequence
         )
     )
-    _insert(connection, sync_uid, compaction, part)
+    _insert(connection, sync_uid, compaction, part, sealer)
 
 
 def swap(connection: Connection, sync_uid: str, compaction: int, count: int, replaces: int) -> None:
@@ -101,8 +112,13 @@ def _live(sync_uid: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return _parts.sync_uid == sync_uid, _parts.staged == IN_USE
 
 
-def _insert(connection: Connection, sync_uid: str, staged: int, part: SnapshotPart) -> None:
-    check_pairs(part.keys, part.rows)
+def _insert(connection: Connection, sync_uid: str, staged: int, part: SnapshotPart, sealer: Sealer) -> None:
+    check_pairs(part.keys, part.rows, part.records)
+    if part.records and not sealer.seals:
+        raise InvalidInput(
+            "mode mirror: keeps the key fields of what it wrote, and the state database has no key to encrypt them; "
+            f"set {ENV_KEY} where the database is opened (the API pod, or the command line)"
+        )
     connection.execute(
         insert(snapshot_parts).values(
             sync_uid=sync_uid,
@@ -111,5 +127,6 @@ def _insert(connection: Connection, sync_uid: str, staged: int, part: SnapshotPa
             size=len(part.keys) // HASH_BYTES,
             key_hashes=part.keys,
             row_hashes=part.rows,
+            records=sealer.seal(part.records, _place(sync_uid)) if part.records else None,
         )
     )

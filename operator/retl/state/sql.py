@@ -8,26 +8,33 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from time import monotonic
+from typing import Any, Self
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, Row, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import InvalidInput
-from retl.resources.run import RunCounts
+from retl.resources.destination import RateLimit
+from retl.resources.run import Replay, RunCounts
 from retl.runspec.result import RunResult
-from retl.state import claims, dead_letters, runs, snapshots
+from retl.state import claims, dead_letters, erasure, letter_counts, letter_pages, notes, rates, runs, snapshots
 from retl.state.database import BUSY_TIMEOUT, Database
+from retl.state.letter_rows import LetterSealer
 from retl.state.pairs import bounded, check_pairs
+from retl.state.sealing import Sealer
 from retl.state.store import (
     Claim,
     ClaimRequest,
     Commit,
     DeadLetter,
+    KeptLetter,
+    Reservation,
     RunRecord,
     SnapshotPart,
     StateReader,
     StateStore,
+    Statistics,
     Waiting,
 )
 from retl.state.tables import commits, syncs
@@ -51,22 +58,26 @@ class Totals:
 class SqlStateStore(StateStore, StateReader):
     """StateStore and StateReader over a database. Make one with `open`."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, key: bytes | None = None, clock: Clock = utc_now) -> None:
         self._database = database
+        self._sealer = Sealer(key)
         self._clock = clock
 
     @classmethod
-    async def open(cls, url: str, *, busy_timeout: timedelta = BUSY_TIMEOUT, clock: Clock = utc_now) -> Self:
+    async def open(
+        cls, url: str, *, key: bytes | None = None, busy_timeout: timedelta = BUSY_TIMEOUT, clock: Clock = utc_now
+    ) -> Self:
         """Connect to `sqlite:///path` or `postgresql://…` and bring the schema up to date.
 
         Args:
+            key: 32 bytes that seal what the database holds of people's records; None to keep it as it is.
             busy_timeout: how long an SQLite file may be locked by another process.
         Raises:
             InvalidInput: the URL is not one of a state database.
             NewerDatabase: a newer version wrote it.
             StateError: the database cannot be used; the text says why and never holds the password.
         """
-        return cls(await Database.open(url, busy_timeout), clock)
+        return cls(await Database.open(url, busy_timeout), key, clock)
 
     async def close(self) -> None:
         await self._database.close()
@@ -87,7 +98,7 @@ class SqlStateStore(StateStore, StateReader):
             Fenced: a later attempt of this run has started.
             ForeignSync: the sync is known under another namespace.
         """
-        return await self._database.run(claims.take, request, nonce, self._clock())
+        return await self._database.run(claims.take, request, nonce, self._clock(), self._sealer)
 
     async def snapshot(self, claim: Claim, after: int | None = None) -> AsyncIterator[SnapshotPart]:
         """The parts of the snapshot, oldest first (raises Fenced).
@@ -96,15 +107,40 @@ class SqlStateStore(StateStore, StateReader):
             after: leave out the parts up to this sequence.
         """
         for first, last in await self._database.read(_snapshot_ranges, claim, after):
-            for part in await self._database.read(_snapshot_read, claim, first, last):
+            for part in await self._database.read(_snapshot_read, claim, first, last, self._sealer):
                 yield part
 
     async def waiting(self, claim: Claim) -> Waiting:
         return await self._database.read(_waiting, claim)
 
+    async def letters(self, claim: Claim, replay: Replay, after: str = "") -> AsyncIterator[KeptLetter]:
+        """The open dead letters that a replay asks for, oldest first (raises Fenced).
+
+        Args:
+            after: leave out the entries up to this id.
+        """
+        while some := await self._database.read(_letters, claim, replay, after, self._sealer):
+            for letter in some:
+                yield letter
+            after = some[-1].id
+
+    async def reserve(self, claim: Claim, account: str, limit: RateLimit, calls: int) -> Reservation:
+        reservation, at = await self._database.run(_reserve, claim, account, limit, calls)
+        # Counted from now, when it is of use, not from when the slots were given out.
+        return replace(reservation, start=max(timedelta(0), reservation.start - timedelta(seconds=monotonic() - at)))
+
+    async def slow_down(self, claim: Claim, account: str, pause: timedelta) -> None:
+        await self._database.run(_slow_down, claim, account, pause)
+
+    async def save_plan(self, claim: Claim, plan: bytes) -> None:
+        await self._database.run(_save_plan, claim, plan, self._sealer)
+
+    async def approve(self, claim: Claim, plan_hash: str) -> bool:
+        return await self._database.run(_approve, claim, plan_hash)
+
     async def commit(self, claim: Claim, commit: Commit) -> None:
-        check_pairs(commit.keys, commit.rows)
-        await self._database.run(_commit, claim, commit, self._clock())
+        check_pairs(commit.keys, commit.rows, commit.records)
+        await self._database.run(_commit, claim, commit, self._clock(), self._sealer)
 
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
         compaction = secrets.randbits(62) + 1
@@ -116,7 +152,7 @@ class SqlStateStore(StateStore, StateReader):
 
     async def stage(self, claim: Claim, compaction: int, part: SnapshotPart) -> None:
         """Lay down one part of a compacted snapshot; `part.sequence` counts from 1 (raises Fenced)."""
-        await self._database.run(_stage, claim, compaction, part)
+        await self._database.run(_stage, claim, compaction, part, self._sealer)
 
     async def swap(self, claim: Claim, compaction: int, count: int, replaces: int) -> None:
         """Put the `count` staged parts in the place of all parts up to `replaces` (raises Fenced).
@@ -147,7 +183,34 @@ class SqlStateStore(StateStore, StateReader):
         limit: int = 50,
         after: str | None = None,
     ) -> list[DeadLetter]:
-        return await self._database.read(dead_letters.newest, namespace, sync, resolved, limit)
+        asked = letter_pages.Asked(namespace, sync, resolved, code, since, limit, after)
+        return await self._database.read(letter_pages.page, asked, self._sealer)
+
+    async def dead_letter(self, *, namespace: str, id: str) -> DeadLetter | None:
+        return await self._database.read(letter_pages.one, namespace, id, self._sealer)
+
+    async def statistics(self, *, namespace: str, sync: str | None = None) -> Statistics:
+        return await self._database.read(letter_pages.statistics, namespace, sync)
+
+    async def resolve(self, *, namespace: str, ids: Sequence[str]) -> int:
+        now = self._clock()
+        uids = await self._database.read(claims.of_namespace, namespace)
+        return sum([await self._database.run(dead_letters.dismiss, uid, ids, now) for uid in uids])
+
+    async def erase(self, *, namespace: str, field: str, value: str, sync: str | None = None) -> int:
+        uids = await self._database.read(claims.of_namespace, namespace, sync)
+        count, after = 0, ""
+        while True:
+            read = await self._database.read(erasure.scan, uids, field, value, after, self._sealer)
+            for uid, ids in read.found.items():
+                await self._database.run(erasure.remove, uid, ids)
+                count += len(ids)
+            if read.last is None:
+                return count
+            after = read.last
+
+    async def plan(self, *, namespace: str, run: str) -> bytes | None:
+        return await self._database.read(runs.plan, namespace, run, self._sealer)
 
     async def namespace_of(self, sync_uid: str) -> str | None:
         """The namespace of a sync; None if it never had a run."""
@@ -159,7 +222,7 @@ class SqlStateStore(StateStore, StateReader):
 
 
 def _totals(connection: Connection) -> Totals:
-    return Totals(claims.count(connection), dead_letters.count_open(connection))
+    return Totals(claims.count(connection), letter_counts.count_open(connection))
 
 
 def _ping(connection: Connection) -> None:
@@ -168,12 +231,17 @@ def _ping(connection: Connection) -> None:
 
 def _snapshot_ranges(connection: Connection, claim: Claim, after: int | None) -> list[tuple[int, int]]:
     sync = claims.check(connection, claim)
-    return snapshots.ranges(connection, sync.uid, after) if sync.baseline == sync.claim_baseline else []
+    return snapshots.ranges(connection, sync.uid, after) if _has_snapshot(sync) else []
 
 
-def _snapshot_read(connection: Connection, claim: Claim, first: int, last: int) -> list[SnapshotPart]:
+def _snapshot_read(connection: Connection, claim: Claim, first: int, last: int, sealer: Sealer) -> list[SnapshotPart]:
     claims.check(connection, claim)
-    return snapshots.read(connection, claim.sync_uid, first, last)
+    return snapshots.read(connection, claim.sync_uid, first, last, sealer)
+
+
+def _has_snapshot(sync: Row[Any]) -> bool:
+    """Whether the snapshot is the claim's own, and not of another destination, object, mode or key, or another run."""
+    return bool(sync.baseline == sync.claim_baseline and sync.ledger == sync.claim_ledger)
 
 
 def _waiting(connection: Connection, claim: Claim) -> Waiting:
@@ -183,31 +251,73 @@ def _waiting(connection: Connection, claim: Claim) -> Waiting:
     return dead_letters.waiting(connection, sync.uid)
 
 
-def _commit(connection: Connection, claim: Claim, commit: Commit, now: datetime) -> None:
+def _letters(connection: Connection, claim: Claim, replay: Replay, after: str, sealer: Sealer) -> list[KeptLetter]:
+    sync = claims.check(connection, claim)
+    if sync.baseline != sync.claim_baseline:
+        return []
+    return dead_letters.kept(connection, sync.uid, replay, after, LetterSealer(sealer, sync.uid))
+
+
+def _reserve(
+    connection: Connection, claim: Claim, account: str, limit: RateLimit, calls: int
+) -> tuple[Reservation, float]:
+    """The calls, and the reading of this process's clock that they count from."""
+    sync = claims.check(connection, claim)
+    rate = rates.lock(connection, sync.namespace, account)
+    now, at = rates.database_now(connection), monotonic()
+    rate, reservation = rates.reserved(rate, limit, calls, now)
+    rates.store(connection, sync.namespace, account, rate)
+    return reservation, at
+
+
+def _slow_down(connection: Connection, claim: Claim, account: str, pause: timedelta) -> None:
+    sync = claims.check(connection, claim)
+    rate = rates.lock(connection, sync.namespace, account)
+    rates.store(connection, sync.namespace, account, rates.refused(rate, pause, rates.database_now(connection)))
+
+
+def _save_plan(connection: Connection, claim: Claim, plan: bytes, sealer: Sealer) -> None:
+    claims.hold(connection, claim)
+    runs.save_plan(connection, claim, plan, sealer)
+
+
+def _approve(connection: Connection, claim: Claim, plan_hash: str) -> bool:
+    claims.hold(connection, claim)
+    return runs.approve(connection, claim, plan_hash)
+
+
+def _commit(connection: Connection, claim: Claim, commit: Commit, now: datetime, sealer: Sealer) -> None:
     sync = claims.hold(connection, claim)
     if not _first_time(connection, claim, commit.sequence):
         return
-    if commit.keys or commit.dead_letters:
+    if commit.keys or commit.dead_letters or commit.resolved or commit.notes is not None:
         if sync.claim_plan:
             raise InvalidInput(
                 f"sync {sync.namespace}/{sync.name}: a plan writes nothing, so it has no records to commit"
             )
-        if sync.baseline != sync.claim_baseline:
-            _rebaseline(connection, sync.uid, sync.claim_baseline, now)
+        _begin(connection, sync, now)
     if commit.keys:
-        snapshots.append(connection, sync.uid, commit.keys, commit.rows)
-        dead_letters.supersede(connection, sync.uid, commit.keys, now)
+        snapshots.append(connection, sync.uid, commit, sealer)
+    if commit.resolved:
+        dead_letters.supersede(connection, sync.uid, commit.resolved, now)
     if commit.dead_letters:
         run = runs.name_of(connection, sync.uid, claim.run_uid)
-        dead_letters.put(connection, sync, run, commit.dead_letters, now)
+        dead_letters.put(connection, sync, run, commit.dead_letters, now, LetterSealer(sealer, sync.uid))
+    if commit.notes is not None:
+        notes.write(connection, sync.uid, commit.notes, sealer)
     runs.progress(connection, claim, commit.counts)
 
 
-def _rebaseline(connection: Connection, sync_uid: str, baseline: str, now: datetime) -> None:
-    """Start over: what was recorded speaks of another destination, object or key."""
-    snapshots.drop(connection, sync_uid)
-    dead_letters.rebaseline(connection, sync_uid, now)
-    connection.execute(update(syncs).where(syncs.c.uid == sync_uid).values(baseline=baseline))
+def _begin(connection: Connection, sync: Row[Any], now: datetime) -> None:
+    """Drop what was recorded of another destination, object, mode or key, and the ledger of another run."""
+    if _has_snapshot(sync):
+        return
+    begun = {"baseline": sync.claim_baseline, "ledger": sync.claim_ledger}
+    snapshots.drop(connection, sync.uid)
+    if sync.baseline != sync.claim_baseline:
+        dead_letters.rebaseline(connection, sync.uid, now)
+        begun["notes"] = None
+    connection.execute(update(syncs).where(syncs.c.uid == sync.uid).values(begun))
 
 
 def _first_time(connection: Connection, claim: Claim, sequence: int) -> bool:
@@ -217,16 +327,16 @@ def _first_time(connection: Connection, claim: Claim, sequence: int) -> bool:
     return connection.execute(inserted).first() is not None
 
 
-def _stage(connection: Connection, claim: Claim, compaction: int, part: SnapshotPart) -> None:
+def _stage(connection: Connection, claim: Claim, compaction: int, part: SnapshotPart, sealer: Sealer) -> None:
     claims.hold(connection, claim)
-    snapshots.stage(connection, claim.sync_uid, compaction, part)
+    snapshots.stage(connection, claim.sync_uid, compaction, part, sealer)
 
 
 def _swap(connection: Connection, claim: Claim, compaction: int, count: int, replaces: int) -> None:
     sync = claims.hold(connection, claim)
     if not _first_time(connection, claim, -compaction):  # commits count upwards from 1, so the two never meet
         return
-    if sync.claim_plan or sync.baseline != sync.claim_baseline:
+    if sync.claim_plan or not _has_snapshot(sync):
         if count == 0:
             return
         raise InvalidInput(f"sync {sync.namespace}/{sync.name}: this run has no snapshot to compact")
@@ -236,11 +346,15 @@ def _swap(connection: Connection, claim: Claim, compaction: int, count: int, rep
 def _finish(connection: Connection, claim: Claim, result: RunResult, now: datetime) -> RunResult:
     if (recorded := runs.ended(connection, claim, result)) is not None:
         return recorded
-    claims.hold(connection, claim)
-    counted = result.model_copy(update={"dead_letters": dead_letters.count_open(connection, claim.sync_uid)})
-    runs.end(connection, claim, counted, now)
+    sync = claims.hold(connection, claim)
+    counted = {
+        "dead_letters": letter_counts.count_open(connection, claim.sync_uid),
+        "dead_letters_dropped": 0 if sync.claim_plan else sync.dropped,
+    }
+    final = result.model_copy(update=counted)
+    runs.end(connection, claim, final, now)
     claims.free(connection, claim)
-    return counted
+    return final
 
 
 def _runs(connection: Connection, namespace: str, sync: str | None, limit: int, now: datetime) -> list[RunRecord]:

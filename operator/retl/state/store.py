@@ -306,10 +306,11 @@ class StateStore(ABC):
     async def waiting(self, claim: Claim) -> Waiting:
         """The open dead letters, and which rows wait until they change (raises Fenced)."""
 
+    @abstractmethod
     def letters(self, claim: Claim, replay: Replay) -> AsyncIterator[KeptLetter]:
         """The open dead letters that a replay asks for, oldest first (raises Fenced)."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def reserve(self, claim: Claim, account: str, limit: RateLimit, calls: int) -> Reservation:
         """Take the next calls of a destination account's rate, shared by all its runners (raises Fenced).
 
@@ -318,19 +319,18 @@ class StateStore(ABC):
             limit: what the destination's manifest allows; a slower pace that was learnt from it (`slow_down`) counts.
             calls: how many are wanted; fewer may be given, those of about 250 ms at most.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def slow_down(self, claim: Claim, account: str, pause: timedelta) -> None:
         """The account refused a call for its rate: nobody calls for `pause`, and then slower for a while."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def save_plan(self, claim: Claim, plan: bytes) -> None:
         """Keep the plan of this run, a JSON document, for people to look at (raises Fenced)."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def approve(self, claim: Claim, plan_hash: str) -> bool:
         """Use up an approval: true the first time for this run (and its later attempts), false for any other run."""
-        raise NotImplementedError
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:
@@ -365,13 +365,13 @@ class StateReader(ABC):
     async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
         """Runs, newest first."""
 
+    @abstractmethod
     async def plan(self, *, namespace: str, run: str) -> bytes | None:
         """The plan that a run saved, a JSON document; None if there is none.
 
         Args:
             run: its name or uid.
         """
-        raise NotImplementedError
 
     @abstractmethod
     async def dead_letters(
@@ -395,22 +395,23 @@ class StateReader(ABC):
             InvalidInput: `after` is no cursor.
         """
 
+    @abstractmethod
     async def dead_letter(self, *, namespace: str, id: str) -> DeadLetter | None:
         """One entry with its payload; None if there is none of that id."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def statistics(self, *, namespace: str, sync: str | None = None) -> Statistics:
         """Numbers over the dead letters."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def resolve(self, *, namespace: str, ids: Sequence[str]) -> int:
         """Dismiss open entries without a replay: their rows are left out until they change.
 
         Returns:
             How many there were; ids that are resolved or not known are passed over.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def erase(self, *, namespace: str, field: str, value: str, sync: str | None = None) -> int:
         """Forget what entries, open and resolved, hold of a person.
 
@@ -420,4 +421,3 @@ class StateReader(ABC):
         Returns:
             How many entries held it.
         """
-        raise NotImplementedError

@@ -14,12 +14,14 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    TextClause,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -55,11 +57,16 @@ syncs = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("baseline", Text, comment="what the snapshot was taken under"),
+    Column("ledger", Text, comment="run that the snapshot is the ledger of; empty when it is any run's"),
+    Column("notes", LargeBinary, comment="Notes as JSON, sealed"),
+    Column("dropped", BigInteger, nullable=False, comment="dead letters of the last run that were not kept"),
     Column("claim_run", Text, comment="uid of the run that holds the claim; null when free"),
     Column("claim_nonce", Text, comment="names the request that took the last claim"),
     Column("claim_owner", Text),
     Column("claim_baseline", Text),
+    Column("claim_ledger", Text),
     Column("claim_plan", Boolean),
+    Column("claim_max_letters", BigInteger),
     Column("heartbeat_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
     Index("ix_retl_syncs_namespace", "namespace", "name"),
@@ -81,6 +88,7 @@ runs = Table(
     Column("counts", JSON, nullable=False),
     Column("result", JSON(none_as_null=True), comment="RunResult; null until the run ends"),
     Column("dead_letters", Integer, nullable=False),
+    Column("plan", LargeBinary, comment="JSON, sealed"),
     Index("ix_retl_runs_namespace", "namespace", "started_at"),
     Index("ix_retl_runs_sync", "sync_uid", "started_at"),
 )
@@ -103,49 +111,71 @@ snapshot_parts = Table(
     Column("size", BigInteger, nullable=False, comment="number of keys"),
     Column("key_hashes", LargeBinary, nullable=False),
     Column("row_hashes", LargeBinary, nullable=False),
+    Column("records", LargeBinary, comment="key fields, a line each, sealed; null outside of mode mirror"),
 )
 
 dead_letters = Table(
     "retl_dead_letters",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Text, primary_key=True, comment="UUIDv7: later entries have greater ids"),
     Column("sync_uid", Text, nullable=False),
     Column("namespace", Text, nullable=False),
     Column("key_hash", LargeBinary, nullable=False),
     Column("row_hash", LargeBinary, nullable=False),
+    Column("record_hash", LargeBinary, nullable=False, comment="empty if it is key_hash"),
+    Column("operation", Text, nullable=False),
     Column("run", Text, nullable=False),
     Column("code", Text, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("record_keys", JSON, nullable=False),
-    Column("payload", LargeBinary),
     Column("attempts", Integer, nullable=False),
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
     Column("resolution", Text),
+    Column("shown", LargeBinary, comment="message and record keys as JSON, sealed; null once it was forgotten"),
+    Column("payload", LargeBinary, comment="sealed"),
 )
 
 OPEN = text("resolved_at IS NULL")
 RESOLVED = text("resolved_at IS NOT NULL")
-Index(
-    "uq_retl_dead_letters_open",
-    dead_letters.c.sync_uid,
-    dead_letters.c.key_hash,
-    unique=True,
-    postgresql_where=OPEN,
-    sqlite_where=OPEN,
+DISMISSED = text("resolution = 'dismissed'")
+
+
+def _partial(name: str, where: TextClause, *columns: str, unique: bool = False) -> None:
+    found = [dead_letters.c[column] for column in columns]
+    Index(name, *found, unique=unique, postgresql_where=where, sqlite_where=where)
+
+
+_partial("uq_retl_dead_letters_open", OPEN, "sync_uid", "key_hash", unique=True)
+_partial("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id")
+_partial("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id")
+_partial("ix_retl_dead_letters_oldest", OPEN, "sync_uid", "id")
+_partial("ix_retl_dead_letters_resolved", RESOLVED, "sync_uid", "resolved_at", "id")
+_partial("ix_retl_dead_letters_dismissed", DISMISSED, "sync_uid", "key_hash")
+
+letter_counts = Table(
+    "retl_letter_counts",
+    metadata,
+    Column("sync_uid", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("open", BigInteger, nullable=False),
+    Column("resolved", BigInteger, nullable=False),
 )
-Index(
-    "ix_retl_dead_letters_open",
-    dead_letters.c.namespace,
-    dead_letters.c.last_seen_at,
-    postgresql_where=OPEN,
-    sqlite_where=OPEN,
+
+rates = Table(
+    "retl_rates",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("account", Text, primary_key=True, comment="uid of the destination"),
+    Column("next_slot", Double, nullable=False),
+    Column("pace", Double, nullable=False),
+    Column("refused_at", Double, nullable=False),
+    Column("paused_until", Double, nullable=False),
 )
-Index(
-    "ix_retl_dead_letters_resolved",
-    dead_letters.c.sync_uid,
-    dead_letters.c.resolved_at,
-    postgresql_where=RESOLVED,
-    sqlite_where=RESOLVED,
+
+approvals = Table(
+    "retl_approvals",
+    metadata,
+    Column("sync_uid", Text, primary_key=True),
+    Column("plan_hash", Text, primary_key=True),
+    Column("run_uid", Text, nullable=False, comment="the run that used it up"),
 )

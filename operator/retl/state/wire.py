@@ -1,21 +1,36 @@
 """How state travels between a runner and the state service.
 
 Hashes and payloads go as raw bytes behind a small JSON header: base64 would make them a third longer, and both sides
-would hold every commit twice. A snapshot is a stream of frames with an explicit end, so that a cut connection is never
-mistaken for a short snapshot.
+would hold every commit twice. A snapshot, and the dead letters of a replay, are streams of frames with an explicit end,
+so that a cut connection is never mistaken for a short stream.
 """
 
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from datetime import timedelta
+from uuid import UUID
 
 from pydantic import Field, ValidationError
 
+from retl.resources.destination import RateLimit
 from retl.resources.fields import Model
 from retl.resources.run import RunCounts
+from retl.resources.sync import DeadLetters
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.pairs import check_pairs
-from retl.state.store import HASH_BYTES, Claim, ClaimRequest, Commit, NewDeadLetter, SnapshotPart, Waiting
+from retl.state.store import (
+    HASH_BYTES,
+    Claim,
+    ClaimRequest,
+    Commit,
+    KeptLetter,
+    NewDeadLetter,
+    Notes,
+    Reservation,
+    SnapshotPart,
+    Waiting,
+)
 
 PREFIX = "/internal/v1"
 BINARY = "application/octet-stream"
@@ -26,8 +41,9 @@ PROBLEM_BUSY = "another-run-active"
 PROBLEM_FENCED = "fenced"
 
 _LENGTH = struct.Struct(">I")
-_FRAME = struct.Struct(">qI")
-_END = 0xFFFF_FFFF
+_PART = struct.Struct(">qII")
+_LETTER = struct.Struct(">16sIII")
+_NONE = _END = 0xFFFF_FFFF
 
 
 class BadMessage(ValueError):
@@ -41,11 +57,26 @@ class ClaimBody(Model):
     sync: SyncIdentity
     baseline: str
     owner: str
+    ledger: str = ""
+    letters: DeadLetters = DeadLetters()
     nonce: str = Field(min_length=16, max_length=64)
+
+    @classmethod
+    def of(cls, request: ClaimRequest, nonce: str) -> "ClaimBody":
+        """The body that carries this request."""
+        return cls(
+            run=request.run,
+            sync=request.sync,
+            baseline=request.baseline,
+            owner=request.owner,
+            ledger=request.ledger,
+            letters=request.letters,
+            nonce=nonce,
+        )
 
     def request(self) -> ClaimRequest:
         """The request in it."""
-        return ClaimRequest(run=self.run, sync=self.sync, baseline=self.baseline, owner=self.owner)
+        return ClaimRequest(self.run, self.sync, self.baseline, self.owner, self.ledger, self.letters)
 
 
 class ClaimAnswer(Model):
@@ -56,6 +87,8 @@ class ClaimAnswer(Model):
     fence: int
     salt: str
     snapshot_rows: int
+    previous: str | None
+    notes: Notes
 
     @classmethod
     def of(cls, claim: Claim) -> "ClaimAnswer":
@@ -64,7 +97,15 @@ class ClaimAnswer(Model):
 
     def claim(self) -> Claim:
         """The claim in it."""
-        return Claim(self.sync_uid, self.run_uid, self.fence, bytes.fromhex(self.salt), self.snapshot_rows)
+        return Claim(
+            sync_uid=self.sync_uid,
+            run_uid=self.run_uid,
+            fence=self.fence,
+            salt=bytes.fromhex(self.salt),
+            snapshot_rows=self.snapshot_rows,
+            previous=self.previous,
+            notes=self.notes,
+        )
 
 
 class Swap(Model):
@@ -74,11 +115,50 @@ class Swap(Model):
     replaces: int
 
 
+class Calls(Model):
+    """Asks for calls of an account's rate."""
+
+    limit: RateLimit
+    calls: int = Field(ge=1)
+
+
+class Reserved(Model):
+    """A Reservation; times in seconds."""
+
+    start: float
+    interval: float
+    calls: int
+
+    @classmethod
+    def of(cls, reservation: Reservation) -> "Reserved":
+        """The answer that carries this reservation."""
+        start, interval = reservation.start.total_seconds(), reservation.interval.total_seconds()
+        return cls(start=start, interval=interval, calls=reservation.calls)
+
+    def reservation(self) -> Reservation:
+        """The reservation in it."""
+        return Reservation(timedelta(seconds=self.start), timedelta(seconds=self.interval), self.calls)
+
+
+class Refusal(Model):
+    """An account refused a call; time in seconds."""
+
+    pause: float = Field(ge=0)
+
+
+class Approved(Model):
+    """Whether the approval was there to be used."""
+
+    approved: bool
+
+
 class _Letter(Model):
     code: str
     message: str
     record_keys: dict[str, str | None]
     attempts: int = Field(ge=1)
+    operation: str
+    record: bool
     payload: int | None = Field(ge=0, description="Bytes of it; null when there is none.")
 
 
@@ -86,31 +166,40 @@ class _CommitHeader(Model):
     sequence: int = Field(ge=1)
     counts: RunCounts
     keys: int = Field(ge=0)
+    records: int = Field(ge=0, description="Bytes of them.")
+    resolved: int = Field(ge=0)
+    notes: Notes | None
     letters: list[_Letter]
 
 
 def pack_commit(commit: Commit) -> bytes:
-    """Header, then keys, rows, the dead letters' hashes, their payloads."""
+    """Header, then keys, rows, records, resolved keys, the dead letters' hashes, their payloads."""
     header = _CommitHeader.model_construct(
         sequence=commit.sequence,
         counts=commit.counts,
         keys=len(commit.keys) // HASH_BYTES,
+        records=len(commit.records),
+        resolved=len(commit.resolved) // HASH_BYTES,
+        notes=commit.notes,
         letters=[
             _Letter.model_construct(
                 code=letter.code,
                 message=letter.message,
                 record_keys=letter.record_keys,
                 attempts=letter.attempts,
+                operation=letter.operation,
+                record=bool(letter.record),
                 payload=None if letter.payload is None else len(letter.payload),
             )
             for letter in commit.dead_letters
         ],
     ).model_dump_json()
-    check_pairs(commit.keys, commit.rows)
+    check_pairs(commit.keys, commit.rows, commit.records)
     encoded = header.encode()
-    hashes = [half for letter in commit.dead_letters for half in (letter.key, letter.row)]
+    hashes = [part for letter in commit.dead_letters for part in (letter.key, letter.row, letter.record)]
     payloads = [letter.payload for letter in commit.dead_letters if letter.payload is not None]
-    return b"".join((_LENGTH.pack(len(encoded)), encoded, commit.keys, commit.rows, *hashes, *payloads))
+    sent = (commit.keys, commit.rows, commit.records, commit.resolved)
+    return b"".join((_LENGTH.pack(len(encoded)), encoded, *sent, *hashes, *payloads))
 
 
 def unpack_commit(body: bytes) -> Commit:
@@ -121,7 +210,11 @@ def unpack_commit(body: bytes) -> Commit:
     except ValidationError as error:
         raise BadMessage(f"commit: the header has {error.error_count()} mistakes") from None
     keys, rows = rest.take(header.keys * HASH_BYTES), rest.take(header.keys * HASH_BYTES)
-    hashes = [(rest.take(HASH_BYTES), rest.take(HASH_BYTES)) for _ in header.letters]
+    records, resolved = rest.take(header.records), rest.take(header.resolved * HASH_BYTES)
+    hashes = [
+        (rest.take(HASH_BYTES), rest.take(HASH_BYTES), rest.take(HASH_BYTES if letter.record else 0))
+        for letter in header.letters
+    ]
     letters = [
         NewDeadLetter(
             key=key,
@@ -131,59 +224,112 @@ def unpack_commit(body: bytes) -> Commit:
             record_keys=letter.record_keys,
             payload=None if letter.payload is None else rest.take(letter.payload),
             attempts=letter.attempts,
+            record=record,
+            operation=letter.operation,
         )
-        for letter, (key, row) in zip(header.letters, hashes, strict=True)
+        for letter, (key, row, record) in zip(header.letters, hashes, strict=True)
     ]
     rest.end()
-    return Commit(header.sequence, header.counts, keys, rows, letters)
+    return Commit(header.sequence, header.counts, keys, rows, letters, records, resolved, header.notes)
 
 
-def pack_pairs(keys: bytes, rows: bytes) -> bytes:
-    """Keys, then rows."""
-    return keys + rows
+def pack_part(part: SnapshotPart) -> bytes:
+    """Number of pairs, then keys, rows, records."""
+    return b"".join((_LENGTH.pack(len(part.keys) // HASH_BYTES), part.keys, part.rows, part.records))
 
 
-def unpack_pairs(body: bytes) -> tuple[bytes, bytes]:
-    """Keys and rows (raises BadMessage)."""
-    if len(body) % (2 * HASH_BYTES):
-        raise BadMessage(f"{len(body)} bytes are not pairs of {HASH_BYTES}-byte hashes")
-    half = len(body) // 2
-    return body[:half], body[half:]
+def unpack_part(sequence: int, body: bytes) -> SnapshotPart:
+    """Read what `pack_part` wrote (raises BadMessage)."""
+    rest = _Cursor(body)
+    size = _LENGTH.unpack(rest.take(_LENGTH.size))[0] * HASH_BYTES
+    part = SnapshotPart(sequence, rest.take(size), rest.take(size), rest.all())
+    try:
+        check_pairs(part.keys, part.rows, part.records)
+    except ValueError as error:
+        raise BadMessage(f"part: {error}") from None
+    return part
+
+
+def pack_waiting(waiting: Waiting) -> bytes:
+    """Number of open entries, their keys and rows, then those of dismissed ones."""
+    count = _LENGTH.pack(len(waiting.keys) // HASH_BYTES)
+    return b"".join((count, waiting.keys, waiting.rows, waiting.dismissed_keys, waiting.dismissed_rows))
 
 
 def unpack_waiting(body: bytes) -> Waiting:
-    """Read the answer to `waiting` (raises BadMessage)."""
-    return Waiting(*unpack_pairs(body))
+    """Read what `pack_waiting` wrote (raises BadMessage)."""
+    rest = _Cursor(body)
+    size = _LENGTH.unpack(rest.take(_LENGTH.size))[0] * HASH_BYTES
+    keys, rows, dismissed = rest.take(size), rest.take(size), rest.all()
+    half = len(dismissed) // 2
+    return Waiting(keys, rows, dismissed[:half], dismissed[half:])
 
 
 async def write_parts(parts: AsyncIterator[SnapshotPart]) -> AsyncIterator[bytes]:
     """A snapshot as frames; the end frame comes only after the last part was read."""
     async for part in parts:
-        yield _FRAME.pack(part.sequence, len(part.keys) // HASH_BYTES)
+        yield _PART.pack(part.sequence, len(part.keys) // HASH_BYTES, len(part.records))
         yield part.keys
         yield part.rows
-    yield _FRAME.pack(0, _END)
+        if part.records:
+            yield part.records
+    yield _PART.pack(0, _END, 0)
 
 
 async def read_parts(stream: AsyncIterator[bytes]) -> AsyncIterator[SnapshotPart]:
     """The parts of a snapshot (raises BadMessage when the stream ends before its end frame)."""
-    buffer = bytearray()
-
-    async def take(size: int) -> bytes:
-        while len(buffer) < size:
-            try:
-                buffer.extend(await anext(stream))
-            except StopAsyncIteration:
-                raise BadMessage("the snapshot was cut off") from None
-        taken = bytes(buffer[:size])
-        del buffer[:size]
-        return taken
-
+    rest = _Stream(stream)
     while True:
-        sequence, count = _FRAME.unpack(await take(_FRAME.size))
+        sequence, count, records = _PART.unpack(await rest.take(_PART.size))
         if count == _END:
             return
-        yield SnapshotPart(sequence, await take(count * HASH_BYTES), await take(count * HASH_BYTES))
+        keys, rows = await rest.take(count * HASH_BYTES), await rest.take(count * HASH_BYTES)
+        yield SnapshotPart(sequence, keys, rows, await rest.take(records))
+
+
+async def write_letters(letters: AsyncIterator[KeptLetter]) -> AsyncIterator[bytes]:
+    """Dead letters as frames; the end frame comes only after the last one was read."""
+    async for letter in letters:
+        operation, payload = letter.operation.encode(), letter.payload
+        size = _NONE if payload is None else len(payload)
+        head = _LETTER.pack(UUID(letter.id).bytes, len(letter.record), len(operation), size)
+        yield b"".join((head, letter.key, letter.row, letter.record, operation, payload or b""))
+    yield _LETTER.pack(b"", _END, 0, 0)
+
+
+async def read_letters(stream: AsyncIterator[bytes]) -> AsyncIterator[KeptLetter]:
+    """Dead letters (raises BadMessage when the stream ends before its end frame)."""
+    rest = _Stream(stream)
+    while True:
+        id, record, operation, payload = _LETTER.unpack(await rest.take(_LETTER.size))
+        if record == _END:
+            return
+        yield KeptLetter(
+            id=str(UUID(bytes=id)),
+            key=await rest.take(HASH_BYTES),
+            row=await rest.take(HASH_BYTES),
+            record=await rest.take(record),
+            operation=(await rest.take(operation)).decode(),
+            payload=None if payload == _NONE else await rest.take(payload),
+        )
+
+
+class _Stream:
+    """Takes a stream apart as it arrives."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._buffer = bytearray()
+
+    async def take(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            try:
+                self._buffer.extend(await anext(self._chunks))
+            except StopAsyncIteration:
+                raise BadMessage("the stream was cut off") from None
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
 
 
 class _Cursor:
@@ -199,6 +345,9 @@ class _Cursor:
             raise BadMessage(f"the message ends after {len(self._body)} bytes, in the middle")
         self._at += size
         return taken
+
+    def all(self) -> bytes:
+        return self.take(len(self._body) - self._at)
 
     def end(self) -> None:
         if self._at != len(self._body):

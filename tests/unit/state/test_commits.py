@@ -66,7 +66,7 @@ async def test_ten_thousand_records_and_dead_letters_go_in_one_commit(backend: B
     refused = [letter(key) for key in (keys[at : at + 16] for at in range(0, len(keys), 16))]
     await backend.store.commit(claim, Commit(1, RunCounts(read=10_000, rejected=10_000), dead_letters=refused))
     assert len((await backend.store.waiting(claim)).keys) == len(keys)
-    await backend.store.commit(claim, Commit(2, RunCounts(read=10_000, created=10_000), keys, keys))
+    await backend.store.commit(claim, Commit(2, RunCounts(read=10_000, created=10_000), keys, keys, resolved=keys))
     assert len((await backend.store.waiting(claim)).keys) == 0
     assert (await backend.store.finish(claim, result())).dead_letters == 0
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from retl.resources.run import RunCounts
-from retl.state.claims import RESOLVED_KEPT
+from retl.resources.sync import DeadLetters
 from retl.state.store import NO_ROW, Commit, NewDeadLetter, StateStore
 from tests.unit.state.databases import NAMESPACE, Backend, hashes, letter, request, result
 
@@ -49,12 +49,12 @@ async def test_a_key_twice_in_one_commit_is_one_entry_and_the_newest_wins(backen
     assert (entry.code, entry.attempts) == ("CAST_FAILED", 3)
 
 
-async def test_a_later_success_of_the_key_resolves_its_entry_and_no_other(backend: Backend) -> None:
+async def test_a_resolved_row_closes_its_entry_and_no_other(backend: Backend) -> None:
     claim = await backend.store.claim(request())
     other = hashes(1)
     await backend.store.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(KEY), letter(other)]))
     backend.clock.pass_by(timedelta(minutes=5))
-    await backend.store.commit(claim, Commit(2, RunCounts(), hashes(1) + KEY, hashes(2)))
+    await backend.store.commit(claim, Commit(2, RunCounts(), resolved=hashes(1) + KEY))
     [resolved] = await backend.database.dead_letters(namespace=NAMESPACE, resolved=True)
     assert (resolved.resolution, resolved.resolved_at) == ("superseded", backend.clock.now)
     [still_open] = await backend.database.dead_letters(namespace=NAMESPACE)
@@ -65,16 +65,17 @@ async def test_a_later_success_of_the_key_resolves_its_entry_and_no_other(backen
 async def test_a_key_that_fails_again_after_it_was_resolved_opens_a_new_entry(backend: Backend) -> None:
     claim = await backend.store.claim(request())
     await backend.store.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(KEY, attempts=4)]))
-    await backend.store.commit(claim, Commit(2, RunCounts(), KEY, hashes(1)))
+    await backend.store.commit(claim, Commit(2, RunCounts(), resolved=KEY))
     await backend.store.commit(claim, Commit(3, RunCounts(), dead_letters=[letter(KEY)]))
     [entry] = await backend.database.dead_letters(namespace=NAMESPACE)
     assert entry.attempts == 1
     assert len(await backend.database.dead_letters(namespace=NAMESPACE, resolved=True)) == 1
 
 
-async def test_a_key_acknowledged_and_refused_in_one_commit_stays_open(backend: Backend) -> None:
+async def test_a_row_resolved_and_refused_in_one_commit_stays_open(backend: Backend) -> None:
     claim = await backend.store.claim(request())
-    await backend.store.commit(claim, Commit(1, RunCounts(), KEY, hashes(1), [letter(KEY, "DUPLICATE_KEY")]))
+    refused = [letter(KEY, "DUPLICATE_KEY")]
+    await backend.store.commit(claim, Commit(1, RunCounts(), dead_letters=refused, resolved=KEY))
     [entry] = await backend.database.dead_letters(namespace=NAMESPACE)
     assert entry.code == "DUPLICATE_KEY"
 
@@ -91,7 +92,7 @@ async def test_a_key_acknowledged_and_refused_in_one_commit_stays_open(backend: 
         ("RATE_LIMIT", False),
         ("DESTINATION_UNAVAILABLE", False),
         ("DESTINATION_AUTH", False),
-        ("OUTCOME_UNKNOWN", False),
+        ("OUTCOME_UNKNOWN", True),
         ("UNKNOWN", False),
     ],
 )
@@ -107,7 +108,7 @@ async def test_awkward_text_and_missing_payloads_survive(backend: Backend) -> No
     awkward = NewDeadLetter(KEY, hashes(1), "UNKNOWN", "nul \0 and 'quotes' ✓", {"名前": "a\0b\n"}, payload=None)
     await backend.store.commit(claim, Commit(1, RunCounts(), dead_letters=[awkward]))
     [entry] = await backend.database.dead_letters(namespace=NAMESPACE)
-    assert entry.message == "nul � and 'quotes' ✓"
+    assert entry.message == "nul \0 and 'quotes' ✓"
     assert entry.record_keys == {"名前": "a\0b\n"}
 
 
@@ -130,9 +131,9 @@ async def test_listings_are_newest_first_and_kept_apart_by_namespace_and_sync(ba
 async def test_resolved_entries_are_forgotten_after_a_month_and_open_ones_are_not(backend: Backend) -> None:
     claim = await backend.store.claim(request("run-1"))
     await backend.store.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(KEY), letter(hashes(1))]))
-    await backend.store.commit(claim, Commit(2, RunCounts(), KEY, hashes(1)))
+    await backend.store.commit(claim, Commit(2, RunCounts(), resolved=KEY))
     await backend.store.finish(claim, result())
-    backend.clock.pass_by(RESOLVED_KEPT + timedelta(seconds=1))
+    backend.clock.pass_by(DeadLetters().retention + timedelta(seconds=1))
     await backend.store.claim(request("run-2"))
     assert await backend.database.dead_letters(namespace=NAMESPACE, resolved=True) == []
     assert len(await backend.database.dead_letters(namespace=NAMESPACE)) == 1

@@ -33,7 +33,9 @@ async def test_a_commit_that_fails_at_any_step_leaves_nothing_behind(url: str, m
     await store.commit(old, Commit(1, RunCounts(), b"o" * 16, b"o" * 16, [letter(b"d" * 16)]))
     await store.finish(old, result())
     claim = await store.claim(request("run-2", baseline="new"))
-    commit = Commit(1, RunCounts(read=2, created=1, rejected=1), b"k" * 16, b"r" * 16, [letter(b"e" * 16)])
+    commit = Commit(
+        1, RunCounts(read=2, created=1, rejected=1), b"k" * 16, b"r" * 16, [letter(b"e" * 16)], resolved=b"d" * 16
+    )
     for module, step in (
         (dead_letters, "rebaseline"),
         (snapshots, "append"),

@@ -20,11 +20,16 @@ def upgrade() -> None:
         sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("baseline", sa.Text(), comment="what the snapshot was taken under"),
+        sa.Column("ledger", sa.Text(), comment="run that the snapshot is the ledger of; empty when it is any run's"),
+        sa.Column("notes", sa.LargeBinary(), comment="Notes as JSON, sealed"),
+        sa.Column("dropped", sa.BigInteger(), nullable=False, comment="dead letters of the last run that were not kept"),
         sa.Column("claim_run", sa.Text(), comment="uid of the run that holds the claim; null when free"),
         sa.Column("claim_nonce", sa.Text(), comment="names the request that took the last claim"),
         sa.Column("claim_owner", sa.Text()),
         sa.Column("claim_baseline", sa.Text()),
+        sa.Column("claim_ledger", sa.Text()),
         sa.Column("claim_plan", sa.Boolean()),
+        sa.Column("claim_max_letters", sa.BigInteger()),
         sa.Column("heartbeat_at", UtcDateTime()),
         sa.Column("lease_until", UtcDateTime()),
         sa.PrimaryKeyConstraint("uid", name="pk_retl_syncs"),
@@ -45,6 +50,7 @@ def upgrade() -> None:
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(), comment="RunResult; null until the run ends"),
         sa.Column("dead_letters", sa.Integer(), nullable=False),
+        sa.Column("plan", sa.LargeBinary(), comment="JSON, sealed"),
         sa.PrimaryKeyConstraint("sync_uid", "uid", name="pk_retl_runs"),
     )
     op.create_index("ix_retl_runs_namespace", "retl_runs", ["namespace", "started_at"])
@@ -66,44 +72,75 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False, comment="number of keys"),
         sa.Column("key_hashes", sa.LargeBinary(), nullable=False),
         sa.Column("row_hashes", sa.LargeBinary(), nullable=False),
+        sa.Column("records", sa.LargeBinary(), comment="key fields, a line each, sealed; null outside of mode mirror"),
         sa.PrimaryKeyConstraint("sync_uid", "staged", "sequence", name="pk_retl_snapshot_parts"),
     )
 
     op.create_table(
         "retl_dead_letters",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False, comment="UUIDv7: later entries have greater ids"),
         sa.Column("sync_uid", sa.Text(), nullable=False),
         sa.Column("namespace", sa.Text(), nullable=False),
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
         sa.Column("row_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("record_hash", sa.LargeBinary(), nullable=False, comment="empty if it is key_hash"),
+        sa.Column("operation", sa.Text(), nullable=False),
         sa.Column("run", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("record_keys", sa.JSON(), nullable=False),
-        sa.Column("payload", sa.LargeBinary()),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("first_seen_at", UtcDateTime(), nullable=False),
         sa.Column("last_seen_at", UtcDateTime(), nullable=False),
         sa.Column("resolved_at", UtcDateTime()),
         sa.Column("resolution", sa.Text()),
+        sa.Column("shown", sa.LargeBinary(), comment="message and record keys as JSON, sealed; null once it was forgotten"),
+        sa.Column("payload", sa.LargeBinary(), comment="sealed"),
         sa.PrimaryKeyConstraint("id", name="pk_retl_dead_letters"),
     )
-    open_ = sa.text("resolved_at IS NULL")
-    resolved = sa.text("resolved_at IS NOT NULL")
-    op.create_index(
-        "uq_retl_dead_letters_open", "retl_dead_letters", ["sync_uid", "key_hash"],
-        unique=True, postgresql_where=open_, sqlite_where=open_,
+    for name, where, *columns in (
+        ("uq_retl_dead_letters_open", "resolved_at IS NULL", "sync_uid", "key_hash"),
+        ("ix_retl_dead_letters_namespace", "resolved_at IS NULL", "namespace", "code", "last_seen_at", "id"),
+        ("ix_retl_dead_letters_sync", "resolved_at IS NULL", "sync_uid", "code", "last_seen_at", "id"),
+        ("ix_retl_dead_letters_oldest", "resolved_at IS NULL", "sync_uid", "id"),
+        ("ix_retl_dead_letters_resolved", "resolved_at IS NOT NULL", "sync_uid", "resolved_at", "id"),
+        ("ix_retl_dead_letters_dismissed", "resolution = 'dismissed'", "sync_uid", "key_hash"),
+    ):
+        op.create_index(
+            name, "retl_dead_letters", columns, unique=name.startswith("uq"),
+            postgresql_where=sa.text(where), sqlite_where=sa.text(where),
+        )
+
+    op.create_table(
+        "retl_letter_counts",
+        sa.Column("sync_uid", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("open", sa.BigInteger(), nullable=False),
+        sa.Column("resolved", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sync_uid", "code", name="pk_retl_letter_counts"),
     )
-    op.create_index(
-        "ix_retl_dead_letters_open", "retl_dead_letters", ["namespace", "last_seen_at"],
-        postgresql_where=open_, sqlite_where=open_,
+
+    op.create_table(
+        "retl_rates",
+        sa.Column("namespace", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False, comment="uid of the destination"),
+        sa.Column("next_slot", sa.Double(), nullable=False),
+        sa.Column("pace", sa.Double(), nullable=False),
+        sa.Column("refused_at", sa.Double(), nullable=False),
+        sa.Column("paused_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "account", name="pk_retl_rates"),
     )
-    op.create_index(
-        "ix_retl_dead_letters_resolved", "retl_dead_letters", ["sync_uid", "resolved_at"],
-        postgresql_where=resolved, sqlite_where=resolved,
+
+    op.create_table(
+        "retl_approvals",
+        sa.Column("sync_uid", sa.Text(), nullable=False),
+        sa.Column("plan_hash", sa.Text(), nullable=False),
+        sa.Column("run_uid", sa.Text(), nullable=False, comment="the run that used it up"),
+        sa.PrimaryKeyConstraint("sync_uid", "plan_hash", name="pk_retl_approvals"),
     )
 
 
 def downgrade() -> None:
-    for table in ("retl_dead_letters", "retl_snapshot_parts", "retl_commits", "retl_runs", "retl_syncs"):
+    for table in (
+        "retl_approvals", "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_parts", "retl_commits",
+        "retl_runs", "retl_syncs",
+    ):
         op.drop_table(table)

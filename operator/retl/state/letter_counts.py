@@ -1,0 +1,69 @@
+"""How many dead letters each sync has of each code: kept beside the entries, as counting a million takes too long.
+
+They change in the transaction that changes the entries, under the lock of the sync's row. All lists are of codes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from retl.state.tables import letter_counts
+
+_c = letter_counts.c
+
+
+def opened(connection: Connection, sync_uid: str, codes: Iterable[str]) -> None:
+    """Count entries that were added."""
+    _add(connection, sync_uid, Counter(codes), Counter())
+
+
+def resolved(connection: Connection, sync_uid: str, codes: Iterable[str]) -> None:
+    """Count entries that were open and are resolved now."""
+    ended = Counter(codes)
+    _add(connection, sync_uid, _negative(ended), ended)
+
+
+def recoded(connection: Connection, sync_uid: str, codes: Iterable[tuple[str, str]]) -> None:
+    """Count open entries that may have another code than before: (old, new)."""
+    moved: Counter[str] = Counter()
+    for old, new in codes:
+        moved[old] -= 1
+        moved[new] += 1
+    _add(connection, sync_uid, moved, Counter())
+
+
+def deleted(connection: Connection, sync_uid: str, *, opened: Iterable[str] = (), resolved: Iterable[str] = ()) -> None:
+    """Count entries that are no more, by what they were."""
+    _add(connection, sync_uid, _negative(Counter(opened)), _negative(Counter(resolved)))
+
+
+def resolved_all(connection: Connection, sync_uid: str) -> None:
+    """All open entries of the sync are resolved now."""
+    everything = update(letter_counts).where(_c.sync_uid == sync_uid)
+    connection.execute(everything.values(resolved=_c.resolved + _c.open, open=0))
+
+
+def count_open(connection: Connection, sync_uid: str | None = None) -> int:
+    """Open entries of one sync, or of all."""
+    total = select(func.coalesce(func.sum(_c.open), 0))
+    return int(connection.execute(total if sync_uid is None else total.where(_c.sync_uid == sync_uid)).scalar_one())
+
+
+def _negative(counter: Counter[str]) -> Counter[str]:
+    return Counter({code: -count for code, count in counter.items()})
+
+
+def _add(connection: Connection, sync_uid: str, opened: Counter[str], resolved: Counter[str]) -> None:
+    changed = [
+        {"sync_uid": sync_uid, "code": code, "open": opened[code], "resolved": resolved[code]}
+        for code in sorted(opened.keys() | resolved.keys())
+        if opened[code] or resolved[code]
+    ]
+    if not changed:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(letter_counts)
+    sums = {"open": _c.open + new.excluded.open, "resolved": _c.resolved + new.excluded.resolved}
+    connection.execute(new.on_conflict_do_update(index_elements=[_c.sync_uid, _c.code], set_=sums), changed)
