@@ -127,7 +127,7 @@ class HttpDestination(Destination):
             raise DestinationError(f"{where}: {self._redact(str(error))}; correct config.url") from None
         except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, zlib.error) as error:
             # The transport calls every lost connection one that timed out; what it was told says whether there was one.
-            cause = error.__cause__ or error
+            cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
             if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                 unreachable = f"{where} cannot be reached: {self._redact(str(cause))}"
                 raise TryLater("DESTINATION_UNAVAILABLE", unreachable.rstrip(": ")) from None
