@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retl.engine import deliver
+from retl.engine import pauses
 from retl.errors import Fenced
 from retl.resources.run import RunCounts
 from retl.state.sql import SqlStateStore
@@ -36,7 +36,7 @@ def sync(warehouse: Warehouse, endpoint: Endpoint, state: SqlStateStore, tmp_pat
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliver, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.01)
 
 
 def _wrong_password(sync: Sync) -> None:
@@ -92,15 +92,15 @@ def _bad_constant(sync: Sync) -> None:
             _unknown_source_column,
             "InvalidInput",
             False,
-            "mappings[1].source: unknown column 'nmae'; did you mean 'name'?",
+            'mappings[1].source: unknown column "nmae"; did you mean "name"?',
         ),
         (
             _unknown_key,
             "InvalidInput",
             False,
-            "primaryKey[0]: unknown column 'uuid'; did you mean 'id'? the query returns: id, name",
+            'primaryKey[0]: unknown column "uuid"; did you mean "id"? the query returns: id, name',
         ),
-        (_twice, "InvalidInput", False, "the query returns 2 columns named 'name'"),
+        (_twice, "InvalidInput", False, 'the query returns 2 columns named "name"'),
         (_bad_constant, "InvalidInput", False, "mappings[1].value: 'many' cannot be cast to integer"),
     ],
 )
@@ -211,7 +211,7 @@ async def test_refused_credentials_end_the_run_at_once(sync: Sync, endpoint: End
     sync.destination_login = {"token": "wrong-token"}
     result = await sync.run()
     assert (result.status, result.reason, result.retriable) == ("Failed", "DestinationAuth", False)
-    assert "refused the credentials with status 401: unknown token" in result.message
+    assert "refused the credentials with status 401" in result.message
     assert "wrong-token" not in result.message
     assert endpoint.requests == [10]
     letters = await state.dead_letters(namespace="tests", sync="sync")

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from retl.destinations.base import Destination, Target
+from retl.engine import contradictions, guards, plan, replay, selection
 from retl.engine import cursor as cursors
-from retl.engine import guards, plan, replay, selection
 from retl.engine.baseline import baseline, mapping_fingerprint, notes
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
@@ -33,7 +33,7 @@ from retl.engine.tasks import Stopped, beside, in_thread
 from retl.engine.workspace import Workspace, workspace
 from retl.errors import DestinationError, Fenced, InvalidInput, RetlError
 from retl.runspec.plan import Plan
-from retl.runspec.result import RunResult
+from retl.runspec.result import MESSAGE_MAX, RunResult
 from retl.runspec.spec import RunSpec
 from retl.sources.base import Source
 from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateStore, Waiting
@@ -138,6 +138,8 @@ class _Run:
         if self.spec.all_columns is not None:
             mappings = selection.expand(self.spec, (await self.columns()).names, self.payload)
             self.spec = self.spec.model_copy(update={"mappings": list(mappings), "all_columns": None})
+        if found := contradictions.problems(self.spec, self.destination.capabilities):
+            raise InvalidInput("; ".join(found)[:MESSAGE_MAX])
         self.target = target(self.spec)
         try:
             await self.destination.open(self.target)
@@ -254,6 +256,9 @@ class _Run:
             self.spec,
             self.destination,
             self.target,
+            state=self.state,
+            claim=self.claim,
+            mapping=changes.staged.mapping,
             letters=letters,
             tally=self.tally,
             committer=committer,
