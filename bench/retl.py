@@ -1,7 +1,6 @@
-"""Our side of the comparison: the real command line, in a process of its own, with the manifests a user would write."""
+"""Our side of the comparison: the real command line with the packages of the runner image, and a user's manifests."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from bench.environments import environment
 from bench.measure import Measured, measure
-from bench.stage import Sink, Stage
+from bench.stage import ROOT, Sink, Stage
 from bench.tables import Table
 from tests.postgres import Postgres
 
@@ -26,7 +26,7 @@ class Sync:
 
     def run(self, verb: str = "run", *, sends: int | None = None, env: Mapping[str, str] | None = None) -> Measured:
         """Run or plan; raise RuntimeError unless it succeeds and counts so many records to send."""
-        retl = Path(sys.executable).parent / "retl"
+        retl = environment(ROOT / "requirements" / "runner.txt", ROOT) / "retl"
         measured = measure([retl, verb, "-f", "sync.yaml", "-o", "json"], rows=self.rows, cwd=self.directory, env=env)
         result: dict[str, Any] = json.loads(measured.stdout)
         sent = result["created"] + result["updated"]

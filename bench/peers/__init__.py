@@ -1,20 +1,16 @@
 """Other tools on the same rows, each in a virtual environment of its own with the versions of its requirements file.
 
-Environments are made once, by package name from the package registry, and kept in the user's cache directory.
 Telemetry is switched off. Each function runs one of them as its documentation says is fastest.
 """
 
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
+from bench.environments import environment
 from bench.measure import Measured, measure
 from bench.stage import Sink, Stage
 from bench.tables import Table
@@ -33,14 +29,14 @@ def dlt(stage: Stage, table: Table, rows: int, *, anew: bool = False) -> Measure
     """Merge into schema `dlt` of the target: ConnectorX, Parquet, ADBC, MERGE; `anew` forgets earlier runs."""
     if anew:
         shutil.rmtree(stage.directory / "dlt", ignore_errors=True)
-    script: list[str | Path] = [_environment("dlt") / "python", HERE / "dlt_copy.py"]
+    script: list[str | Path] = [environment(HERE / "dlt.txt") / "python", HERE / "dlt_copy.py"]
     command = [*script, stage.warehouse, stage.target, table.name, "state"]
     return measure(command, rows=rows, cwd=_directory(stage, "dlt"), env=QUIET)
 
 
 def ingestr(stage: Stage, table: Table, rows: int) -> Measured:
     """Merge into schema `ingestr` of the target."""
-    command: list[str | Path] = [_environment("ingestr") / "ingestr", "ingest", "--yes", "--progress", "log"]
+    command: list[str | Path] = [environment(HERE / "ingestr.txt") / "ingestr", "ingest", "--yes", "--progress", "log"]
     command += ["--sql-backend", "pyarrow"]
     command += ["--source-uri", f"{stage.warehouse}?sslmode=disable", "--source-table", f"public.{table.name}"]
     command += ["--dest-uri", f"{stage.target}?sslmode=disable", "--dest-table", f"ingestr.{table.name}"]
@@ -94,7 +90,7 @@ def _drt(stage: Stage, sync: Mapping[str, object], rows: int, verb: str) -> Meas
     (directory / "syncs" / "sync.yml").write_text(yaml.safe_dump(dict(sync)))
     env = {**QUIET, "HOME": str(directory), "DRT_PASSWORD": stage.server.password}
     arguments = ["run", "-o", "json"] if verb == "run" else ["plan", "sync", "--out", "plan.json"]
-    measured = measure([_environment("drt") / "drt", *arguments], rows=rows, cwd=directory, env=env)
+    measured = measure([environment(HERE / "drt.txt") / "drt", *arguments], rows=rows, cwd=directory, env=env)
     if verb == "run" and (synced := json.loads(measured.stdout)["syncs"][0]["rows_synced"]) != rows:
         raise RuntimeError(f"drt wrote {synced} rows, not {rows}")
     return measured
@@ -115,27 +111,3 @@ def _directory(stage: Stage, name: str) -> Path:
     directory = stage.directory / name
     directory.mkdir(exist_ok=True)
     return directory
-
-
-def _environment(name: str) -> Path:
-    """Directory of the peer's commands; its virtual environment is made if it is not there yet."""
-    requirements = HERE / f"{name}.txt"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retl" / "bench"
-    version = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    environment = cache / f"{name}-{version}"
-    ready = environment / ".ready"
-    if not ready.exists():
-        print(f"installing {name} into {environment} (once)", file=sys.stderr)
-        shutil.rmtree(environment, ignore_errors=True)
-        if shutil.which("uv"):
-            _call("uv", "venv", "--quiet", "--python", sys.executable, environment)
-            _call("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", environment, "-r", requirements)
-        else:
-            _call(sys.executable, "-m", "venv", environment)
-            _call(environment / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", requirements)
-        ready.touch()
-    return environment / "bin"
-
-
-def _call(*command: str | Path) -> None:
-    subprocess.run([str(word) for word in command], check=True)
