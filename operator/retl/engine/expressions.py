@@ -26,6 +26,8 @@ from retl.engine.values import Value
 from retl.errors import InvalidInput
 from retl.resources.sync import Mapping
 
+ONE = "write one scalar SQL expression, such as upper(country)"
+SOME_TYPES = "INTEGER, BIGINT, DECIMAL(18,2), DOUBLE, VARCHAR, BOOLEAN, DATE, TIMESTAMP, TIMESTAMPTZ, JSON or the like"
 PAD_MAX = 1000
 """Longest text that lpad and rpad may make."""
 
@@ -74,18 +76,16 @@ def parse_all(mappings: Sequence[Mapping], names: Sequence[str] | None) -> dict[
 def parse(text: str, names: Sequence[str] | None) -> Parsed:
     """Read one expression and check it (raises Refused)."""
     try:
-        trees = sqlglot.parse(text, read="duckdb")
-    except (SqlglotError, RecursionError) as error:
-        detail = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-        raise Refused(f"is no SQL expression: {detail[:200]}") from None
-    if len(trees) != 1 or trees[0] is None or not isinstance(trees[0], exp.Expression):
-        raise Refused("write one scalar SQL expression, such as upper(country)")
-    if isinstance(trees[0], (exp.Query, exp.DDL, exp.DML, exp.Command, exp.Alias, exp.Aliases)):
-        raise Refused("write one scalar SQL expression, such as upper(country), not a statement, and without AS")
-    tree = _resolved(trees[0], names)
-    reads = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column)))
-    parsed = Parsed(tree, reads)
-    _check(parsed.sql({name: f"c{i}" for i, name in enumerate(reads)}))
+        tree = sqlglot.parse_one(text, read="duckdb", into=exp.Condition)
+        tree = _resolved(tree, names).transform(_settled)
+        reads = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column)))
+        parsed = Parsed(tree, reads)
+        _check(parsed.sql({name: f"c{i}" for i, name in enumerate(reads)}))
+    except SqlglotError as error:
+        found = getattr(error, "errors", None)
+        raise Refused(f"{ONE} ({found[0]['description'] if found else 'it cannot be read'})") from None
+    except RecursionError:
+        raise Refused("is nested too deeply") from None
     return parsed
 
 
@@ -117,8 +117,10 @@ def _resolved(tree: exp.Expression, names: Sequence[str] | None) -> exp.Expressi
     def resolve(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
             return _member(node.this.transform(resolve), node.expression.name)
-        if not isinstance(node, exp.Column) or not isinstance(node.this, exp.Identifier):
+        if not isinstance(node, exp.Column):
             return node
+        if not isinstance(node.this, exp.Identifier):
+            raise Refused(f"{node.sql(dialect='duckdb')} is not allowed in an expression")
         first, *members = node.parts
         name = _name(first.name, names, quoted=bool(first.args.get("quoted")))
         found: exp.Expression = exp.Column(this=exp.to_identifier(name, quoted=True))
@@ -127,6 +129,18 @@ def _resolved(tree: exp.Expression, names: Sequence[str] | None) -> exp.Expressi
         return found
 
     return tree.transform(resolve)
+
+
+def _settled(node: exp.Expression) -> exp.Expression:
+    """What DuckDB would take in two ways, or in another way with other settings.
+
+    Division by zero gives NULL, whatever kind of division it is; an arrow is a function, and no lambda.
+    """
+    if isinstance(node, (exp.Div, exp.IntDiv, exp.Mod)) and not isinstance(node.expression, exp.Nullif):
+        node.set("expression", exp.Nullif(this=node.expression, expression=exp.Literal.number(0)))
+    elif isinstance(node, exp.JSONExtract):
+        return exp.Anonymous(this="json_extract", expressions=[node.this.transform(_settled), node.expression])
+    return node
 
 
 def _member(of: exp.Expression, name: str) -> exp.Expression:
@@ -161,7 +175,7 @@ def _check(sql: str) -> None:
         if node.get(key)
     ]
     if node["type"] != "SELECT_NODE" or len(selected) != 1 or node["from_table"]["type"] != "EMPTY" or extra:
-        raise Refused("write one scalar SQL expression, such as upper(country)")
+        raise Refused(ONE)
     for part in _parts(selected[0]):
         _check_part(part)
 
@@ -188,7 +202,7 @@ def _check_part(part: dict[str, Any]) -> None:
             raise Refused(_refusal(part["column_names"][-1]))
     elif kind == "TYPE":
         if part["type_name"].lower() not in TYPES or len(part["qualified_name"]["path"]) != 1:
-            raise Refused(f"cannot cast to {part['type_name']}; types are: {', '.join(sorted(TYPES))}"[:300])
+            raise Refused(f"cannot cast to {part['type_name']}; use {SOME_TYPES}")
     elif kind == "OPERATOR":
         if part["type"] not in OPERATORS:
             raise Refused(f"{part['type'].lower()} is not allowed in an expression")
