@@ -164,7 +164,7 @@ async def test_a_rejected_row_waits_until_it_changes(
     assert (resolved.record_keys, resolved.resolution) == ({"id": "5"}, "superseded")
 
 
-async def test_a_dead_letter_is_resolved_when_its_row_is_again_as_the_destination_has_it(
+async def test_a_row_that_was_refused_and_is_again_as_it_was_is_sent_once_more_and_resolves_its_dead_letter(
     sync: Sync, warehouse: Warehouse, endpoint: Endpoint
 ) -> None:
     endpoint.style = "index"
