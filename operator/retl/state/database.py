@@ -28,6 +28,8 @@ POSTGRES_CONNECTIONS = 8
 CONNECT_TIMEOUT = timedelta(seconds=10)
 BUSY_TIMEOUT = timedelta(seconds=15)
 """How long an SQLite file may stay locked by another process before we give up."""
+CACHE_KIB = 32 * 1024
+"""Of an SQLite file in memory: with the usual 2 MiB, ten thousand dead letters take twice as long to insert."""
 
 _READING = "retl_reading"
 
@@ -122,6 +124,7 @@ def _sqlite(url: URL, busy_timeout: timedelta) -> Engine:
         connection.isolation_level = None
         _use_wal(connection, busy_timeout)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
