@@ -111,7 +111,7 @@ class Changes:
         """SQL of the records that are gone: (p, k, r, payload); their payload is their key fields."""
         return f"""
         SELECT false AS created, CAST(k AS BLOB) AS p, CAST(k AS BLOB) AS k, CAST(r AS BLOB) AS r,
-               CAST(NULL AS SMALLINT) AS bad, CAST(record AS VARCHAR) AS payload
+               CAST(NULL AS SMALLINT) AS bad, decode(record) AS payload
         FROM read_parquet({literal(str(self.gone))}) WHERE verdict = {literal(verdict)}"""
 
 
