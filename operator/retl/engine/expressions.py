@@ -78,7 +78,7 @@ def parse(text: str, names: Sequence[str] | None) -> Parsed:
     try:
         tree = sqlglot.parse_one(text, read="duckdb", into=exp.Condition)
         tree = _resolved(tree, names).transform(_settled)
-        reads = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column)))
+        reads = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column, bfs=False)))
         parsed = Parsed(tree, reads)
         _check(parsed.sql({name: f"c{i}" for i, name in enumerate(reads)}))
     except SqlglotError as error:

@@ -42,7 +42,7 @@ from retl.engine.expressions import Parsed
 from retl.engine.fields import Field, Origins, facts
 from retl.engine.records import Member, record
 from retl.engine.selection import Wanted
-from retl.engine.values import Value, column, injective, json_text, key_text, literal, plain_text, staged
+from retl.engine.values import Value, column, injective, is_json, json_text, key_text, literal, plain_text, staged
 from retl.resources.sync import Mapping
 from retl.runspec.spec import RunSpec
 
@@ -209,7 +209,11 @@ class _Shape:
     def _prefix(self) -> str:
         """Salt of the row hashes: with another mapping, all rows have changed."""
         plan = [
-            (m.destination, m.value, m.metadata, f.fixed and m.cast, m.skip_nulls, m.only_if_empty, m.lookup)
+            (
+                *(m.destination, m.value, m.metadata, f.fixed and m.cast, m.skip_nulls, m.only_if_empty),
+                m.lookup and m.lookup.model_dump_json(),
+                is_json(self._values[f.number].type),  # 1 and "1" are one text
+            )
             for f, m in ((f, f.mapping) for f in self._fields)
         ]
         return sha256(f"{self._salt}{plan!r}".encode()).hexdigest()[:32]

@@ -76,7 +76,7 @@ def staged(value: Value) -> Value:
     """The value in a form that a Parquet file gives back as it was, for destinations that take JSON."""
     kind = value.type
     microseconds = at.is_timestamp(kind) and kind.unit != "ns"
-    if _is_plain(kind) or microseconds or _is_uuid(kind) or _is_json(kind) or _is_number_text(kind):
+    if _is_plain(kind) or microseconds or _is_uuid(kind) or is_json(kind) or _is_number_text(kind):
         return value
     if at.is_integer(kind):
         return value
@@ -126,13 +126,18 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def is_json(kind: pa.DataType) -> bool:
+    """Whether it is JSON text."""
+    return isinstance(kind, pa.JsonType)
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether it is an array."""
     return bool(at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind))
 
 
 def _json(kind: pa.DataType, sql: str, depth: int) -> str:
-    if _is_json(kind) or _is_boolean(kind) or _is_exact_number(kind):
+    if is_json(kind) or _is_boolean(kind) or _is_exact_number(kind):
         return f"CAST({sql} AS VARCHAR)"
     if at.is_floating(kind):
         text = f"CAST({sql} AS VARCHAR)"
@@ -255,7 +260,7 @@ def _timestamp(value: Value) -> Value:
 def _parsed(value: Value) -> Value:
     text = f"CAST({value.sql} AS VARCHAR)"
     standard = f"NOT regexp_matches(regexp_replace({text}, '{_JSON_STRING}', '\"\"', 'gs'), '{_NOT_JSON}')"
-    if _is_json(value.type):
+    if is_json(value.type):
         return Value(pa.json_(), f"CASE WHEN {standard} THEN {text} END")
     if at.is_string(value.type) or at.is_large_string(value.type):
         return Value(pa.json_(), f"CASE WHEN json_valid({text}) AND {standard} THEN {text} END")
@@ -264,10 +269,6 @@ def _parsed(value: Value) -> Value:
 
 def _is_boolean(kind: pa.DataType) -> bool:
     return at.is_boolean(kind) or isinstance(kind, pa.Bool8Type)
-
-
-def _is_json(kind: pa.DataType) -> bool:
-    return isinstance(kind, pa.JsonType)
 
 
 def _is_uuid(kind: pa.DataType) -> bool:
