@@ -267,6 +267,21 @@ async def test_json_arrays_arrive_in_array_columns(warehouse: Warehouse) -> None
     ]
 
 
+async def test_a_table_that_was_empty_may_be_written_by_others_meanwhile(warehouse: Warehouse) -> None:
+    warehouse.run(TABLE)
+    connector = await opened(warehouse)
+    batch = Batch(3, table=pa.table(NEW))
+    assert await connector.write(batch) == [OK] * 3
+    warehouse.run("UPDATE accounts SET name = 'theirs'", "INSERT INTO accounts VALUES (5, 'theirs')")
+    assert (
+        await connector.write(Batch(2, table=pa.table({"id": [5, 6], "name": ["new"] * 2, "plan": [""] * 2})))
+        == [OK] * 2
+    )
+    assert await connector.write(batch) == [OK] * 3
+    assert warehouse.rows("SELECT id FROM accounts WHERE name = 'new' ORDER BY 1") == [(1,), (2,), (4,), (5,), (6,)]
+    await connector.close()
+
+
 async def test_fields_say_what_can_be_written(warehouse: Warehouse) -> None:
     warehouse.run(
         "CREATE DOMAIN email AS varchar(80)",

@@ -73,6 +73,7 @@ class PostgresDestination(Destination):
             raise DestinationError(f"{self._where}: {error}") from None
         if problem := self._table.problem(target):
             raise DestinationError(f"{self._where}: {problem}")
+        self._hopeful = self._table.empty
         self._types = {name: column.type for name, column in self._table.columns.items()}
 
     async def write(self, batch: Batch) -> Sequence[Outcome]:
@@ -82,7 +83,10 @@ class PostgresDestination(Destination):
 
         def work(cursor: dbapi.Cursor) -> list[Outcome]:
             self._ingest(cursor, table)
-            return Writer(cursor, batch.operation, sql, batch.size).run()
+            writer = Writer(cursor, batch.operation, sql, batch.size, hopeful=self._hopeful)
+            outcomes = writer.run()
+            self._hopeful = self._hopeful and writer.hopeful
+            return outcomes
 
         return await asyncio.to_thread(self._with_cursor, work)
 

@@ -42,11 +42,13 @@ class Table:
 
     Attributes:
         unique: columns of each unique index that ON CONFLICT can go by.
+        empty: it has no row.
     """
 
     name: str
     columns: Mapping[str, Column]
     unique: tuple[frozenset[str], ...]
+    empty: bool
 
     def problem(self, target: Target) -> str:
         """Why the target's records cannot be written into it; empty if they can."""
@@ -123,4 +125,14 @@ def describe(cursor: dbapi.Cursor, name: str) -> Table:
         "AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY 1"
     )
     pairs = itertools.groupby(cursor.fetchall(), lambda pair: pair[0])
-    return Table(name, columns, tuple(frozenset(column for _, column in index) for _, index in pairs))
+    unique = tuple(frozenset(column for _, column in index) for _, index in pairs)
+    return Table(name, columns, unique, _empty(cursor, name, oid))
+
+
+def _empty(cursor: dbapi.Cursor, name: str, oid: int) -> bool:
+    """Whether the table has no row; False if the role may not know."""
+    cursor.execute(f"SELECT has_any_column_privilege({oid}::oid, 'SELECT')")
+    if cursor.fetchall() != [(True,)]:
+        return False
+    cursor.execute(f"SELECT NOT EXISTS (SELECT FROM {quoted(name)})")
+    return bool(cursor.fetchall()[0][0])

@@ -9,6 +9,9 @@ from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected
 from retl.destinations.postgres_sql import SWALLOWED, Ranged, Statements
 from retl.postgresql import ServerError, server_error
 
+UNIQUE_VIOLATION = "23505"
+CARDINALITY_VIOLATION = "21000"
+
 
 class Interrupted(Exception):
     """The batch was broken off.
@@ -24,9 +27,14 @@ class Interrupted(Exception):
 
 
 class Writer:
-    """Writes one ingested batch."""
+    """Writes one ingested batch.
 
-    def __init__(self, cursor: dbapi.Cursor, operation: str, sql: Statements, size: int) -> None:
+    Attributes:
+        hopeful: the table may have none of the records yet; no more once it had one.
+    """
+
+    def __init__(self, cursor: dbapi.Cursor, operation: str, sql: Statements, size: int, *, hopeful: bool) -> None:
+        self.hopeful = hopeful
         self._cursor = cursor
         self._sql = sql
         self._one_transaction = operation == "append"
@@ -80,10 +88,8 @@ class Writer:
 
     def _write(self, first: int, end: int) -> Rejected | None:
         sql = self._sql
-        if sql.counted:
-            self._execute(sql.counted.over(first, end))
-            if self._cursor.rowcount == end - first:
-                return None
+        if sql.counted and (self._inserted(first, end) or self._count(sql.counted, first, end) == end - first):
+            return None
         if not sql.written or not sql.present:
             return SWALLOWED
         missing = {*range(first, end)} - {*self._places(sql.written, first, end)}
@@ -92,6 +98,23 @@ class Writer:
             for place in missing:
                 self._outcomes[place] = sql.if_present if place in present else sql.if_absent
         return None
+
+    def _inserted(self, first: int, end: int) -> bool:
+        """Whether the records could be written as if the table had none of them."""
+        if not self._sql.plain or not self.hopeful:
+            return False
+        try:
+            return self._count(self._sql.plain, first, end) == end - first
+        except Interrupted as interrupted:
+            self.hopeful = interrupted.error.sqlstate != UNIQUE_VIOLATION
+            if self.hopeful:
+                raise
+            return False
+
+    def _count(self, statement: Ranged, first: int, end: int) -> int:
+        """How many records a statement wrote."""
+        self._execute(statement.over(first, end))
+        return int(self._cursor.rowcount)
 
     def _places(self, statement: Ranged, first: int, end: int) -> list[int]:
         """What a statement returns."""
@@ -119,7 +142,7 @@ class Writer:
 
 def code_of(error: ServerError) -> Code:
     """What a refusal for a row's sake is called."""
-    return "CONFLICT" if error.sqlstate in ("23505", "21000") else "DESTINATION_VALIDATION"
+    return "CONFLICT" if error.sqlstate in (UNIQUE_VIOLATION, CARDINALITY_VIOLATION) else "DESTINATION_VALIDATION"
 
 
 def read(error: Exception) -> ServerError:
