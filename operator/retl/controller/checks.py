@@ -15,7 +15,7 @@ from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncRun, SyncSource
 from retl.resources.problems import describe
-from retl.runspec import Connection, RunSpec
+from retl.runspec import Connection, RunSpec, contradictions
 from retl.runspec.connectors import Registry
 from retl.runspec.resolve import Lookup, resolve
 from retl.schedule import validate
@@ -53,9 +53,10 @@ def resolved(sync: ReverseETLSync, run: SyncRun, lookup: Lookup) -> RunSpec | Pr
         spec = resolve(sync, run, lookup)
         _check_connection(SOURCES, SyncSource, spec.source)
         _check_connection(DESTINATIONS, SyncDestination, spec.destination)
+        found = contradictions.problems(spec, DESTINATIONS.capabilities(spec.destination))
     except InvalidInput as error:
         return Problem(error.reason, str(error))
-    return spec
+    return Problem("InvalidSpec", f"spec.{'; spec.'.join(found)}") if found else spec
 
 
 def sync_problem(sync: ReverseETLSync, lookup: Lookup) -> RunSpec | Problem:

@@ -18,16 +18,10 @@ def connectors(spec: RunSpec, secrets_dir: Path | None) -> tuple[Source, Destina
     Args:
         secrets_dir: one directory a Secret, in it one file a key; None if there are no secrets at hand.
     Raises:
-        InvalidInput: unknown connector, wrong settings, a missing Secret or key, a mode that is not supported.
+        InvalidInput: unknown connector, wrong settings, a missing Secret or key.
     """
     source: Source = _connector(SOURCES, spec.source, secrets_dir)
     destination: Destination = _connector(DESTINATIONS, spec.destination, secrets_dir)
-    modes = destination.capabilities.all_modes
-    if spec.mode not in modes:
-        raise InvalidInput(
-            f"mode: destination connector {destination.name!r} does not support {spec.mode!r}; "
-            f"it supports: {', '.join(modes)}"
-        )
     return source, destination
 
 

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from retl.errors import InvalidInput
 from retl.resources.problems import describe
 from retl.runspec.capabilities import Capabilities
+from retl.runspec.spec import Connection
 
 
 class ConnectorConfig(BaseModel):
@@ -86,6 +87,12 @@ class Registry:
             return info.config.model_validate(config)
         except ValidationError as error:
             raise InvalidInput("; ".join(describe(error, "config", info.config))) from None
+
+    def capabilities(self, connection: Connection) -> Capabilities:
+        """What a destination can do, configured as it is (raises InvalidInput)."""
+        of = self.info(connection.connector).capabilities
+        assert of is not None, "a source writes nothing"
+        return of(self.check(connection.connector, connection.config))
 
     def login(self, name: str, secret: str | None, values: Mapping[str, str]) -> ConnectorCredentials | None:
         """Validate the Secret's values; the message names keys and never a value."""
