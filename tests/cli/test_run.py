@@ -1,5 +1,6 @@
 """`retl run` and `retl plan` on real parts: a CSV file, the engine, SQLite, and a CRM behind a real socket."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from retl.runspec.plan import Plan
 from tests.cli.accounts import REFUSED, ROWS, Accounts, project
 from tests.cli.retl_command import Answer, retl
 from tests.examples.crm_process import RunningCrm, running_crm
@@ -26,6 +28,7 @@ KEYS = {
     "unknown",
     "duration_seconds",
     "dead_letters",
+    "dead_letters_dropped",
     "reason",
     "message",
     "plan_hash",
@@ -51,6 +54,12 @@ def crm(shared_crm: RunningCrm) -> RunningCrm:
 @pytest.fixture
 def accounts(tmp_path: Path, crm: RunningCrm) -> Accounts:
     return project(tmp_path, crm)
+
+
+def _command(shown: str, before: str) -> list[str]:
+    """The arguments of the command that was shown after these words."""
+    (line,) = [line for line in shown.splitlines() if before in line]
+    return shlex.split(line.partition(f"{before}retl ")[2])
 
 
 def _run(accounts: Accounts, *args: str, verb: str = "run") -> Answer:
@@ -85,24 +94,21 @@ def test_only_a_changed_row_is_sent_and_a_mended_one_leaves_the_dead_letters(
 
 def test_a_person_sees_the_counts_and_the_first_refused_records_with_their_reasons(accounts: Accounts) -> None:
     answer = _run(accounts)
-    header, row, *rest = answer.out.splitlines()
-    assert header.split() == ["SYNC", "STATUS", "READ", "UNCHANGED", "CREATED", "UPDATED", "REJECTED", "TIME"]
-    assert row.split()[:7] == ["accounts-to-crm", "Succeeded", "12", "0", "10", "0", "2"]
-    shown = "\n".join(rest)
-    assert "accounts-to-crm: 2 open dead letters" in shown
-    assert "account_id=A-1010  DESTINATION_VALIDATION  INVALID: employees: Input should be greater" in shown
+    first, *rest = answer.out.splitlines()
+    assert re.fullmatch(r"accounts-to-crm: Succeeded in [0-9.]+ s, read 12 = 10 created \+ 2 rejected", first)
+    assert rest[0] == "accounts-to-crm: 2 open dead letters"
+    assert "account_id=A-1010  DESTINATION_VALIDATION  INVALID: employees: Input should be greater" in answer.out
     assert "\x1b" not in answer.out + answer.err
+    assert max(map(len, answer.out.splitlines())) <= 100
 
 
 def test_the_command_that_lists_the_rest_of_many_dead_letters_works_as_printed(accounts: Accounts) -> None:
     accounts.write_rows([f"B-{n},Bad {n},AT,1,1.0,2027-01-01" for n in range(9)])
     answer = _run(accounts, "--state", "sqlite:///other/my state.db")
-    hint = next(line for line in answer.out.splitlines() if "more: retl" in line)
-    assert "and 4 more" in hint
-    command = hint.partition(": retl ")[2]
-    listed = retl(*shlex.split(command), cwd=accounts.folder)
+    assert "  and 4 more" in answer.out
+    listed = retl(*_command(answer.out, "to see them: "), cwd=accounts.folder)
     assert listed.code == 0
-    assert len(listed.out.splitlines()) == 1 + 9
+    assert len(listed.out.splitlines()) == 1 + 2 * 9
 
 
 def test_a_clean_run_exits_0(accounts: Accounts) -> None:
@@ -110,9 +116,24 @@ def test_a_clean_run_exits_0(accounts: Accounts) -> None:
     assert _run(accounts).code == 0
 
 
-def test_a_destination_that_is_down_fails_the_run_with_1_and_says_so_once(accounts: Accounts) -> None:
+def _take_the_destination_away(accounts: Accounts) -> None:
     accounts.edit("ReverseETLSync", delivery={"maxAttempts": 1})
     accounts.manifest.write_text(accounts.manifest.read_text().replace("http://127.0.0.1:", "http://127.0.0.1:1/"))
+
+
+def test_a_person_is_told_at_which_step_a_run_failed_why_and_what_to_do(accounts: Accounts) -> None:
+    _take_the_destination_away(accounts)
+    answer = _run(accounts)
+    headline, *story = answer.err.splitlines()
+    assert (answer.code, answer.out) == (1, "")
+    assert headline == "retl: accounts-to-crm: failed while sending (DestinationUnavailable)"
+    assert story[0].startswith("  cause: SyncDestination crm: ")
+    assert story[-1] == "  to do: see that the destination is up and can be reached from here, then run again"
+    assert "\x1b" not in answer.err
+
+
+def test_a_destination_that_is_down_fails_the_run_with_1_and_says_so_once(accounts: Accounts) -> None:
+    _take_the_destination_away(accounts)
     answer = _run(accounts, "-o", "json")
     assert answer.code == 1
     assert answer.object["status"] == "Failed"
@@ -128,8 +149,8 @@ def test_a_query_that_the_source_refuses_fails_the_run_with_its_words(accounts: 
     accounts.edit("ReverseETLSync", query={"sourceRef": {"name": "files"}, "sql": "SELECT * FROM acounts"})
     answer = _run(accounts)
     assert answer.code == 1
+    assert "failed while reading the source (SourceFailed)" in answer.err
     assert "acounts" in answer.err
-    assert "Failed" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -164,8 +185,77 @@ def test_a_plan_counts_and_writes_nothing(accounts: Accounts, crm: RunningCrm) -
     assert answer.code == 0
     assert [answer.object[k] for k in ("status", "read", "created")] == ["Succeeded", ROWS, ROWS]
     assert len(answer.object["plan_hash"]) == 32
+    document = Plan.model_validate(answer.object["plan"])
+    assert (document.plan_hash, document.counts.created) == (answer.object["plan_hash"], ROWS)
+    assert {change.operation for change in document.samples} == {"create"}
     assert crm.stats()["calls"] == 0
     assert _run(accounts, "-o", "json").object["created"] == SENT
+
+
+def test_a_plan_shows_what_would_be_written_and_the_command_that_writes_it(accounts: Accounts, crm: RunningCrm) -> None:
+    accounts.write_rows(accounts.rows[:3])
+    planned = _run(accounts, verb="plan")
+    assert (planned.code, planned.err) == (0, "")
+    assert planned.out.startswith("Plan of accounts-to-crm: 3 to create\n  mode upsert, read 3 = 3 created\n")
+    assert '+ account_id="A-1001"' in planned.out
+    assert "Estimated: 1 call (1 to write)" in planned.out
+    assert max(map(len, planned.out.splitlines()[:-1])) <= 100
+    written = retl(*_command(planned.out, "To write exactly this: "), cwd=accounts.folder)
+    assert written.code == 0
+    assert "read 3 = 3 created" in written.out
+    assert _run(accounts, verb="plan").out == (
+        "Plan of accounts-to-crm: nothing to write\n  mode upsert, read 3 = 3 unchanged\n"
+    )
+
+
+def test_an_approved_plan_is_refused_once_the_rows_have_changed_and_is_good_once(
+    accounts: Accounts, crm: RunningCrm
+) -> None:
+    accounts.write_rows(accounts.rows[:3])
+    plan = _run(accounts, "-o", "json", verb="plan").object["plan_hash"]
+    accounts.write_rows(accounts.rows[:2])
+    moved = _run(accounts, "--approve", plan)
+    assert moved.code == 4
+    assert "the rows have changed since" in " ".join(moved.out.split())
+    assert crm.stats()["calls"] == 0
+    again = _run(accounts, "-o", "json", verb="plan").object["plan_hash"]
+    assert _run(accounts, "--approve", again).code == 0
+    assert _run(accounts, "--approve", again).code == 4
+
+
+def test_a_plan_goes_into_a_pull_request_as_markdown(accounts: Accounts) -> None:
+    accounts.edit("ReverseETLSync", guards={"maxChanges": 5})
+    planned = _run(accounts, "-o", "markdown", verb="plan")
+    assert (planned.code, planned.err) == (0, "")
+    assert planned.out.startswith("### Plan of `accounts-to-crm`: 12 to create; a guard would hold it\n")
+    assert "| `maxChanges` | `5` | 12 | **broken**: 12 records would be written, more than" in planned.out
+    assert "<details><summary>Sample: 5 of 12 changes</summary>" in planned.out
+    assert "--approve" in planned.out
+
+
+def test_a_plan_that_could_not_be_made_is_said_in_every_form(accounts: Accounts) -> None:
+    accounts.edit("ReverseETLSync", query={"sourceRef": {"name": "files"}, "sql": "SELECT * FROM acounts"})
+    for form in ("text", "json", "markdown"):
+        planned = _run(accounts, "-o", form, verb="plan")
+        assert planned.code == 1
+        assert "acounts" in planned.err
+    assert planned.out.startswith("### No plan of `accounts-to-crm`: SourceFailed\n")
+
+
+def test_no_form_of_a_plan_shows_a_sensitive_value(accounts: Accounts) -> None:
+    accounts.edit(
+        "ReverseETLSync",
+        mappings=[
+            {"source": "account_id", "destination": "account_id", "key": True},
+            {"source": "name", "destination": "name", "sensitive": True},
+        ],
+    )
+    accounts.write_rows(accounts.rows[:1])
+    name = accounts.rows[0].split(",")[1]
+    for form in ("text", "json", "markdown"):
+        planned = _run(accounts, "-o", form, verb="plan")
+        assert "A-1001" in planned.out
+        assert name not in planned.out
 
 
 def test_a_guard_holds_the_run_until_exactly_its_plan_is_approved(accounts: Accounts, crm: RunningCrm) -> None:
@@ -224,6 +314,7 @@ def test_past_runs_are_listed_newest_first(accounts: Accounts) -> None:
     text = retl("runs", "list", cwd=accounts.folder).out.splitlines()
     assert text[0].split()[:2] == ["RUN", "STATUS"]
     assert text[1].startswith(runs[1])
+    assert text[2] == "  read 12 = 10 unchanged + 2 skipped"
 
 
 def test_dead_letters_as_json_have_the_reason_and_the_key(accounts: Accounts) -> None:
@@ -245,7 +336,7 @@ def test_no_secret_is_ever_printed(accounts: Accounts, crm: RunningCrm) -> None:
     (accounts.secrets / "crm-login" / "token").write_text("wrong-but-secret")
     answer = _run(accounts)
     assert answer.code == 1
-    assert "refused the credentials" in answer.err
+    assert "refused the credentials" in " ".join(answer.err.split())
     assert "wrong-but-secret" not in answer.out + answer.err
 
 

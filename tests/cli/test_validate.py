@@ -177,7 +177,7 @@ def test_connecting_finds_what_only_the_two_ends_know(tmp_path: Path, edits: dic
         accounts.edit(kind, **{field: value})
     options = ["-f", "accounts.yaml", "--secrets-dir", "secrets"]
     assert retl("validate", *options, cwd=tmp_path).code == 0
-    answer = retl("validate", *options, "--connect", cwd=tmp_path)
+    answer = retl("validate", *options, "--check", cwd=tmp_path)
     assert answer.code == 1
     problem = answer.out.splitlines()[-1]
     assert problem.startswith(f"  {says}")
@@ -190,7 +190,7 @@ def test_connecting_to_ends_that_are_there_is_ok_and_writes_nothing(tmp_path: Pa
         accounts.edit(
             "SyncDestination", config=accounts.config("SyncDestination") | {"checkUrl": f"{crm.url}/api/stats"}
         )
-        options = ["-f", "accounts.yaml", "--secrets-dir", "secrets", "--connect"]
+        options = ["-f", "accounts.yaml", "--secrets-dir", "secrets", "--check"]
         assert retl("validate", *options, cwd=tmp_path).code == 0
         (accounts.secrets / "crm-login" / "token").write_text("wrong")
         answer = retl("validate", *options, cwd=tmp_path)

@@ -1,13 +1,27 @@
 """The commands and their options. Each imports what carries it out only when it is called."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from retl import __version__
-from retl.cli import processes
+from retl.cli import processes, queue
+from retl.cli.options import (
+    DEFAULT_NAMESPACE,
+    DEFAULT_SECRETS,
+    DEFAULT_STATE,
+    Files,
+    FullRefresh,
+    Limit,
+    Namespace,
+    Output,
+    OutputOption,
+    PlanOutput,
+    SecretsDir,
+    State,
+    Sync,
+)
 
 EXIT_CODES = """\b
 Exit codes:
@@ -19,34 +33,6 @@ Exit codes:
   130  stopped by Ctrl-C, 143 by SIGTERM: what the destination acknowledged is kept
 With several syncs, the worst of them."""
 
-DEFAULT_STATE = "sqlite:///.retl/state.db"
-DEFAULT_SECRETS = Path(".retl/secrets")
-
-
-class Output(StrEnum):
-    """How results are written to stdout."""
-
-    text = "text"
-    json = "json"
-
-
-Files = Annotated[
-    list[Path],
-    typer.Option("--file", "-f", metavar="FILE", help="Manifest file or directory; - reads stdin. May be repeated."),
-]
-Sync = Annotated[str | None, typer.Option("--sync", metavar="NAME", help="Only this ReverseETLSync.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the manifests.")]
-State = Annotated[str, typer.Option("--state", metavar="URL", envvar="RETL_STATE_DATABASE_URL", help="State database.")]
-SecretsDir = Annotated[
-    Path,
-    typer.Option(
-        "--secrets-dir", metavar="DIR", envvar="RETL_SECRETS_DIR", help="Holds one directory a Secret, one file a key."
-    ),
-]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]
-FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Send every row again, also unchanged ones.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most entries to show.")]
-
 app = typer.Typer(
     help="Reverse ETL: rows of a warehouse into the tools that people work in; only what changed, nothing lost.",
     no_args_is_help=True,
@@ -54,9 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-dlq = typer.Typer(help="Dead letters: records that could not be written.", no_args_is_help=True, rich_markup_mode=None)
 runs = typer.Typer(help="Runs that the state database remembers.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(dlq, name="dlq")
+app.add_typer(queue.app, name="dlq")
 app.add_typer(runs, name="runs")
 
 
@@ -78,9 +63,9 @@ def root(
 @app.command()
 def validate(
     files: Files,
-    connect: Annotated[
+    check: Annotated[
         bool,
-        typer.Option("--connect", help="Also log in at both ends of each sync and look for its columns and fields."),
+        typer.Option("--check", help="Also log in at both ends of each sync and look for its columns and fields."),
     ] = False,
     secrets_dir: SecretsDir = DEFAULT_SECRETS,
     output: OutputOption = Output.text,
@@ -92,7 +77,7 @@ def validate(
     """
     from retl.cli.validate import report
 
-    raise typer.Exit(report(files, connect=connect, secrets_dir=secrets_dir, as_json=output is Output.json))
+    raise typer.Exit(report(files, check=check, secrets_dir=secrets_dir, as_json=output is Output.json))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -101,15 +86,17 @@ def plan(
     sync: Sync = None,
     state: State = DEFAULT_STATE,
     secrets_dir: SecretsDir = DEFAULT_SECRETS,
-    output: OutputOption = Output.text,
+    output: Annotated[PlanOutput, typer.Option("--output", "-o", help="Form of the plan on stdout.")] = PlanOutput.text,
     full_refresh: FullRefresh = False,
 ) -> None:
-    """Count what a run would write, and write nothing."""
+    """Say what a run would write, with a sample of it, and write nothing.
+
+    A plan that a guard would hold says so and still exits with 0.
+    """
     from retl.cli.local import Request
     from retl.cli.run import Options, run_syncs
 
-    options = Options(Request("Plan", full_refresh), sync, state, secrets_dir, output is Output.json)
-    raise typer.Exit(run_syncs(files, options))
+    raise typer.Exit(run_syncs(Request("Plan", full_refresh), Options(files, sync, state, secrets_dir, output)))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -122,7 +109,7 @@ def run(
     full_refresh: FullRefresh = False,
     approve: Annotated[
         str | None,
-        typer.Option("--approve", metavar="PLAN_HASH", help="Let the run go on if this is what it is about to write."),
+        typer.Option("--approve", metavar="PLAN_HASH", help="Write what this plan says, or nothing if rows changed."),
     ] = None,
 ) -> None:
     """Run syncs here and now, without a cluster.
@@ -133,32 +120,15 @@ def run(
     from retl.cli.local import Request
     from retl.cli.run import Options, run_syncs
 
-    options = Options(Request("Sync", full_refresh, approve), sync, state, secrets_dir, output is Output.json)
-    raise typer.Exit(run_syncs(files, options))
-
-
-@dlq.command("list")
-def dlq_list(
-    state: State = DEFAULT_STATE,
-    sync: Sync = None,
-    namespace: Namespace = "default",
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="Those that are resolved, instead of open ones.")
-    ] = False,
-    limit: Limit = 50,
-    output: OutputOption = Output.text,
-) -> None:
-    """Show the records that could not be written, each with its reason, newest first."""
-    from retl.cli.history import list_dead_letters
-
-    list_dead_letters(state, namespace, sync, resolved=resolved, limit=limit, as_json=output is Output.json)
+    options = Options(files, sync, state, secrets_dir, PlanOutput(output))
+    raise typer.Exit(run_syncs(Request("Sync", full_refresh, approve), options))
 
 
 @runs.command("list")
 def runs_list(
     state: State = DEFAULT_STATE,
     sync: Sync = None,
-    namespace: Namespace = "default",
+    namespace: Namespace = DEFAULT_NAMESPACE,
     limit: Limit = 50,
     output: OutputOption = Output.text,
 ) -> None:

@@ -15,7 +15,7 @@ from retl.resources.manifests import load
 from retl.resources.meta import API_VERSION
 from retl.resources.names import local_run_name, local_uid
 from retl.resources.problems import suggestion
-from retl.resources.run import Approval, RunMode, SyncRunSpec
+from retl.resources.run import Approval, Replay, RunMode, SyncRunSpec
 from retl.runspec.resolve import Lookup, resolve
 from retl.runspec.spec import RunSpec
 
@@ -30,6 +30,7 @@ class Request:
     mode: RunMode = "Sync"
     full_refresh: bool = False
     approve: str | None = None
+    replay: Replay | None = None
 
 
 def read(files: Sequence[Path]) -> list[Resource]:
@@ -86,6 +87,7 @@ def run_spec(sync: ReverseETLSync, objects: Sequence[Resource], request: Request
             sync_ref=NameRef(name=sync.metadata.name),
             mode=request.mode,
             full_refresh=request.full_refresh,
+            replay=request.replay,
             approval=Approval(plan_hash=request.approve) if request.approve else None,
         ),
     )

@@ -1,4 +1,4 @@
-"""A progress bar on stderr for a person who waits; nothing at all where stderr is not a terminal."""
+"""How a run goes on: a progress bar on stderr for a person who waits; nothing where stderr is not a terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -30,18 +30,37 @@ def showing_progress(spec: RunSpec) -> Iterator[Progress]:
         bars.BarColumn(bar_width=30),
         bars.TextColumn("{task.fields[rows]}"),
         bars.TimeElapsedColumn(),
-        bars.TextColumn("{task.fields[refused]}"),
+        bars.TextColumn("{task.fields[beside]}"),
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as display:
         yield Bar(display)
 
 
+class Watched:
+    """Hands everything on, and remembers the step.
+
+    Attributes:
+        at: the last step that began; None before the first.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.at: Step | None = None
+        self._progress = progress
+        self.advanced = progress.advanced
+        self.counted = progress.counted
+
+    def step(self, step: Step, total: int | None) -> None:
+        """A step begins."""
+        self.at = step
+        self._progress.step(step, total)
+
+
 class Bar:
-    """One line: the step, how far it is, rows a second, and how many rows were refused so far."""
+    """One line: the step, how far it is, rows a second, and how many records were deleted and refused so far."""
 
     def __init__(self, display: "bars.Progress") -> None:
         self._display = display
-        self._task = display.add_task("starting", total=None, rows="", refused="")
+        self._task = display.add_task("starting", total=None, rows="", beside="")
 
     def step(self, step: Step, total: int | None) -> None:
         """A step begins."""
@@ -58,4 +77,7 @@ class Bar:
     def counted(self, counts: RunCounts) -> None:
         """Totals of the run so far."""
         refused = counts.invalid + counts.rejected + counts.unknown
-        self._display.update(self._task, refused=f"{refused:,} refused" if refused else "")
+        beside = [
+            f"{number:,} {word}" for number, word in ((counts.deleted, "deleted"), (refused, "refused")) if number
+        ]
+        self._display.update(self._task, beside=", ".join(beside))

@@ -1,8 +1,8 @@
-"""`retl run` and `retl plan`: the syncs of some manifests, here and now, without a cluster."""
+"""`retl run`, `retl plan` and replays: the syncs of some manifests, here and now, without a cluster."""
 
 import asyncio
 import os
-import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,14 @@ from pathlib import Path
 import orjson
 import typer
 
-from retl.cli import exits, local, tables
-from retl.cli.progress import showing_progress
+from retl.cli import exits, failures, letters, local, plans, tables
+from retl.cli.options import PlanOutput, command
+from retl.cli.progress import Watched, showing_progress
 from retl.cli.stopping import Stopping
+from retl.cli.stores import opened
+from retl.cli.text import terminal_width, wrapped
 from retl.engine import pipeline
+from retl.engine.progress import Step
 from retl.errors import InvalidInput, RetlError, StateError
 from retl.runner.connect import connectors
 from retl.runspec.pod import ENV_STAGING_DIR
@@ -23,67 +27,72 @@ from retl.state.owner import this_process
 from retl.state.sql import SqlStateStore
 
 STAGING = ".retl/staging"
-_SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says besides the files."""
+    """What the command line says besides the request."""
 
-    request: local.Request
+    files: Sequence[Path]
     sync: str | None
     state: str
     secrets_dir: Path
-    as_json: bool
+    output: PlanOutput = PlanOutput.text
 
 
-def run_syncs(files: Sequence[Path], options: Options) -> int:
-    """Run the chosen syncs one after the other; the exit code.
-
-    Nothing runs unless all of them are valid; one that fails does not keep the others from running.
+def resolved(request: local.Request, options: Options) -> list[RunSpec]:
+    """The runs that are asked for, in file order; none, unless all of them are valid.
 
     Raises:
         InvalidInput: the manifests or options are wrong.
-        StateError: the state database cannot be used.
     """
-    objects = local.read(files)
-    syncs = local.choose(objects, options.sync, options.request)
-    if options.request.approve and len(syncs) > 1:
+    objects = local.read(options.files)
+    syncs = local.choose(objects, options.sync, request)
+    if request.approve and len(syncs) > 1:
         raise InvalidInput("--approve: names the plan of one sync; choose it with --sync")
     for sync in syncs:
         local.check_schedule(sync)
-    return asyncio.run(_run_all([local.run_spec(sync, objects, options.request) for sync in syncs], files, options))
+    return [local.run_spec(sync, objects, request) for sync in syncs]
 
 
-async def _run_all(specs: Sequence[RunSpec], files: Sequence[Path], options: Options) -> int:
-    results: list[RunResult] = []
+def run_syncs(request: local.Request, options: Options) -> int:
+    """Run the chosen syncs one after the other; the exit code.
+
+    One that fails does not keep the others from running.
+
+    Raises:
+        InvalidInput: the manifests or options are wrong; nothing was run.
+    """
+    return asyncio.run(_run_all(resolved(request, options), options))
+
+
+async def _run_all(specs: Sequence[RunSpec], options: Options) -> int:
+    codes = []
     async with Stopping() as stopping:
         try:
-            store = await SqlStateStore.open(options.state)
+            async with opened(options.state) as store:
+                for spec in specs:
+                    if stopping.by is None:
+                        result, step = await run_one(spec, store, stopping.asked, options)
+                        await _tell(spec, result, step, store, options)
+                        codes.append(exits.of_result(result))
         except StateError as error:
-            return exits.worst(exits.of_result(_told(_failed(spec, error), options)) for spec in specs)
+            for spec in specs[len(codes) :]:
+                result = _failed(spec, error)
+                await _tell(spec, result, None, None, options)
+                codes.append(exits.of_result(result))
+    return exits.SIGNAL_BASE + stopping.by if stopping.by is not None else exits.worst(codes)
+
+
+async def run_one(
+    spec: RunSpec, store: SqlStateStore, stop: asyncio.Event, options: Options
+) -> tuple[RunResult, Step | None]:
+    """One run, and the step that it came to; a failure is a result too."""
+    with showing_progress(spec) as progress:
+        watched = Watched(progress)
         try:
-            for spec in specs:
-                if stopping.by is None:
-                    result = await _run_one(spec, store, stopping.asked, options)
-                    results.append(_told(result, options))
-            if not options.as_json:
-                typer.echo(tables.result_table(results))
-                for spec, result in zip(specs, results, strict=False):
-                    await _explain(spec, result, store, files, options)
-        finally:
-            await store.close()
-    if stopping.by is not None:
-        return exits.SIGNAL_BASE + stopping.by
-    return exits.worst(map(exits.of_result, results))
-
-
-async def _run_one(spec: RunSpec, store: SqlStateStore, stop: asyncio.Event, options: Options) -> RunResult:
-    """One run; a failure is a result too."""
-    try:
-        source, destination = connectors(spec, options.secrets_dir)
-        with showing_progress(spec) as progress:
-            return await pipeline.run(
+            source, destination = connectors(spec, options.secrets_dir)
+            result = await pipeline.run(
                 spec,
                 source,
                 destination,
@@ -91,48 +100,81 @@ async def _run_one(spec: RunSpec, store: SqlStateStore, stop: asyncio.Event, opt
                 staging=Path(os.environ.get(ENV_STAGING_DIR, STAGING)),
                 owner=this_process(),
                 stop=stop,
-                progress=progress,
+                progress=watched,
             )
-    except RetlError as error:
-        return _failed(spec, error)
+        except RetlError as error:
+            result = _failed(spec, error)
+    return result, watched.at
 
 
 def _failed(spec: RunSpec, error: RetlError) -> RunResult:
     return RunResult(run=spec.run.name, sync=spec.sync.name, status="Failed", reason=error.reason, message=str(error))
 
 
-def _told(result: RunResult, options: Options) -> RunResult:
-    """The result, once it is said: as JSON where that is wanted, and why it failed on stderr in any case."""
-    if options.as_json:
-        typer.echo(orjson.dumps(tables.result_object(result)).decode())
+async def _tell(
+    spec: RunSpec, result: RunResult, step: Step | None, store: SqlStateStore | None, options: Options
+) -> None:
+    """Say how a run ended: the result on stdout, why it failed on stderr."""
+    plan = None
+    if store is not None and (spec.run.mode == "Plan" or result.status == "AwaitingApproval"):
+        plan = await store.plan(namespace=spec.sync.namespace, run=spec.run.name)
+    if options.output == "json":
+        document = {"plan": orjson.Fragment(plan) if plan else None} if spec.run.mode == "Plan" else {}
+        typer.echo(orjson.dumps(tables.result_object(result) | document).decode())
+    elif options.output == "markdown":
+        typer.echo(_markdown(spec, result, plan, options))
+    elif result.status != "Failed" or plan is not None:
+        await _explain(spec, result, plan, store, options)
     if result.status == "Failed":
-        typer.echo(f"retl: {result.sync}: {result.message}", err=True)
-    return result
+        tell_failure(result, step, as_text=options.output == "text")
+
+
+def tell_failure(result: RunResult, step: Step | None, *, as_text: bool) -> None:
+    """Say on stderr why a run failed: in one line, or for a person with what to do."""
+    if not as_text:
+        return typer.echo(f"retl: {result.sync}: {result.message}", err=True)
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    headline = failures.headline(result, step)
+    typer.echo(typer.style(headline, fg="red", bold=True) if coloured else headline, err=True)
+    return typer.echo(failures.story(result, terminal_width()), err=True)
 
 
 async def _explain(
-    spec: RunSpec, result: RunResult, store: SqlStateStore, files: Sequence[Path], options: Options
+    spec: RunSpec, result: RunResult, plan: bytes | None, store: SqlStateStore | None, options: Options
 ) -> None:
-    """What a person may want to do next."""
-    if result.status == "AwaitingApproval":
-        approve = _command("run", files, options, "--sync", spec.sync.name, "--approve", result.plan_hash or "")
-        typer.echo(f"\n{result.sync}: {result.message}\n  to go on: {approve}")
-    elif result.plan_hash and spec.run.mode == "Plan":
-        typer.echo(f"\n{result.sync}: plan {result.plan_hash}")
-    if result.dead_letters:
-        letters = await store.dead_letters(namespace=spec.sync.namespace, sync=spec.sync.name, limit=_SAMPLE)
-        elsewhere = () if spec.sync.namespace == "default" else ("-n", spec.sync.namespace)
-        listing = _command("dlq list", (), options, "--sync", spec.sync.name, *elsewhere)
-        typer.echo("\n" + tables.dead_letter_sample(result, letters, listing))
+    """What a person may want to know and to do next."""
+    width = terminal_width()
+    if plan is None or result.status == "AwaitingApproval":
+        typer.echo(tables.result_line(result, width))
+    if result.message and result.status != "Failed":
+        typer.echo(wrapped(result.message, width, "  "))
+    if plan is not None:
+        typer.echo(plans.text(plans.read(plan), _approval(spec, result, options), width))
+    if result.dead_letters and store is not None:
+        await show_letters(spec, result, store, options)
 
 
-def _command(verb: str, files: Sequence[Path], options: Options, *more: str) -> str:
-    """A command that a person can copy; without the state URL if that may hold a password."""
-    from retl.cli.app import DEFAULT_SECRETS, DEFAULT_STATE
+async def show_letters(spec: RunSpec, result: RunResult, store: SqlStateStore, options: Options) -> None:
+    """Print the first open dead letters of a sync."""
+    name, namespace = spec.sync.name, spec.sync.namespace
+    listing = command("dlq list", state=options.state, sync=name, namespace=namespace)
+    first = await store.dead_letters(namespace=namespace, sync=name, limit=letters.SAMPLE)
+    typer.echo(letters.sample(result, first, listing, terminal_width()))
 
-    words = [word for file in files for word in ("-f", str(file))]
-    if options.state.startswith("sqlite:") and options.state != DEFAULT_STATE:
-        words += ["--state", options.state]
-    if verb == "run" and options.secrets_dir != DEFAULT_SECRETS:
-        words += ["--secrets-dir", str(options.secrets_dir)]
-    return f"retl {verb} {shlex.join([*words, *more])}"
+
+def _markdown(spec: RunSpec, result: RunResult, plan: bytes | None, options: Options) -> str:
+    if plan is None:
+        return plans.no_plan(result.sync, result.reason or result.status, result.message) + "\n"
+    return plans.markdown(plans.read(plan), _approval(spec, result, options)) + "\n"
+
+
+def _approval(spec: RunSpec, result: RunResult, options: Options) -> str:
+    approve = ("--approve", result.plan_hash or "")
+    return command(
+        "run",
+        *approve,
+        state=options.state,
+        files=options.files,
+        secrets_dir=options.secrets_dir,
+        sync=spec.sync.name,
+    )

@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from retl.cli import local
+from retl.cli.text import plain
 from retl.destinations.registry import DESTINATIONS
 from retl.engine.contradictions import problems
 from retl.errors import InvalidInput
@@ -22,26 +23,27 @@ from retl.sources.registry import SOURCES
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with one object; nothing, if `problems` is empty."""
+    """What is wrong with one object; nothing, if `problems` is empty. Warnings may be meant so."""
 
     resource: Resource
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def report(files: Sequence[Path], *, connect: bool, secrets_dir: Path, as_json: bool) -> int:
+def report(files: Sequence[Path], *, check: bool, secrets_dir: Path, as_json: bool) -> int:
     """Print each object with `ok` or what is wrong with it; the exit code.
 
     Args:
-        connect: also log in at both ends of each sync that is right so far.
+        check: also log in at both ends of each sync that is right so far.
     Raises:
         InvalidInput: a file cannot be read as manifests; one line a problem.
     """
     objects = local.read(files)
     if not objects:
         raise InvalidInput("no objects of reverseetl.io in these files")
-    verdicts = [check(each, objects) for each in objects]
+    verdicts = [judge(each, objects) for each in objects]
     code = EXIT_INVALID if any(verdict.problems for verdict in verdicts) else EXIT_SUCCEEDED
-    if connect:
+    if check:
         verdicts = asyncio.run(_with_ends(verdicts, objects, secrets_dir))
     bad = any(verdict.problems for verdict in verdicts)
     if as_json:
@@ -52,7 +54,7 @@ def report(files: Sequence[Path], *, connect: bool, secrets_dir: Path, as_json: 
     return EXIT_FAILED if bad and code == EXIT_SUCCEEDED else code
 
 
-def check(resource: Resource, objects: Sequence[Resource]) -> Verdict:
+def judge(resource: Resource, objects: Sequence[Resource]) -> Verdict:
     """Check one object together with those that it refers to."""
     find = local.lookup(objects, resource.metadata.namespace)
     return Verdict(resource, tuple(_problems(resource, objects, find)))
@@ -66,7 +68,8 @@ async def _with_ends(verdicts: Sequence[Verdict], objects: Sequence[Resource], s
     for verdict in verdicts:
         if isinstance(verdict.resource, ReverseETLSync) and not verdict.problems:
             spec = local.run_spec(verdict.resource, objects, local.Request("Plan"))
-            verdict = replace(verdict, problems=tuple(await reach.problems(spec, secrets_dir)))
+            ends = await reach.look(spec, secrets_dir)
+            verdict = replace(verdict, problems=ends.problems, warnings=ends.warnings)
         found.append(verdict)
     return found
 
@@ -126,9 +129,9 @@ def _contradictions(spec: RunSpec) -> list[str]:
 
 def _lines(verdict: Verdict) -> str:
     title = f"{verdict.resource.kind} {_name(verdict.resource)}"
-    if not verdict.problems:
-        return f"{title}: ok"
-    return "\n".join([f"{title}:", *(f"  {problem}" for problem in verdict.problems)])
+    lines = [f"  {plain(problem)}" for problem in verdict.problems]
+    lines += [f"  warning: {plain(warning)}" for warning in verdict.warnings]
+    return "\n".join([f"{title}: ok" if not verdict.problems else f"{title}:", *lines])
 
 
 def _object(verdict: Verdict) -> dict[str, object]:
@@ -139,6 +142,7 @@ def _object(verdict: Verdict) -> dict[str, object]:
         "name": _name(verdict.resource),
         "ok": not verdict.problems,
         "problems": verdict.problems,
+        "warnings": verdict.warnings,
     }
 
 
