@@ -53,19 +53,19 @@ def rate_signal(headers: Mapping[str, str], now: datetime) -> RateSignal | None:
 def _structured(headers: Mapping[str, str]) -> Numbers:
     """The header RateLimit. Of several policies, the one that has least left is the one that matters."""
     header = headers.get("ratelimit", "")
-    policies = dict(map(_item, headers.get("ratelimit-policy", "").split(",")))
+    policies = [_item(item) for item in headers.get("ratelimit-policy", "").split(",")]
     items = [_item(item) for item in header.split(",")]
     if any(numbers.keys() & {"remaining", "limit", "reset"} for _, numbers in items):
         merged: Numbers = {}
         for _, numbers in items:
             merged |= numbers
-        policy = next((p for p in policies.values() if p.get("q") == merged.get("limit")), {})
+        policy = next((numbers for _, numbers in policies if numbers.get("q") == merged.get("limit")), {})
         return merged | _present(window=policy.get("w"))
     left = [(name, numbers) for name, numbers in items if "r" in numbers]
     if not left:
         return {}
     name, numbers = min(left, key=lambda item: item[1]["r"])
-    policy = policies.get(name, {})
+    policy = dict(policies).get(name, {})
     return _present(remaining=numbers["r"], reset=numbers.get("t"), limit=policy.get("q"), window=policy.get("w"))
 
 
