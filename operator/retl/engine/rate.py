@@ -20,7 +20,7 @@ from retl.state.store import Claim, Reservation, StateStore
 
 AHEAD_SECONDS = 0.25
 """Slots are taken for so long at once."""
-LATE = 0.008
+LATE = 0.018
 """How late a slot may be used, as share of the limit's period. The store gives out a little less than the limit allows;
 what is used later than this could make the calls of one period more than the limit, and lapses."""
 

@@ -15,7 +15,7 @@ from retl.resources.destination import RateLimit
 from retl.state.store import Reservation
 from retl.state.tables import rates
 
-SHARE = 0.98
+SHARE = 0.97
 """Of the limit that is given out: slots that reach the account a little late or early must not break the limit."""
 HORIZON_SECONDS = 0.25
 """Calls are given out for so long at once: few enough that runners take turns, enough that asking costs nothing."""
