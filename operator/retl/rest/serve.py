@@ -16,6 +16,7 @@ from kubernetes.aio import client, config
 from retl.errors import InvalidInput, StateError
 from retl.rest.app import create_apps
 from retl.rest.auth import TokenReviewer
+from retl.state import blobs, sealing
 from retl.state.migrate import NewerDatabase
 from retl.state.sql import SqlStateStore
 
@@ -82,7 +83,9 @@ class StateDatabase:
         """Try until it opens (raises InvalidInput and NewerDatabase, which no waiting mends)."""
         while self._store is None:
             try:
-                self._store = await SqlStateStore.open(self._url)
+                self._store = await SqlStateStore.open(
+                    self._url, key=sealing.from_environment(), blobs=blobs.from_environment()
+                )
             except NewerDatabase:
                 raise
             except StateError as error:
@@ -90,6 +93,10 @@ class StateDatabase:
                     _log.warning("%s; trying again", error)
                 self._failure = str(error)
                 await asyncio.sleep(REOPEN_SECONDS)
+        if not self._store.seals:
+            _log.warning(
+                "%s is not set: dead letters are kept in plain text, and mode mirror is refused", sealing.ENV_KEY
+            )
         _log.info("the state database is open")
 
     async def close(self) -> None:

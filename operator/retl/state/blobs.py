@@ -50,6 +50,12 @@ def new_name() -> str:
     return f"{uuid.uuid4().hex}.part"
 
 
+def from_environment() -> Blobs | None:
+    """The object store that RETL_SNAPSHOT_URL names; None if it names none (raises InvalidInput)."""
+    url = os.environ.get(URL_VARIABLE, "")
+    return open_blobs(url) if url else None
+
+
 def open_blobs(url: str) -> Blobs:
     """The object store at a URL; credentials come from the environment or the machine's identity. Connects to nothing.
 

@@ -19,9 +19,11 @@ from retl.resources.destination import RateLimit
 from retl.resources.run import Replay, RunCounts
 from retl.runspec.result import RunResult
 from retl.state import claims, dead_letters, erasure, letter_counts, letter_pages, notes, rates, runs, snapshots
+from retl.state.blobs import URL_VARIABLE, Blobs
 from retl.state.database import BUSY_TIMEOUT, Database
 from retl.state.letter_rows import LetterSealer
-from retl.state.pairs import bounded, check_pairs
+from retl.state.pairs import bounded
+from retl.state.parts import Parts
 from retl.state.sealing import Sealer
 from retl.state.store import (
     Claim,
@@ -58,29 +60,51 @@ class Totals:
 class SqlStateStore(StateStore, StateReader):
     """StateStore and StateReader over a database. Make one with `open`."""
 
-    def __init__(self, database: Database, key: bytes | None = None, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, database: Database, key: bytes | None = None, blobs: Blobs | None = None, clock: Clock = utc_now
+    ) -> None:
         self._database = database
         self._sealer = Sealer(key)
+        self._parts = Parts(database, self._sealer, blobs)
         self._clock = clock
 
     @classmethod
     async def open(
-        cls, url: str, *, key: bytes | None = None, busy_timeout: timedelta = BUSY_TIMEOUT, clock: Clock = utc_now
+        cls,
+        url: str,
+        *,
+        key: bytes | None = None,
+        blobs: Blobs | None = None,
+        busy_timeout: timedelta = BUSY_TIMEOUT,
+        clock: Clock = utc_now,
     ) -> Self:
         """Connect to `sqlite:///path` or `postgresql://…` and bring the schema up to date.
 
         Args:
             key: 32 bytes that seal what the database holds of people's records; None to keep it as it is.
+            blobs: where large parts of snapshots go; None to keep them in the database.
             busy_timeout: how long an SQLite file may be locked by another process.
         Raises:
-            InvalidInput: the URL is not one of a state database.
+            InvalidInput: the URL is not one of a state database, or parts of its snapshots lie elsewhere.
             NewerDatabase: a newer version wrote it.
             StateError: the database cannot be used; the text says why and never holds the password.
         """
-        return cls(await Database.open(url, busy_timeout), key, clock)
+        database = await Database.open(url, busy_timeout)
+        if blobs is None and await database.read(snapshots.outside):
+            await database.close()
+            raise InvalidInput(
+                f"state database: parts of its snapshots are on an object store; set {URL_VARIABLE} to its URL"
+            )
+        return cls(database, key, blobs, clock)
 
     async def close(self) -> None:
+        await self._parts.close()
         await self._database.close()
+
+    @property
+    def seals(self) -> bool:
+        """Whether there is a key, so that what the database holds of people's records is encrypted."""
+        return self._sealer.seals
 
     async def ping(self) -> None:
         """Raise StateError unless the database answers and takes writes."""
@@ -98,7 +122,9 @@ class SqlStateStore(StateStore, StateReader):
             Fenced: a later attempt of this run has started.
             ForeignSync: the sync is known under another namespace.
         """
-        return await self._database.run(claims.take, request, nonce, self._clock(), self._sealer)
+        claim = await self._database.run(claims.take, request, nonce, self._clock(), self._sealer)
+        self._parts.collect(claim.sync_uid, self._clock())
+        return claim
 
     async def snapshot(self, claim: Claim, after: int | None = None) -> AsyncIterator[SnapshotPart]:
         """The parts of the snapshot, oldest first (raises Fenced).
@@ -107,7 +133,7 @@ class SqlStateStore(StateStore, StateReader):
             after: leave out the parts up to this sequence.
         """
         for first, last in await self._database.read(_snapshot_ranges, claim, after):
-            for part in await self._database.read(_snapshot_read, claim, first, last, self._sealer):
+            for part in await self._parts.read(claim, first, last):
                 yield part
 
     async def waiting(self, claim: Claim) -> Waiting:
@@ -139,8 +165,8 @@ class SqlStateStore(StateStore, StateReader):
         return await self._database.run(_approve, claim, plan_hash)
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
-        check_pairs(commit.keys, commit.rows, commit.records)
-        await self._database.run(_commit, claim, commit, self._clock(), self._sealer)
+        part = await self._parts.keep(claim, SnapshotPart(0, commit.keys, commit.rows, commit.records), self._clock())
+        await self._database.run(_commit, claim, commit, part, self._clock(), self._sealer)
 
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
         compaction = secrets.randbits(62) + 1
@@ -152,7 +178,8 @@ class SqlStateStore(StateStore, StateReader):
 
     async def stage(self, claim: Claim, compaction: int, part: SnapshotPart) -> None:
         """Lay down one part of a compacted snapshot; `part.sequence` counts from 1 (raises Fenced)."""
-        await self._database.run(_stage, claim, compaction, part, self._sealer)
+        kept = await self._parts.keep(claim, part, self._clock())
+        await self._database.run(_stage, claim, compaction, part.sequence, kept)
 
     async def swap(self, claim: Claim, compaction: int, count: int, replaces: int) -> None:
         """Put the `count` staged parts in the place of all parts up to `replaces` (raises Fenced).
@@ -234,11 +261,6 @@ def _snapshot_ranges(connection: Connection, claim: Claim, after: int | None) ->
     return snapshots.ranges(connection, sync.uid, after) if _has_snapshot(sync) else []
 
 
-def _snapshot_read(connection: Connection, claim: Claim, first: int, last: int, sealer: Sealer) -> list[SnapshotPart]:
-    claims.check(connection, claim)
-    return snapshots.read(connection, claim.sync_uid, first, last, sealer)
-
-
 def _has_snapshot(sync: Row[Any]) -> bool:
     """Whether the snapshot is the claim's own, and not of another destination, object, mode or key, or another run."""
     return bool(sync.baseline == sync.claim_baseline and sync.ledger == sync.claim_ledger)
@@ -264,7 +286,9 @@ def _reserve(
     """The calls, and the reading of this process's clock that they count from."""
     sync = claims.check(connection, claim)
     rate = rates.lock(connection, sync.namespace, account)
-    now, at = rates.database_now(connection), monotonic()
+    before = monotonic()
+    now = rates.database_now(connection)
+    at = (before + monotonic()) / 2
     rate, reservation = rates.reserved(rate, limit, calls, now)
     rates.store(connection, sync.namespace, account, rate)
     return reservation, at
@@ -286,7 +310,9 @@ def _approve(connection: Connection, claim: Claim, plan_hash: str) -> bool:
     return runs.approve(connection, claim, plan_hash)
 
 
-def _commit(connection: Connection, claim: Claim, commit: Commit, now: datetime, sealer: Sealer) -> None:
+def _commit(
+    connection: Connection, claim: Claim, commit: Commit, part: snapshots.Kept, now: datetime, sealer: Sealer
+) -> None:
     sync = claims.hold(connection, claim)
     if not _first_time(connection, claim, commit.sequence):
         return
@@ -297,7 +323,7 @@ def _commit(connection: Connection, claim: Claim, commit: Commit, now: datetime,
             )
         _begin(connection, sync, now)
     if commit.keys:
-        snapshots.append(connection, sync.uid, commit, sealer)
+        snapshots.append(connection, sync.uid, part)
     if commit.resolved:
         dead_letters.supersede(connection, sync.uid, commit.resolved, now)
     if commit.dead_letters:
@@ -327,9 +353,9 @@ def _first_time(connection: Connection, claim: Claim, sequence: int) -> bool:
     return connection.execute(inserted).first() is not None
 
 
-def _stage(connection: Connection, claim: Claim, compaction: int, part: SnapshotPart, sealer: Sealer) -> None:
+def _stage(connection: Connection, claim: Claim, compaction: int, sequence: int, part: snapshots.Kept) -> None:
     claims.hold(connection, claim)
-    snapshots.stage(connection, claim.sync_uid, compaction, part, sealer)
+    snapshots.stage(connection, claim.sync_uid, compaction, sequence, part)
 
 
 def _swap(connection: Connection, claim: Claim, compaction: int, count: int, replaces: int) -> None:

@@ -107,11 +107,23 @@ snapshot_parts = Table(
     Column("sync_uid", Text, primary_key=True),
     Column("staged", BigInteger, primary_key=True, comment="0: in use; else the compaction it waits for"),
     Column("sequence", BigInteger, primary_key=True),
-    # Before the blobs, so that SQLite reads it without walking their overflow pages.
+    # Before the large columns, so that SQLite reads these two without walking their overflow pages.
     Column("size", BigInteger, nullable=False, comment="number of keys"),
+    Column("blob", Text, comment="object that holds the rest; null when it is here"),
     Column("key_hashes", LargeBinary, nullable=False),
     Column("row_hashes", LargeBinary, nullable=False),
     Column("records", LargeBinary, comment="key fields, a line each, sealed; null outside of mode mirror"),
+)
+
+snapshot_blobs = Table(
+    "retl_snapshot_blobs",
+    metadata,
+    Column("name", Text, primary_key=True, comment="of an object in the snapshot store"),
+    Column("sync_uid", Text, nullable=False),
+    Column("checksum", LargeBinary, nullable=False, comment="SHA-256 of the object"),
+    Column("unused_since", UtcDateTime, comment="being written, or no part's any more; null while it is a part's"),
+    Column("doomed", Boolean, nullable=False, comment="being deleted; never to be used again"),
+    Index("ix_retl_snapshot_blobs_sync", "sync_uid"),
 )
 
 dead_letters = Table(

@@ -1,13 +1,14 @@
 """Real databases for the state tests: SQLite files, and one PostgreSQL server with a database for each test."""
 
 import shutil
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from retl.state import parts
+from retl.state.blobs import open_blobs
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
 from retl.state.store import StateStore
@@ -62,18 +63,30 @@ def az_server() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def layout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Where snapshot parts lie: None for the database, unless a test asks for "file", "s3", "gs" or "az"."""
-    match getattr(request, "param", "database"):
-        case "database":
-            return None
-        case "file":
-            return f"{tmp_path.as_uri()}/parts"
-        case vendor:
-            server: ObjectStore = request.getfixturevalue(f"{vendor}_server")
-            for name, value in server.environment.items():
-                monkeypatch.setenv(name, value)
-            return f"{server.url}/{uuid.uuid4().hex}"
+def layout(request: pytest.FixtureRequest) -> str:
+    """An empty object store: a directory, or one of the vendors'."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture
+def file_url(tmp_path: Path) -> str:
+    return f"{tmp_path.as_uri()}/parts"
+
+
+@pytest.fixture
+def s3_url(s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    return s3_server.place(monkeypatch.setenv)
+
+
+@pytest.fixture
+def gs_url(gs_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    return gs_server.place(monkeypatch.setenv)
+
+
+@pytest.fixture
+def az_url(az_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    return az_server.place(monkeypatch.setenv)
 
 
 @pytest.fixture
@@ -82,14 +95,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["sqlite", "postgres", "http"])
-async def backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Backend]:
-    """Every implementation of StateStore."""
-    url: str = request.getfixturevalue("postgres_url" if request.param == "postgres" else "sqlite_url")
+async def backend(
+    request: pytest.FixtureRequest, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Backend]:
+    """Every implementation of StateStore; after a comma, where its snapshot parts lie if not in the database."""
+    kind, _, layout = request.param.partition(", ")
+    url: str = request.getfixturevalue("postgres_url" if kind == "postgres" else "sqlite_url")
+    monkeypatch.setattr(parts, "INLINE_BYTES", 0)
     async with AsyncExitStack() as stack:
-        database = await SqlStateStore.open(url, clock=clock)
+        blobs = open_blobs(request.getfixturevalue(f"{layout}_url")) if layout else None
+        database = await SqlStateStore.open(url, clock=clock, blobs=blobs)
         stack.push_async_callback(database.close)
         store: StateStore = database
-        if request.param == "http":
+        if kind == "http":
             token = tmp_path / "token"
             token.write_text(f"token-of-{NAMESPACE}\n")
             store = HttpStateStore(await stack.enter_async_context(serving(database)), token)

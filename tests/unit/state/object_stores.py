@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,12 @@ class ObjectStore:
     url: str
     port: int
     environment: Mapping[str, str] = field(repr=False)
+
+    def place(self, setenv: Callable[[str, str], None]) -> str:
+        """URL of a place in it that nobody else uses, once `setenv` has told the environment what clients need."""
+        for name, value in self.environment.items():
+            setenv(name, value)
+        return f"{self.url}/{uuid.uuid4().hex}"
 
 
 @contextmanager

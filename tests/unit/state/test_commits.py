@@ -7,6 +7,11 @@ from retl.resources.run import RunCounts
 from retl.state.store import Commit, SnapshotPart, StateStore
 from tests.unit.state.databases import NAMESPACE, Backend, hashes, letter, pairs, parts, request, result
 
+pytestmark = pytest.mark.parametrize(
+    "backend", ["sqlite", "postgres", "http", "sqlite, file", "postgres, s3", "http, s3"], indirect=True
+)
+"""Whether snapshot parts lie in the database or elsewhere, all of this holds."""
+
 
 async def test_acknowledged_records_are_in_the_snapshot_in_the_order_of_commits(store: StateStore) -> None:
     claim = await store.claim(request())

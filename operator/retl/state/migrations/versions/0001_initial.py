@@ -70,11 +70,25 @@ def upgrade() -> None:
         sa.Column("staged", sa.BigInteger(), nullable=False, comment="0: in use; else the compaction it waits for"),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False, comment="number of keys"),
+        sa.Column("blob", sa.Text(), comment="object that holds the rest; null when it is here"),
         sa.Column("key_hashes", sa.LargeBinary(), nullable=False),
         sa.Column("row_hashes", sa.LargeBinary(), nullable=False),
         sa.Column("records", sa.LargeBinary(), comment="key fields, a line each, sealed; null outside of mode mirror"),
         sa.PrimaryKeyConstraint("sync_uid", "staged", "sequence", name="pk_retl_snapshot_parts"),
     )
+
+    op.create_table(
+        "retl_snapshot_blobs",
+        sa.Column("name", sa.Text(), nullable=False, comment="of an object in the snapshot store"),
+        sa.Column("sync_uid", sa.Text(), nullable=False),
+        sa.Column("checksum", sa.LargeBinary(), nullable=False, comment="SHA-256 of the object"),
+        sa.Column(
+            "unused_since", UtcDateTime(), comment="being written, or no part's any more; null while it is a part's"
+        ),
+        sa.Column("doomed", sa.Boolean(), nullable=False, comment="being deleted; never to be used again"),
+        sa.PrimaryKeyConstraint("name", name="pk_retl_snapshot_blobs"),
+    )
+    op.create_index("ix_retl_snapshot_blobs_sync", "retl_snapshot_blobs", ["sync_uid"])
 
     op.create_table(
         "retl_dead_letters",
@@ -140,7 +154,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "retl_approvals", "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_parts", "retl_commits",
-        "retl_runs", "retl_syncs",
+        "retl_approvals", "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_blobs",
+        "retl_snapshot_parts", "retl_commits", "retl_runs", "retl_syncs",
     ):
         op.drop_table(table)
