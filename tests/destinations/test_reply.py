@@ -10,7 +10,7 @@ import pytest
 from retl.destinations.base import ACKNOWLEDGED, BatchRejected, LoginRefused, Outcome, Rejected, TryLater, Unknown
 from retl.destinations.configs import HttpResults
 from retl.destinations.rates import retry_after
-from retl.destinations.reply import Reader, Reply
+from retl.destinations.reply import Reader, Reply, field_at
 from retl.errors import DestinationError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -40,6 +40,26 @@ def read(
 
 def kinds(outcomes: list[Outcome]) -> list[str]:
     return [o.code if isinstance(o, Rejected) else type(o).__name__ for o in outcomes]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("id", 1),
+        ("address.city", "Wien"),
+        ("tags[1].name", "b"),
+        (r"a\.b", 2),
+        ("a.b", 2),
+        (r"x\[0\]", 3),
+        ("tags[2]", None),
+        ("id.x", None),
+        ("address[0]", None),
+        ("nowhere", None),
+    ],
+)
+def test_a_field_is_found_by_the_path_that_a_mapping_writes(path: str, value: Any) -> None:
+    record = {"id": 1, "address": {"city": "Wien"}, "tags": [{"name": "a"}, {"name": "b"}], "a.b": 2, "x[0]": 3}
+    assert field_at(record, path) == value
 
 
 def test_a_date_beyond_all_calendars_is_no_time_to_wait() -> None:

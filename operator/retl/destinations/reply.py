@@ -4,6 +4,7 @@ Pure: status, headers and body in, outcomes or one of the destination errors out
 into outcomes and `said` alone, because it may repeat a record's values.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,10 @@ SETTLED: Mapping[tuple[str, int], Outcome] = {
     ("delete", 410): ACKNOWLEDGED,
 }
 """Statuses of a single record that refuse nothing: things are as the operation leaves them."""
+
+
+STEP = re.compile(r"(?P<name>(?:\\.|[^\\.\[\]])+)|\[(?P<place>[0-9]{1,6})\]")
+"""A member's name, in which a backslash stands before a dot, or a place in an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +261,16 @@ def _name(record: Any, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def field_at(record: Any, path: str) -> Any:
-    """A record's field by its name, or by its path through objects; None if it has none."""
+    """A record's field by its name, or by its path as mappings write it: `a.b[0]`; None if it has none."""
     if isinstance(record, dict) and path in record:
         return record[path]
-    for name in path.split("."):
-        record = record.get(name) if isinstance(record, dict) else None
+    for step in STEP.finditer(path):
+        if step["name"] is not None:
+            name = re.sub(r"\\(.)", r"\1", step["name"])
+            record = record.get(name) if isinstance(record, dict) else None
+        else:
+            place = int(step["place"])
+            record = record[place] if isinstance(record, list) and place < len(record) else None
     return record
 
 
