@@ -1,8 +1,9 @@
 """The CRM's HTTP API over records in memory.
 
-`POST /api/objects/{object}/batch` writes up to 500 records by their key and answers for each by its index; reading is
-`GET /api/objects/{object}` and `GET /api/objects/{object}/{key}`; `DELETE /api/objects/{object}` empties it;
-`GET /api/stats` says what was received.
+`POST /api/objects/{object}/batch` writes up to 500 records by their key and answers for each by its index;
+`POST /api/objects/{object}/batch/delete` removes records by their key fields; reading is `GET /api/objects/{object}`
+and `GET /api/objects/{object}/{key}`; `DELETE /api/objects/{object}` empties it; `GET /api/stats` says what was
+received.
 """
 
 import math
@@ -37,6 +38,7 @@ class Stats:
     records: int = 0
     created: int = 0
     updated: int = 0
+    deleted: int = 0
     rejected: int = 0
 
 
@@ -94,6 +96,18 @@ class Crm:
         setattr(self.stats, status, getattr(self.stats, status) + 1)
         return {"status": status, "id": key}
 
+    def remove(self, name: str, records: list[Record]) -> list[dict[str, Any]]:
+        """Remove each record that is there; one result a record, in order."""
+        self.stats.records += len(records)
+        return [{"index": index, **self._remove(name, record)} for index, record in enumerate(records)]
+
+    def _remove(self, name: str, record: Record) -> dict[str, Any]:
+        key = record.get(OBJECTS[name].key)
+        if self.records[name].pop(str(key), None) is None:
+            return {"status": "missing", "id": key}
+        self.stats.deleted += 1
+        return {"status": "deleted", "id": key}
+
 
 def create_app(*, token: str | None, limit: RateLimit) -> FastAPI:
     """The CRM as an ASGI application; with a token, it takes only calls that bear it."""
@@ -114,6 +128,10 @@ def create_app(*, token: str | None, limit: RateLimit) -> FastAPI:
     @app.post("/api/objects/{name}/batch")
     async def write(name: str, request: BatchRequest) -> dict[str, Any]:
         return {"results": crm.write(_known(name), request.records)}
+
+    @app.post("/api/objects/{name}/batch/delete")
+    async def remove(name: str, request: BatchRequest) -> dict[str, Any]:
+        return {"results": crm.remove(_known(name), request.records)}
 
     @app.get("/api/objects/{name}")
     async def page(name: str, limit: Annotated[int, Query(ge=0, le=500)] = 50, after: str = "") -> dict[str, Any]:

@@ -12,7 +12,10 @@ EXAMPLES = PROJECT / "examples"
 FILES = sorted(EXAMPLES.glob("*/*.yaml")) + sorted(EXAMPLES.glob("*/runs/*.yaml"))
 
 
-@pytest.mark.parametrize("folders", [["local"], ["flights", "flights/runs"]], ids=lambda folders: folders[0])
+FOLDERS = [["local"], ["mirror"], ["flights", "flights/runs"]]
+
+
+@pytest.mark.parametrize("folders", FOLDERS, ids=lambda folders: folders[0])
 def test_every_manifest_is_valid(folders: list[str], tmp_path: Path) -> None:
     options = [word for folder in folders for word in ("-f", str(EXAMPLES / folder))]
     answer = retl("validate", *options, cwd=tmp_path)
