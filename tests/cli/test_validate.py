@@ -143,6 +143,7 @@ def test_json_is_one_object(tmp_path: Path) -> None:
         "name": "accounts",
         "ok": False,
         "problems": ["spec.sourceRef.name: there is no SyncSource 'lake' in these files"],
+        "warnings": [],
     }
 
 
@@ -157,7 +158,7 @@ def test_files_that_hold_nothing_of_ours_are_wrong_input(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("edits", "says"),
     [
-        ({"ReverseETLSync.primaryKey": ["acount_id"]}, "spec.primaryKey[0]: unknown column 'acount_id'"),
+        ({"ReverseETLSync.primaryKey": ["acount_id"]}, 'spec.primaryKey[0]: unknown column "acount_id"'),
         (
             {"ReverseETLSync.query": {"sourceRef": {"name": "files"}, "sql": "SELECT * FROM acounts"}},
             "source files: ",
