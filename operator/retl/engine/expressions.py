@@ -36,13 +36,13 @@ PAD_MAX = 1000
 class Parsed:
     """An expression that is allowed: its tree, and the columns that it reads, in order."""
 
-    tree: exp.Expression
+    tree: exp.Expr
     reads: tuple[str, ...]
 
     def sql(self, columns: Dict[str, str]) -> str:
         """Write it, with these names for the columns."""
 
-        def renamed(node: exp.Expression) -> exp.Expression:
+        def renamed(node: exp.Expr) -> exp.Expr:
             return exp.column(columns[node.name]) if isinstance(node, exp.Column) else node
 
         return self.tree.transform(renamed).sql(dialect="duckdb", comments=False)
@@ -76,7 +76,7 @@ def parse_all(mappings: Sequence[Mapping], names: Sequence[str] | None) -> dict[
 def parse(text: str, names: Sequence[str] | None) -> Parsed:
     """Read one expression and check it (raises Refused)."""
     try:
-        tree = sqlglot.parse_one(text, read="duckdb", into=exp.Condition)
+        tree: exp.Expr = sqlglot.parse_one(text, read="duckdb", into=exp.Condition)
         tree = _resolved(tree, names).transform(_settled)
         reads = tuple(dict.fromkeys(column.name for column in tree.find_all(exp.Column, bfs=False)))
         parsed = Parsed(tree, reads)
@@ -111,10 +111,10 @@ def typed(parsed: Dict[int, Parsed], columns: Dict[str, Value]) -> dict[int, For
     return formulas
 
 
-def _resolved(tree: exp.Expression, names: Sequence[str] | None) -> exp.Expression:
+def _resolved(tree: exp.Expr, names: Sequence[str] | None) -> exp.Expr:
     """The tree with each column under the query's name for it, and members of objects as functions."""
 
-    def resolve(node: exp.Expression) -> exp.Expression:
+    def resolve(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
             return _member(node.this.transform(resolve), node.expression.name)
         if not isinstance(node, exp.Column):
@@ -123,7 +123,7 @@ def _resolved(tree: exp.Expression, names: Sequence[str] | None) -> exp.Expressi
             raise Refused(f"{node.sql(dialect='duckdb')} is not allowed in an expression")
         first, *members = node.parts
         name = _name(first.name, names, quoted=bool(first.args.get("quoted")))
-        found: exp.Expression = exp.Column(this=exp.to_identifier(name, quoted=True))
+        found: exp.Expr = exp.Column(this=exp.to_identifier(name, quoted=True))
         for member in members:
             found = _member(found, member.name)
         return found
@@ -131,7 +131,7 @@ def _resolved(tree: exp.Expression, names: Sequence[str] | None) -> exp.Expressi
     return tree.transform(resolve)
 
 
-def _settled(node: exp.Expression) -> exp.Expression:
+def _settled(node: exp.Expr) -> exp.Expr:
     """What DuckDB would take in two ways, or in another way with other settings.
 
     Division by zero gives NULL, whatever kind of division it is; an arrow is a function, and no lambda.
@@ -143,7 +143,7 @@ def _settled(node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _member(of: exp.Expression, name: str) -> exp.Expression:
+def _member(of: exp.Expr, name: str) -> exp.Expr:
     return exp.Anonymous(this="struct_extract", expressions=[of, exp.Literal.string(name)])
 
 

@@ -22,6 +22,6 @@ def normalized(text: str, how: Normalization) -> str:
         "Trim": trimmed,
         "Lowercase": f"lower({trimmed})",
         "Email": f"lower({trimmed})",
-        "Phone": f"('+' || nullif(regexp_replace({digits}, '^00', ''), ''))",
+        "Phone": f"('+' || nullif(regexp_replace({digits}, '^0+', ''), ''))",
         "Digits": digits,
     }[how]

@@ -90,11 +90,12 @@ def injective(values: Iterable[Value]) -> str:
     """
     parts = []
     for value in values:
-        kind = value.type
-        if _is_boolean(kind) or _is_number(kind) or at.is_temporal(kind) or _is_uuid(kind):
-            parts.append(f"CAST({value.sql} AS VARCHAR), ','")
+        kind, text = value.type, plain_text(value)
+        if at.is_timestamp(kind):
+            parts.append(f"coalesce(CAST(epoch_us({value.sql}) AS VARCHAR), CAST({value.sql} AS VARCHAR)), ','")
+        elif _is_boolean(kind) or _is_number(kind) or at.is_temporal(kind) or _is_uuid(kind):
+            parts.append(f"{text}, ','")
         else:
-            text = plain_text(value)
             parts.append(f"strlen({text}), ':', {text}, ','")
     return ", ".join(parts)
 
@@ -184,10 +185,10 @@ def _member(sql: str, name: str) -> str:
 
 
 def _iso(kind: pa.TimestampType, sql: str) -> str:
-    if kind.tz:
-        local = f"timezone('UTC', {sql})"
-        return f"replace(CAST({local} AS VARCHAR), ' ', 'T') || CASE WHEN isfinite({local}) THEN 'Z' ELSE '' END"
-    return f"replace(CAST({sql} AS VARCHAR), ' ', 'T')"
+    """ISO 8601, but for times before the year 1, which it cannot write, and infinite ones."""
+    text = f"CAST({f'make_timestamp(epoch_us({sql}))' if kind.tz else sql} AS VARCHAR)"
+    iso = f"CASE WHEN contains({text}, '(') THEN {text} ELSE replace({text}, ' ', 'T') END"
+    return f"coalesce({iso} || 'Z', CAST({sql} AS VARCHAR))" if kind.tz else f"({iso})"
 
 
 def _array(value: Value) -> Value:
