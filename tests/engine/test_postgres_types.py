@@ -117,15 +117,27 @@ async def test_infinite_times_arrive_as_infinities(
     assert warehouse.rows("SELECT count(*) FROM crm.accounts JOIN accounts USING (id, v)") == [(999,)]
 
 
-async def test_a_time_that_cannot_be_read_exactly_fails_the_run(sync: Sync, warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "timestamptz[]"])
+async def test_a_time_that_cannot_be_read_makes_its_row_invalid(
+    sync: Sync, warehouse: Warehouse, state: SqlStateStore, kind: Literal["timestamptz", "timestamp", "timestamptz[]"]
+) -> None:
     warehouse.run(
-        "CREATE TABLE crm.accounts (id int PRIMARY KEY, v timestamptz)",
-        "CREATE TABLE accounts AS SELECT 1 AS id, '294270-01-01'::timestamptz AS v",
+        f"CREATE TABLE crm.accounts (id int PRIMARY KEY, v {kind})",
+        f"CREATE TABLE accounts (id int, v {kind}, w timestamp DEFAULT '294270-01-01')",
+        "INSERT INTO accounts (id, v) SELECT i, ('" + ("{2024-01-02,infinity}" if "[" in kind else "infinity") + "')::"
+        f"{kind} FROM generate_series(1, 50) i",
+        "UPDATE accounts SET v = '" + ("{2024-01-02,294270-01-01}" if "[" in kind else "294270-01-01") + "' "
+        "WHERE id IN (7, 50)",
+        "UPDATE accounts SET v = NULL WHERE id = 8",
     )
     result = await sync.run()
-    assert result.status == "Failed"
-    assert "column 'v' holds a time after the year 294246" in result.message
-    assert warehouse.rows("SELECT * FROM crm.accounts") == []
+    assert (result.message, result.counts) == ("", RunCounts(read=50, created=48, invalid=2))
+    assert await letters(state) == [("50", "CAST_FAILED"), ("7", "CAST_FAILED")]
+    found = await state.dead_letters(namespace="tests", sync="sync")
+    assert {letter.message for letter in found} == {
+        'mappings[1] (v): column "v" holds what cannot be read; select it as text'
+    }
+    assert warehouse.rows("SELECT count(*) FROM crm.accounts JOIN accounts USING (id, v)") == [(47,)]
 
 
 async def test_a_value_that_the_driver_refuses_is_no_outage(warehouse: Warehouse) -> None:
@@ -177,18 +189,21 @@ async def test_an_array_arrives_as_it_was(
 
 
 @pytest.mark.parametrize("kind", ["int[]", "text[]"])
-async def test_an_array_of_two_dimensions_fails_the_run_and_is_not_flattened(
-    sync: Sync, warehouse: Warehouse, kind: Literal["int[]", "text[]"]
+async def test_an_array_of_two_dimensions_makes_its_row_invalid_and_is_not_flattened(
+    sync: Sync, warehouse: Warehouse, state: SqlStateStore, kind: Literal["int[]", "text[]"]
 ) -> None:
     warehouse.run(
         f"CREATE TABLE crm.accounts (id int PRIMARY KEY, v {kind})",
         f"""CREATE TABLE accounts AS SELECT 1 AS id, '{{{{1,2}},{{3,4}}}}'::{kind} AS v, ARRAY[1] AS "it's" """,
+        "INSERT INTO accounts VALUES (2, '{5}', '{{1}}'), (3, NULL, NULL), (4, '{}', '{}')",
     )
     result = await sync.run()
-    assert result.status == "Failed"
-    assert "column 'v' holds an array of 2 dimensions" in result.message
-    assert warehouse.rows("SELECT * FROM crm.accounts") == []
+    assert (result.message, result.counts) == ("", RunCounts(read=4, created=3, invalid=1))
+    assert await letters(state) == [("1", "CAST_FAILED")]
+    assert warehouse.rows("SELECT id, v::text FROM crm.accounts ORDER BY 1") == [(2, "{5}"), (3, None), (4, "{}")]
+    (source, _) = sync.connectors()
+    assert source.columns(sync.spec().query).names == ["id", "v", "it's"]
 
     sync.query = {"sql": "SELECT id, v::text FROM accounts"}
-    assert (await sync.run()).counts == RunCounts(read=1, created=1)
-    assert warehouse.rows("SELECT v::text FROM crm.accounts") == [("{{1,2},{3,4}}",)]
+    assert (await sync.run()).counts.created == 1
+    assert warehouse.rows("SELECT v::text FROM crm.accounts WHERE id = 1") == [("{{1,2},{3,4}}",)]

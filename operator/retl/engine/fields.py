@@ -66,19 +66,21 @@ class Origins:
         formulas: each expression, by the number of its mapping.
         facts: what the run says of itself.
         hidden: columns whose values must not be shown.
+        unreadable: SQL of whether a column's value could not be given by the source, where that may be.
     """
 
     columns: Dict[str, Value]
     formulas: Dict[int, Formula]
     facts: Dict[str, Value]
     hidden: frozenset[str] = field(default=frozenset())
+    unreadable: Dict[str, str] = field(default_factory=dict)
 
     def field(self, number: int, mapping: Mapping) -> Field:
         """A mapping as SQL."""
         formula = self.formulas.get(number)
         fixed = mapping.value is not None or mapping.metadata is not None
         origin = self._origin(number, mapping)
-        value, converted, failures = origin, None, []
+        value, converted, failures = origin, None, [sql for _, sql in self._unreadable(number, mapping)]
         if formula:
             failures.append(f"e{number} IS NULL")
         if mapping.cast:
@@ -110,12 +112,21 @@ class Origins:
             return Value(pa.string(), literal(mapping.value))
         return Value(self.formulas[number].type, f"struct_extract(e{number}, 'v')")
 
+    def _unreadable(self, number: int, mapping: Mapping) -> Sequence[tuple[str, str]]:
+        """Columns that a mapping reads and that the source may have no value of, each with SQL of where that is so."""
+        formula = self.formulas.get(number)
+        reads = dict.fromkeys(formula.reads if formula else [mapping.source or ""])
+        return [(name, self.unreadable[name]) for name in reads if name in self.unreadable]
+
     def _told(self, number: int, mapping: Mapping, origin: Value) -> Iterator[str]:
         """SQL of why the value of a row could not be made: which mapping, from what, and the value."""
         where = f"mappings[{number}] ({mapping.destination})"
         hidden = mapping.sensitive or mapping.source in self.hidden
         formula = self.formulas.get(number)
-        yield f"CASE WHEN {'false' if formula is None else f'e{number} IS NULL'} THEN"
+        yield "CASE"
+        for name, sql in self._unreadable(number, mapping):
+            yield f"WHEN {sql} THEN" + literal(f'{where}: column "{name}" holds what cannot be read; select it as text')
+        yield f"WHEN {'false' if formula is None else f'e{number} IS NULL'} THEN"
         reads = list(dict.fromkeys(formula.reads)) if formula else []
         said = [
             f"{literal(f'{name} = ')} || {_shown(self.columns[name], hidden=mapping.sensitive or name in self.hidden)}"

@@ -19,7 +19,7 @@ from retl.engine.values import literal
 from retl.engine.workspace import Workspace
 from retl.errors import SourceError
 from retl.runspec.spec import RunSpec
-from retl.sources.base import Source
+from retl.sources.base import UNREADABLE, Source
 
 GROUP_ROWS = 16_384
 """Rows of a Parquet row group; a reader holds some of them in memory, and rows may be wide."""
@@ -89,7 +89,8 @@ async def stage(
             with work.database.cursor() as cursor:
                 cursor.register("source", extract.stream())
                 cursor.execute(f"COPY ({mapping.sql}) TO {literal(str(path))} ({LAYOUT})")
-        return Staged(path, extract.rows, reader.schema, mapping, complete=spec.query.window is None)
+        columns = pa.schema([field for field in reader.schema if not field.name.startswith(UNREADABLE)])
+        return Staged(path, extract.rows, columns, mapping, complete=spec.query.window is None)
 
     def interrupt() -> None:
         source.cancel()

@@ -13,6 +13,10 @@ from retl.runspec.spec import Query
 if TYPE_CHECKING:
     import pyarrow as pa
 
+UNREADABLE = "\0unreadable "
+"""Before a column's name: a column of booleans, behind those of the query, that is true where that column's value
+cannot be given as it is. The value is NULL there, and a row whose mappings read it is invalid."""
+
 
 class Source(ABC):
     """A warehouse. Methods block; the engine calls them from a worker thread."""
@@ -26,6 +30,8 @@ class Source(ABC):
     @abstractmethod
     def read(self, query: Query) -> "AbstractContextManager[pa.RecordBatchReader]":
         """Run the query and stream its rows in Arrow batches of a few thousand rows; never the whole set in memory.
+
+        Behind the query's columns there may be some whose names begin with UNREADABLE.
 
         The context closes the connection. Raises SourceError (unreachable, login refused, SQL refused) with the
         server's own words and no secret.

@@ -9,6 +9,8 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -19,7 +21,7 @@ from retl.errors import SourceError, SourceUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted, server_error
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
-from retl.sources.base import Source
+from retl.sources.base import UNREADABLE, Source
 from retl.sources.configs import PostgresConfig, PostgresCredentials
 from retl.sources.window import windowed
 
@@ -37,8 +39,8 @@ EXACT = frozenset(
 )
 """Server types that the driver turns into Arrow without loss, alone or in an array of one dimension."""
 
-FLATTENED = "dimensions in the array "
-"""What stands in the server's error over an array that the driver would flatten, before the column's name."""
+FLATTENED = "retl flattened "
+"""Name of a column that says which values of another are arrays of several dimensions, before the other's number."""
 
 TOKEN = re.compile(
     r"""(?P<blank>\s+|--[^\n]*|/\*.*?\*/)
@@ -78,14 +80,16 @@ class PostgresSource(Source):
                     self._forget()
                     raise
             try:
-                yield pa.RecordBatchReader.from_batches(reader.schema, self._batches(reader))
+                columns = _Columns.of(reader.schema)
+                yield pa.RecordBatchReader.from_batches(columns.schema, self._batches(reader, columns))
             finally:
                 self._forget()
                 reader.close()
 
     def columns(self, query: Query) -> pa.Schema:
         with self._connect() as connection, connection.cursor() as cursor, self._translated():
-            return cursor.adbc_execute_schema(_readable(cursor, _statement(query)))
+            schema = cursor.adbc_execute_schema(_readable(cursor, _statement(query)))
+            return pa.schema([field for field in schema if not field.name.startswith(FLATTENED)])
 
     def cancel(self) -> None:
         with self._lock:
@@ -96,10 +100,10 @@ class PostgresSource(Source):
         with self._lock:
             self._running = None
 
-    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _batches(self, reader: pa.RecordBatchReader, columns: "_Columns") -> Iterator[pa.RecordBatch]:
         with self._translated():
             for batch in reader:
-                yield _with_infinities(batch)
+                yield columns.exact(batch)
 
     @contextmanager
     def _connect(self) -> Iterator[dbapi.Connection]:
@@ -115,11 +119,6 @@ class PostgresSource(Source):
         try:
             yield
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-            if flattened := re.search(f'"(\\d+) {FLATTENED}(.*)"', str(error)):
-                raise SourceError(
-                    f"column {flattened[2]!r} holds an array of {flattened[1]} dimensions, and only those of one can "
-                    f"be read; select it as text ({flattened[2]}::text) or as JSON (to_jsonb({flattened[2]}))"
-                ) from None
             raise self._error(server_error(str(error), getattr(error, "sqlstate", None))) from None
 
     def _error(self, error: ServerError) -> SourceError:
@@ -133,41 +132,80 @@ class PostgresSource(Source):
         return SourceError(f"{where}, database {self._config.database!r}: {error.words}")
 
 
-def _with_infinities(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, with infinite dates and timestamps as DuckDB writes them: the largest number, and its negative.
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is made of the columns that the driver returns.
 
-    The driver moves the server's numbers to another epoch without looking, so that the infinities wrap around.
+    Attributes:
+        schema: the query's columns, and behind them one for each that may hold what cannot be read.
+        flattened: for columns of arrays, the position of the one that says which would be flattened.
+        times: positions of columns that hold times, alone or in arrays.
     """
-    for position, field in enumerate(batch.schema):
-        times = batch.column(position)
-        if (restored := _restored(field.name, times)) is not times:
-            batch = batch.set_column(position, field, restored)
-    return batch
+
+    schema: pa.Schema
+    flattened: dict[int, int]
+    times: tuple[int, ...]
+
+    @classmethod
+    def of(cls, read: pa.Schema) -> Self:
+        own = [field for field in read if not field.name.startswith(FLATTENED)]
+        flattened = {int(name.removeprefix(FLATTENED)): at for at, name in enumerate(read.names) if at >= len(own)}
+        times = tuple(at for at, field in enumerate(own) if pa.types.is_timestamp(_item(field.type)))
+        odd = [pa.field(f"{UNREADABLE}{own[at].name}", pa.bool_()) for at in sorted({*flattened, *times})]
+        return cls(pa.schema([*own, *odd]), flattened, times)
+
+    def exact(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch with infinite times as DuckDB writes them: the largest number, and its negative.
+
+        The driver moves the server's numbers to another epoch without looking, so that they wrap around.
+        """
+        columns, odd = [], []
+        for at, values in enumerate(batch.columns[: len(batch.columns) - len(self.flattened)]):
+            values, late = _restored(values)
+            columns.append(values)
+            if at in self.flattened:
+                flat = batch.column(self.flattened[at])
+                late = flat if late is None else pc.or_kleene(flat, late)
+            if at in self.flattened or at in self.times:
+                odd.append(pa.nulls(len(values), pa.bool_()) if late is None else late)
+        return pa.RecordBatch.from_arrays([*columns, *odd], schema=self.schema)
 
 
-def _restored(name: str, times: pa.Array) -> pa.Array:
-    """Times, or lists of them, with their infinities (raises SourceError for a time beyond Arrow's range)."""
+def _item(kind: pa.DataType) -> pa.DataType:
+    """The type of an array's items, or the type itself."""
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def _restored(times: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """Times, or lists of them, with their infinities; and which are NULL now because they are beyond Arrow's range."""
     if pa.types.is_list(times.type):
-        values = times.values
-        if (items := _restored(name, values)) is values:
-            return times
-        return pa.ListArray.from_arrays(times.offsets, items, type=times.type, mask=times.is_null())
+        items, late = _restored(times.values)
+        if items is times.values:
+            return times, None
+        lists = pa.ListArray.from_arrays(times.offsets, items, type=times.type, mask=times.is_null())
+        if late is None:
+            return lists, None
+        parents = pc.list_parent_indices(times)
+        bad = pc.unique(pc.filter(parents, pc.fill_null(late.slice(times.offsets[0].as_py(), len(parents)), False)))
+        late = pc.is_in(pa.array(range(len(times)), parents.type), bad)
+        return pc.if_else(late, pa.scalar(None, times.type), lists), late
     if pa.types.is_timestamp(times.type):
         integer, largest, moved = pa.int64(), 2**63 - 1, POSTGRES_EPOCH_DAYS * 86_400_000_000
     elif pa.types.is_date32(times.type):
         integer, largest, moved = pa.int32(), 2**31 - 1, POSTGRES_EPOCH_DAYS
     else:
-        return times
+        return times, None
     numbers = times.cast(integer)
     wrapped = -largest - 2 + moved  # infinity; minus infinity is the next number
     smallest = pc.min(numbers).as_py()
     if smallest is None or smallest > wrapped + 1:
-        return times
-    if smallest < wrapped:
-        raise SourceError(f"column {name!r} holds a time after the year 294246; select it as text: {name}::text")
+        return times, None
+    late = pc.less(numbers, wrapped) if smallest < wrapped else None
+    if late is not None:
+        numbers = pc.if_else(late, pa.scalar(None, integer), numbers)
     numbers = pc.if_else(pc.equal(numbers, wrapped), pa.scalar(largest, integer), numbers)
     numbers = pc.if_else(pc.equal(numbers, wrapped + 1), pa.scalar(-largest, integer), numbers)
-    return numbers.cast(times.type)
+    return numbers.cast(times.type), late
 
 
 def _statement(query: Query) -> str:
@@ -193,13 +231,20 @@ def _open_ended(sql: str) -> str:
 
 
 def _readable(cursor: dbapi.Cursor, statement: str) -> str:
-    """The statement, with columns that the driver cannot read turned into text, and arrays looked at."""
+    """The statement, with columns that the driver cannot read turned into text, and arrays looked at.
+
+    The driver flattens arrays. One of more dimensions is NULL; a further column FLATTENED, with the number of the
+    array's, says where.
+    """
     schema = cursor.adbc_execute_schema(statement)
     if all(_exact(field) and not _is_array(field) for field in schema):
         return statement
-    columns = ", ".join(f"{_column(field, f'c{i}')} AS {identifier(field.name)}" for i, field in enumerate(schema))
+    columns = [f"{_column(field, f'c{i}')} AS {identifier(field.name)}" for i, field in enumerate(schema)]
+    for i, field in enumerate(schema):
+        if _exact(field) and _is_array(field):
+            columns.append(f"array_ndims(c{i}) > 1 AS {identifier(f'{FLATTENED}{i}')}")
     names = ", ".join(f"c{i}" for i in range(len(schema)))
-    return f"SELECT {columns} FROM (\n{statement}\n) AS retl_query ({names})"
+    return f"SELECT {', '.join(columns)} FROM (\n{statement}\n) AS retl_query ({names})"
 
 
 def _exact(field: pa.Field) -> bool:
@@ -215,9 +260,7 @@ def _column(field: pa.Field, name: str) -> str:
         return f"{name}::{'numeric' if _server_type(field) == 'money' else 'text'}"
     if not _is_array(field):
         return name
-    # The driver flattens arrays. Where that would lose something, a bound that is no number makes the query fail.
-    fault = "' " + FLATTENED + field.name.replace("'", "''") + "'"
-    return f"CASE WHEN array_ndims({name}) > 1 THEN {name}[1:(array_ndims({name}) || {fault})::int] ELSE {name} END"
+    return f"CASE WHEN array_ndims({name}) > 1 THEN NULL ELSE {name} END"
 
 
 def _server_type(field: pa.Field) -> str:
