@@ -1,6 +1,7 @@
 """`retl api` as a process of its own."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,12 +42,15 @@ class Api:
 
 
 @asynccontextmanager
-async def api(state_url: str, kubeconfig: Path, *, port: int = 0, internal_port: int = 0) -> AsyncIterator[Api]:
-    """Start it; it is killed at the end of the block unless it has ended."""
+async def api(
+    state_url: str, kubeconfig: Path, *, port: int = 0, internal_port: int = 0, key: str = ""
+) -> AsyncIterator[Api]:
+    """Start it, with that state key; it is killed at the end of the block unless it has ended."""
     port, internal_port = port or free_port(), internal_port or free_port()
     process = await asyncio.create_subprocess_exec(
         *(RETL, "api", "--state", state_url, "--host", "127.0.0.1", "--kubeconfig", kubeconfig),
         *("--port", str(port), "--internal-port", str(internal_port)),
+        env=os.environ | {"RETL_STATE_KEY": key},
         stderr=asyncio.subprocess.PIPE,
     )
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as public:

@@ -109,6 +109,18 @@ async def test_a_port_that_is_taken_is_named(sqlite_url: str, kubeconfig: Path, 
             assert await asyncio.wait_for(second.process.wait(), 10) != 0
 
 
+async def test_a_state_key_that_is_none_ends_it_without_being_quoted(sqlite_url: str, kubeconfig: Path) -> None:
+    async with api(sqlite_url, kubeconfig, key="not-a-key") as running:
+        said = await running.says("RETL_STATE_KEY: is not base64 of 32 bytes")
+        assert "not-a-key" not in said
+        assert await asyncio.wait_for(running.process.wait(), 10) != 0
+
+
+async def test_it_says_what_a_missing_state_key_means(sqlite_url: str, kubeconfig: Path) -> None:
+    async with api(sqlite_url, kubeconfig) as running:
+        await running.says("RETL_STATE_KEY is not set: dead letters are kept in plain text")
+
+
 async def test_runners_wait_while_the_api_server_cannot_review_their_tokens(
     sqlite_url: str, kubeconfig: Path, token: Path
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, TextClause, func, literal, select, tuple_, union_all
 
 from retl.errors import InvalidInput
-from retl.state.letter_rows import LetterSealer
+from retl.state.letter_rows import LetterSealer, oldest_first
 from retl.state.sealing import Sealer
 from retl.state.store import DeadLetter, Statistics
 from retl.state.tables import OPEN, RESOLVED, UtcDateTime, dead_letters, letter_counts, syncs
@@ -42,14 +42,15 @@ def page(connection: Connection, asked: Asked, sealer: Sealer) -> list[DeadLette
     narrowed = [] if asked.since is None else [moment >= asked.since]
     if asked.after is not None:
         narrowed.append(tuple_(moment, _d.id) < tuple_(*_position(asked.after)))
+    found: list[Row[Any]] = []
     lists = [(*where, *narrowed) for where in (_resolved_lists if asked.resolved else _open_lists)(connection, asked)]
-    heads = [
-        head
-        for start in range(0, len(lists), LISTS_A_STATEMENT)
-        for head in _heads(connection, lists[start : start + LISTS_A_STATEMENT], moment, asked.limit)
-    ]
-    heads.sort(key=lambda head: (head.moment, head.id), reverse=True)
-    return _entries(connection, [head.id for head in heads[: asked.limit]], sealer)
+    for start in range(0, len(lists), LISTS_A_STATEMENT):
+        found += _heads(connection, lists[start : start + LISTS_A_STATEMENT], moment, asked.limit)
+    found.sort(key=lambda row: (row.resolved_at if asked.resolved else row.last_seen_at, row.id), reverse=True)
+    shown = found[: asked.limit]
+    named = select(syncs.c.uid, syncs.c.name).where(syncs.c.uid.in_({row.sync_uid for row in shown}))
+    names = {sync.uid: sync.name for sync in connection.execute(named)}
+    return [_entry(row, names[row.sync_uid], sealer) for row in shown]
 
 
 def one(connection: Connection, namespace: str, id: str, sealer: Sealer) -> DeadLetter | None:
@@ -60,7 +61,7 @@ def one(connection: Connection, namespace: str, id: str, sealer: Sealer) -> Dead
         .where(_d.namespace == namespace, _d.id == id)
     )
     row = connection.execute(found).one_or_none()
-    return None if row is None else _entry(row, sealer, payload=row.payload)
+    return None if row is None else _entry(row, row.sync, sealer, row.payload)
 
 
 def statistics(connection: Connection, namespace: str, sync: str | None) -> Statistics:
@@ -93,7 +94,7 @@ def _oldest(connection: Connection, sync_uids: Sequence[str]) -> datetime | None
     firsts: list[datetime] = []
     for start in range(0, len(sync_uids), LISTS_A_STATEMENT):
         lists = [
-            select(select(_d.first_seen_at).where(_d.sync_uid == uid, OPEN).order_by(_d.id).limit(1).subquery())
+            select(select(_d.first_seen_at).where(*oldest_first(uid)).order_by(_d.sync_uid, _d.id).limit(1).subquery())
             for uid in sync_uids[start : start + LISTS_A_STATEMENT]
         ]
         firsts += connection.execute(union_all(*lists)).scalars().all()
@@ -123,31 +124,19 @@ def _resolved_lists(connection: Connection, asked: Asked) -> list[Where]:
 
 def _heads(connection: Connection, lists: Sequence[Where], moment: Column[datetime], limit: int) -> list[Row[Any]]:
     heads = [
-        select(
-            select(_d.id, moment.label("moment"))
-            .where(*where)
-            .order_by(moment.desc(), _d.id.desc())
-            .limit(limit)
-            .subquery()
-        )
+        select(select(*_SHOWN).where(*where).order_by(moment.desc(), _d.id.desc()).limit(limit).subquery())
         for where in lists
     ]
     return list(connection.execute(union_all(*heads)))
 
 
-def _entries(connection: Connection, ids: Sequence[str], sealer: Sealer) -> list[DeadLetter]:
-    found = select(*_SHOWN, syncs.c.name.label("sync")).join(syncs, syncs.c.uid == _d.sync_uid).where(_d.id.in_(ids))
-    entries = {row.id: _entry(row, sealer) for row in connection.execute(found)}
-    return [entries[id] for id in ids]
-
-
-def _entry(row: Any, sealer: Sealer, payload: bytes | None = None) -> DeadLetter:
+def _entry(row: Any, sync: str, sealer: Sealer, payload: bytes | None = None) -> DeadLetter:
     opener = LetterSealer(sealer, row.sync_uid)
     message, record_keys = opener.read_shown(row.shown)
     return DeadLetter(
         id=row.id,
         sync_uid=row.sync_uid,
-        sync=row.sync,
+        sync=sync,
         namespace=row.namespace,
         run=row.run,
         code=row.code,

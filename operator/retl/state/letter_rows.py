@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row
+from sqlalchemy import ColumnElement, Connection, Row, TextClause, literal, tuple_
 
 from retl.state.sealing import Sealer
 from retl.state.store import NewDeadLetter
+from retl.state.tables import OPEN, dead_letters
 
 _COLUMNS = {
     "id": "text",
@@ -97,6 +98,15 @@ def insert(
         moment = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy writes it
         same_values = (sync.uid, sync.namespace, run, moment, moment)
         connection.exec_driver_sql(statement, [same_values + row for row in rows])
+
+
+def oldest_first(sync_uid: str, after: str = "") -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """Open entries of a sync with greater ids, for a query in the order of sync_uid and id.
+
+    Not `sync_uid = …` in the order of id: PostgreSQL would then walk the primary key, past all entries of other syncs.
+    """
+    d = dead_letters.c
+    return tuple_(d.sync_uid, d.id) > tuple_(literal(sync_uid), literal(after)), d.sync_uid <= sync_uid, OPEN
 
 
 def _new_ids(now: datetime, count: int) -> Iterator[str]:

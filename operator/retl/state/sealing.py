@@ -37,6 +37,12 @@ def parse_key(text: str) -> bytes:
     return key
 
 
+def from_environment() -> bytes | None:
+    """The key in RETL_STATE_KEY; None if that is not set (raises InvalidInput)."""
+    text = os.environ.get(ENV_KEY, "")
+    return parse_key(text) if text else None
+
+
 def local_key(state_file: Path) -> bytes:
     """The key in `state.key` beside an SQLite file; made for its owner only if there is none yet.
 
@@ -117,7 +123,7 @@ class Sealer:
 
         try:
             return self._cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], place.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise StateError(f"state database: what it holds of {place} is damaged; restore a backup") from None
 
 

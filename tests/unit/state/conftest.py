@@ -15,7 +15,7 @@ from retl.state.store import StateStore
 from tests.postgres import Postgres, postgres
 from tests.rest.service import serving
 from tests.unit.state import object_stores
-from tests.unit.state.databases import NAMESPACE, Backend, Clock
+from tests.unit.state.databases import KEY, NAMESPACE, Backend, Clock
 from tests.unit.state.object_stores import ObjectStore
 
 
@@ -104,7 +104,7 @@ async def backend(
     monkeypatch.setattr(parts, "INLINE_BYTES", 0)
     async with AsyncExitStack() as stack:
         blobs = open_blobs(request.getfixturevalue(f"{layout}_url")) if layout else None
-        database = await SqlStateStore.open(url, clock=clock, blobs=blobs)
+        database = await SqlStateStore.open(url, key=KEY, blobs=blobs, clock=clock)
         stack.push_async_callback(database.close)
         store: StateStore = database
         if kind == "http":

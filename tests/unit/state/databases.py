@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from retl.resources.run import RunCounts, RunMode
+from retl.resources.sync import DeadLetters
 from retl.runspec.result import RunResult, RunStatusName
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.sql import SqlStateStore
 from retl.state.store import Claim, ClaimRequest, NewDeadLetter, SnapshotPart, StateStore
 
 NAMESPACE = "growth"
+KEY = bytes(range(32))
+"""A state key."""
 
 
 @dataclass
@@ -49,6 +52,8 @@ def request(
     owner: str = "pod-1",
     sync: str = "contacts",
     namespace: str = NAMESPACE,
+    ledger: str = "",
+    letters: DeadLetters | None = None,
 ) -> ClaimRequest:
     """A claim's request; uids derive from the names."""
     return ClaimRequest(
@@ -56,6 +61,8 @@ def request(
         sync=SyncIdentity(namespace=namespace, name=sync, uid=f"uid-of-{sync}"),
         baseline=baseline,
         owner=owner,
+        ledger=ledger,
+        letters=letters or DeadLetters(),
     )
 
 
@@ -70,7 +77,7 @@ def hashes(count: int) -> bytes:
 
 
 def letter(
-    key: bytes, code: str = "DESTINATION_VALIDATION", *, row: bytes = b"r" * 16, attempts: int = 1
+    key: bytes, code: str = "DESTINATION_VALIDATION", *, row: bytes = b"r" * 16, attempts: int = 1, who: str = "ada"
 ) -> NewDeadLetter:
     """A record that was refused."""
     return NewDeadLetter(
@@ -78,8 +85,8 @@ def letter(
         row=row,
         code=code,
         message=f"{code}: refused",
-        record_keys={"email": "ada@example.com", "tenant": None},
-        payload=b'{"email":"ada@example.com"}',
+        record_keys={"email": f"{who}@example.com", "tenant": None},
+        payload=b'{"email":"%s@example.com"}' % who.encode(),
         attempts=attempts,
     )
 
