@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from retl.errors import Busy, Fenced, InvalidInput, RetlError, StateError
+from retl.errors import Busy, Fenced, InvalidInput, RetlError, SnapshotDamaged, StateError
 from retl.state.claims import ForeignSync
 from retl.state.wire import PROBLEM_BUSY, PROBLEM_FENCED, BadMessage
 
@@ -61,6 +61,8 @@ def of(error: RetlError) -> Problem:
             return Problem(409, PROBLEM_FENCED, str(error))
         case ForeignSync():
             return not_found("such sync")
+        case SnapshotDamaged():
+            return Problem(500, "snapshot-damaged", str(error))
         case StateError():
             return Problem(503, "state-unavailable", str(error), RETRY_AFTER)
         case InvalidInput():

@@ -75,15 +75,9 @@ class Parts:
             self._collecting.add(task)
             task.add_done_callback(self._collecting.discard)
 
-    async def collected(self) -> None:
-        """Wait until what has begun to be deleted is."""
-        await asyncio.gather(*self._collecting)
-
     async def close(self) -> None:
-        """Stop deleting."""
-        for task in self._collecting:
-            task.cancel()
-        await asyncio.gather(*self._collecting, return_exceptions=True)
+        """Let what is being deleted be deleted."""
+        await asyncio.gather(*self._collecting)
 
     async def _collect(self, blobs: Blobs, sync_uid: str, now: datetime) -> None:
         try:

@@ -1,7 +1,8 @@
 """A process of its own for the tests that need two, or one that dies.
 
 Usage: child.py claim URL RUN       open and claim when told; prints the outcome
-       child.py die-at URL STEP     one commit, then a second one that is killed at that step
+       child.py die-at URL STEP     one commit, then a second one that is killed at that step; with RETL_SNAPSHOT_URL
+                                    set, all parts get an object there
 """
 
 import asyncio
@@ -13,6 +14,8 @@ import sys
 from retl.errors import Busy
 from retl.resources.run import RunCounts
 from retl.runspec.spec import RunIdentity, SyncIdentity
+from retl.state import parts
+from retl.state.blobs import from_environment
 from retl.state.sql import SqlStateStore
 from retl.state.store import ClaimRequest, Commit, NewDeadLetter
 
@@ -38,7 +41,8 @@ async def claim(url: str, run: str) -> None:
 
 
 async def die_at(url: str, step: str) -> None:
-    store = await SqlStateStore.open(url)
+    parts.INLINE_BYTES = 0
+    store = await SqlStateStore.open(url, blobs=from_environment())
     held = await store.claim(_request("run-1"))
     await store.commit(held, Commit(1, RunCounts(), b"1" * 16, b"r" * 16))
     module_name, _, name = step.partition(":")

@@ -25,6 +25,13 @@ class Gate:
     turned_away: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     released: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def shut(self) -> None:
+        """Let nothing more through, on open connections neither."""
+        self.opened.clear()
+        for writer in self._writers:
+            writer.close()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -39,8 +46,10 @@ class Gate:
             self.waiting.set()
             await self.released.wait()
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        self._writers |= {writer, up_writer}
         with suppress(ConnectionError):
             await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
+        self._writers -= {writer, up_writer}
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
