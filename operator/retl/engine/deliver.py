@@ -111,9 +111,12 @@ class Deliverer:
         slots = asyncio.Semaphore(self._most)
         watching = asyncio.ensure_future(self._end_when_stopped())
         try:
-            async with aclosing(blocks(chunks, first=self._canary_left)) as cut, asyncio.TaskGroup() as sending:
-                async for block in cut:
-                    prepared = await self._prepare(block)
+            async with aclosing(blocks(chunks, first=self._canary_left)) as ordered, asyncio.TaskGroup() as sending:
+                async for block in ordered:
+                    try:
+                        prepared = await self._prepare(block)
+                    except Over:
+                        return
                     if self._canary_left:
                         await self._send_first(prepared, sum(chunk.size for chunk in block))
                         continue
@@ -122,8 +125,6 @@ class Deliverer:
                         if self.over:
                             return
                         sending.create_task(self._send(chunk)).add_done_callback(lambda _: slots.release())
-        except Over:
-            return
         except ExceptionGroup as group:
             raise group.exceptions[0] from None  # the first is the cause, the others were cancelled for it
         finally:
