@@ -322,6 +322,17 @@ async def test_parts_stay_readable_in_the_database_when_an_object_store_is_set(u
     await store.close()
 
 
+async def test_objects_may_move_to_another_place(url: str, store: SqlStateStore, objects: Path) -> None:
+    claim = await store.claim(request())
+    await store.commit(claim, commit(1))
+    moved = objects.rename(objects.with_name("elsewhere"))
+    other = await SqlStateStore.open(url, blobs=Directory(moved))
+    assert await pairs(other, claim) == {b"k" * 16: b"\1" * 16}
+    await other.close()
+    with pytest.raises(SnapshotDamaged, match="or set RETL_SNAPSHOT_URL to where the objects are"):
+        await parts(store, claim)
+
+
 async def test_a_part_too_small_for_an_object_waits_in_the_database_for_its_compaction(
     store: SqlStateStore, objects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
