@@ -317,7 +317,7 @@ async def test_what_the_role_may_not_write_is_said_before_anything_is_sent(wareh
         await connector.open(Target(mode="upsert", fields=("id", "name", "plan"), **settings))
     await connector.open(Target(mode="insert", fields=("id", "name", "plan"), **settings))
     await connector.open(Target(mode="upsert", fields=("id", "name"), **settings))
-    assert [f.name for f in await connector.fields() if f.read_only] == []
+    assert [f.name for f in await connector.fields() or () if f.read_only] == ["plan"]
     await connector.close()
 
 

@@ -172,6 +172,14 @@ async def test_a_value_that_the_driver_refuses_is_no_outage(warehouse: Warehouse
         ("date[]", "{2024-01-02,NULL}"),
         ("inet[]", "{10.0.0.1,NULL}"),
         ("uuid[]", "{}"),
+        ("jsonb[]", '{"{\\"a\\": [1.50, \\"x, }\\"]}",NULL,"[]","\\"s\\""}'),
+        ("json[]", '{"{\\"a\\":1.50}",NULL}'),
+        ("boolean[]", "{t,f,NULL}"),
+        ("float8[]", "{1.5,NaN,Infinity,-Infinity,NULL}"),
+        ("date[]", "{infinity,-infinity,0001-01-01,9999-12-31}"),
+        ("bytea[]", '{"\\\\x00ff",NULL}'),
+        ("time[]", "{23:59:59.999999,NULL}"),
+        ("varchar(9)[]", '{"null","NULL",NULL,"[1]"}'),
     ],
 )
 async def test_an_array_arrives_as_it_was(

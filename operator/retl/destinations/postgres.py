@@ -91,7 +91,7 @@ class PostgresDestination(Destination):
         return await asyncio.to_thread(self._with_cursor, work)
 
     async def fields(self) -> Sequence[FieldInfo]:
-        return self._table.fields(self._target.mode)
+        return self._table.fields(self._target)
 
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
         return await asyncio.to_thread(self._with_cursor, lambda cursor: self._look_up(cursor, request, values))

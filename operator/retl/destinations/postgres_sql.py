@@ -117,26 +117,44 @@ def _changes(target: Target, fields: list[str], value: Callable[[str], str], ope
 def staged(table: pa.Table) -> pa.Table:
     """The records as the driver can write them, each with its place.
 
-    Infinite dates and timestamps go into columns of words beside their own: the driver moves numbers to the server's
-    epoch, also those that DuckDB and Arrow write for the infinities, the largest number and its negative.
+    The driver moves numbers to the server's epoch, also those that DuckDB and Arrow write for infinite times: the
+    largest number and its negative. So those go as words: into columns beside their own, or, of arrays, all as texts.
     """
     table = table.append_column(PLACE, pa.array(range(table.num_rows), pa.int32()))
     for position, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            integer, largest = pa.int64(), 2**63 - 1
-        elif pa.types.is_date32(field.type):
-            integer, largest = pa.int32(), 2**31 - 1
-        else:
-            continue
-        numbers = table.column(position).cast(integer)
-        infinite = pc.is_in(numbers, pa.array([largest, -largest], integer))
-        if not pc.any(infinite).as_py():
-            continue
-        words = pc.if_else(pc.greater(numbers, 0), "infinity", "-infinity")
-        table = table.append_column(_infinite(field.name), pc.if_else(infinite, words, pa.scalar(None, pa.string())))
-        finite = pc.if_else(infinite, pa.scalar(None, integer), numbers).cast(field.type)
-        table = table.set_column(position, field, finite)
+        times = table.column(position)
+        if pa.types.is_list(field.type) and pa.types.is_date32(field.type.value_type):
+            table = table.set_column(position, field.name, _texts(times.combine_chunks()))
+        elif (words := _words(times)) is not None:
+            table = table.append_column(_infinite(field.name), words)
+            finite = pc.if_else(words.is_valid(), pa.scalar(None, field.type), times)
+            table = table.set_column(position, field, finite)
     return table
+
+
+def _words(times: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """What infinite dates and timestamps are called; NULL for all others. None if there is no infinite one."""
+    if pa.types.is_timestamp(times.type):
+        integer, largest = pa.int64(), 2**63 - 1
+    elif pa.types.is_date32(times.type):
+        integer, largest = pa.int32(), 2**31 - 1
+    else:
+        return None
+    numbers = times.cast(integer)
+    infinite = pc.is_in(numbers, pa.array([largest, -largest], integer))
+    if not pc.any(infinite).as_py():
+        return None
+    words = pc.if_else(pc.greater(numbers, 0), "infinity", "-infinity")
+    return pc.if_else(infinite, words, pa.scalar(None, pa.string()))
+
+
+def _texts(dates: pa.ListArray) -> pa.ListArray:
+    """Arrays of dates as arrays of texts if any date is infinite."""
+    words = _words(pa.chunked_array([dates.values]))
+    if words is None:
+        return dates
+    texts = pc.coalesce(words, dates.values.cast(pa.string())).combine_chunks()
+    return pa.ListArray.from_arrays(dates.offsets, texts, mask=dates.is_null())
 
 
 def _infinite(name: str) -> str:
@@ -166,7 +184,8 @@ def _value(schema: pa.Schema, name: str, to: str, operation: str) -> str:
 def _array(value: str, to: str) -> str:
     """A text as an array: it may be written as PostgreSQL does, or in JSON, whose null is then a NULL."""
     item = to.removesuffix("[]")
-    items = f"SELECT x FROM json_array_elements_text({value}::json) x"
+    text = "decode(x, 'base64')" if item == "bytea" else "x"  # as bytes are written in JSON
+    items = f"SELECT {text} FROM json_array_elements_text({value}::json) x"
     if item in JSON_TYPES:
         items = (
             f"SELECT CASE WHEN json_typeof(x) <> 'null' THEN x::{item} END FROM json_array_elements({value}::json) x"

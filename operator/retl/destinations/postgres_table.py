@@ -70,27 +70,26 @@ class Table:
                 return f"the role may not write {', '.join(barred)} of {table}; GRANT it the right to {operation}"
         return ""
 
-    def fields(self, mode: str) -> list[FieldInfo]:
+    def fields(self, target: Target) -> list[FieldInfo]:
         """The columns as fields of a destination."""
-        inserts = mode not in ("update", "delete")
-        updates = mode not in ("insert", "append", "delete")
+        operations = OPERATIONS.get(target.mode, (target.mode,))
+        inserts = operations[0] in ("upsert", "insert", "append")
         return [
             FieldInfo(
                 name,
                 column.declared,
-                read_only=column.filled
-                or (inserts and not column.insertable)
-                or (updates and not column.updatable and not inserts),
+                read_only=column.filled or not all(self._allows(operation, name, target) for operation in operations),
                 required=inserts and column.required,
             )
             for name, column in self.columns.items()
         ]
 
     def _allows(self, operation: str, field: str, target: Target) -> bool:
+        """Whether the role may do to a column what the operation does."""
         column = self.columns[field]
-        if operation != "update" and not column.insertable:
-            return False
-        return operation not in ("upsert", "update") or field in target.key or column.updatable
+        inserts = operation in ("upsert", "insert", "append")
+        updates = operation in ("upsert", "update") and field not in target.key
+        return (column.insertable or not inserts) and (column.updatable or not updates)
 
 
 def _written(operation: str, target: Target) -> list[str]:
