@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Row, TextClause, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, TextClause, bindparam, delete, literal, select, tuple_, update
 
 from retl.resources.ids import uid_of
 from retl.resources.run import Replay
 from retl.runspec.codes import FOR_ITS_OWN_SAKE
 from retl.state import letter_counts
-from retl.state.letter_rows import LetterSealer, insert, oldest_first
+from retl.state.letter_rows import LetterSealer, insert, moment_of
 from retl.state.store import HASH_BYTES, NO_ROW, KeptLetter, NewDeadLetter, Waiting
-from retl.state.tables import DISMISSED, OPEN, dead_letters, syncs
+from retl.state.tables import DISMISSED, OPEN, UtcDateTime, dead_letters, syncs
 
 Resolution = Literal["superseded", "rebaselined", "dismissed"]
 
@@ -169,7 +169,9 @@ def kept(connection: Connection, sync_uid: str, replay: Replay, after: str, seal
     stored = replay.payload == "Stored"
     if stored:
         columns.append(_d.payload)
-    found = select(*columns).where(*oldest_first(sync_uid, after))
+    found = select(*columns).where(_d.sync_uid == sync_uid, OPEN)
+    if after:
+        found = found.where(tuple_(_d.first_seen_at, _d.id) > tuple_(literal(moment_of(after), UtcDateTime()), after))
     if replay.entries:
         found = found.where(_d.id.in_([entry_id(text) for text in replay.entries]))
     if replay.codes:
@@ -183,7 +185,7 @@ def kept(connection: Connection, sync_uid: str, replay: Replay, after: str, seal
             operation=entry.operation,
             payload=sealer.read_payload(entry.payload) if stored else None,
         )
-        for entry in connection.execute(found.order_by(_d.sync_uid, _d.id).limit(KEPT_PAGE))
+        for entry in connection.execute(found.order_by(_d.first_seen_at, _d.id).limit(KEPT_PAGE))
     ]
 
 

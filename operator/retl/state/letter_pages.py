@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, TextClause, func, literal, select, tuple_, union_all
 
 from retl.errors import InvalidInput
-from retl.state.letter_rows import LetterSealer, oldest_first
+from retl.state.letter_rows import LetterSealer
 from retl.state.sealing import Sealer
 from retl.state.store import DeadLetter, Statistics
 from retl.state.tables import OPEN, RESOLVED, UtcDateTime, dead_letters, letter_counts, syncs
@@ -90,11 +90,13 @@ def statistics(connection: Connection, namespace: str, sync: str | None) -> Stat
 
 
 def _oldest(connection: Connection, sync_uids: Sequence[str]) -> datetime | None:
-    """When the oldest open entry was first seen; each sync's oldest has its smallest id."""
+    """When the oldest open entry was first seen."""
     firsts: list[datetime] = []
     for start in range(0, len(sync_uids), LISTS_A_STATEMENT):
         lists = [
-            select(select(_d.first_seen_at).where(*oldest_first(uid)).order_by(_d.sync_uid, _d.id).limit(1).subquery())
+            select(
+                select(_d.first_seen_at).where(_d.sync_uid == uid, OPEN).order_by(_d.first_seen_at).limit(1).subquery()
+            )
             for uid in sync_uids[start : start + LISTS_A_STATEMENT]
         ]
         firsts += connection.execute(union_all(*lists)).scalars().all()

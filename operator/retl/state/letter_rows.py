@@ -3,16 +3,17 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, TextClause, literal, tuple_
+from sqlalchemy import Connection, Row
 
 from retl.state.sealing import Sealer
 from retl.state.store import NewDeadLetter
-from retl.state.tables import OPEN, dead_letters
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = {
     "id": "text",
     "key_hash": "bytea",
@@ -71,6 +72,7 @@ def insert(
     """
     if not letters:
         return
+    now = now.astimezone(UTC).replace(microsecond=now.microsecond // 1000 * 1000)  # as exact as the ids
     rows = [
         (
             id,
@@ -95,23 +97,19 @@ def insert(
     else:
         marks = ", ".join("?" * (len(_SAME) + 1 + len(_COLUMNS)))
         statement = f"INSERT INTO retl_dead_letters ({names}) VALUES ({marks})"  # noqa: S608
-        moment = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy writes it
+        moment = now.strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy writes it
         same_values = (sync.uid, sync.namespace, run, moment, moment)
         connection.exec_driver_sql(statement, [same_values + row for row in rows])
 
 
-def oldest_first(sync_uid: str, after: str = "") -> tuple[ColumnElement[bool] | TextClause, ...]:
-    """Open entries of a sync with greater ids, for a query in the order of sync_uid and id.
-
-    Not `sync_uid = …` in the order of id: PostgreSQL would then walk the primary key, past all entries of other syncs.
-    """
-    d = dead_letters.c
-    return tuple_(d.sync_uid, d.id) > tuple_(literal(sync_uid), literal(after)), d.sync_uid <= sync_uid, OPEN
+def moment_of(id: str) -> datetime:
+    """When an entry was first seen: its id says so."""
+    return _EPOCH + timedelta(milliseconds=UUID(id).int >> 80)
 
 
-def _new_ids(now: datetime, count: int) -> Iterator[str]:
+def _new_ids(moment: datetime, count: int) -> Iterator[str]:
     """UUIDv7 (RFC 9562): in the order of time, so that entries lie side by side in the order in which they came."""
-    milliseconds = f"{int(now.timestamp() * 1000):012x}"
+    milliseconds = f"{(moment - _EPOCH) // timedelta(milliseconds=1):012x}"
     random = secrets.token_hex(10 * count)
     for start in range(0, len(random), 20):
         r = random[start : start + 20]

@@ -160,7 +160,7 @@ def _partial(name: str, where: TextClause, *columns: str, unique: bool = False) 
 _partial("uq_retl_dead_letters_open", OPEN, "sync_uid", "key_hash", unique=True)
 _partial("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id")
 _partial("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id")
-_partial("ix_retl_dead_letters_oldest", OPEN, "sync_uid", "id")
+_partial("ix_retl_dead_letters_oldest", OPEN, "sync_uid", "first_seen_at", "id")
 _partial("ix_retl_dead_letters_resolved", RESOLVED, "sync_uid", "resolved_at", "id")
 _partial("ix_retl_dead_letters_dismissed", DISMISSED, "sync_uid", "key_hash")
 

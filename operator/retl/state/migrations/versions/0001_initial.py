@@ -114,7 +114,7 @@ def upgrade() -> None:
         ("uq_retl_dead_letters_open", "resolved_at IS NULL", "sync_uid", "key_hash"),
         ("ix_retl_dead_letters_namespace", "resolved_at IS NULL", "namespace", "code", "last_seen_at", "id"),
         ("ix_retl_dead_letters_sync", "resolved_at IS NULL", "sync_uid", "code", "last_seen_at", "id"),
-        ("ix_retl_dead_letters_oldest", "resolved_at IS NULL", "sync_uid", "id"),
+        ("ix_retl_dead_letters_oldest", "resolved_at IS NULL", "sync_uid", "first_seen_at", "id"),
         ("ix_retl_dead_letters_resolved", "resolved_at IS NOT NULL", "sync_uid", "resolved_at", "id"),
         ("ix_retl_dead_letters_dismissed", "resolution = 'dismissed'", "sync_uid", "key_hash"),
     ):
