@@ -1,11 +1,12 @@
 """Makes what became of records durable, while delivery goes on.
 
-Group commit: whatever was settled since the last commit goes out as soon as that one has ended. So the state store is
-never more than one commit behind the destination, and a kill repeats no more than that and what was in flight.
+Group commit: whatever was settled since the last commit goes out PACE after that one, or at once if somebody waits for
+it. So a kill repeats no more than what was settled in that time and what was in flight.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from retl.engine.tally import Tally
@@ -15,6 +16,8 @@ LETTERS_PER_COMMIT = 1_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Hashes that may wait for a commit before delivery waits, too: half a million records."""
 MAX_PENDING_LETTERS = 5 * LETTERS_PER_COMMIT
+PACE = 0.05
+"""Seconds in which settled records gather. A commit costs the time of some thousand records, however few it holds."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Committer:
         self._pending = _Pending()
         self._begun = self._done = 0
         self._closed = False
+        self._awaited = 0
         self._changed = asyncio.Condition()
 
     async def add(
@@ -105,13 +109,11 @@ class Committer:
         if not keys:
             return
         number = await self.add(keys=keys, rows=row * (len(keys) // HASH_BYTES), records=records)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._done >= number)
+        await self._until(lambda: self._done >= number)
 
     async def flush(self) -> None:
         """Wait until all that was handed over is durable."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._pending and self._begun == self._done)
+        await self._until(lambda: not self._pending and self._begun == self._done)
 
     async def close(self) -> None:
         """No more will come: lets `run` end, and waits until all is committed."""
@@ -122,18 +124,36 @@ class Committer:
 
     async def run(self) -> None:
         """Commit until closed (raises StateError, Fenced)."""
+        paced = 0.0
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._pending or self._closed)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(paced):
+                        await self._changed.wait_for(self._due)
                 commit = self._next()
                 self._changed.notify_all()
             if commit is None:
                 return
             await self._state.commit(self._claim, commit)
+            paced = asyncio.get_running_loop().time() + PACE
             async with self._changed:
                 self._done += 1
                 self.parts += bool(commit.keys)
                 self._changed.notify_all()
+
+    async def _until(self, durable: Callable[[], bool]) -> None:
+        """Wait for commits, which are made without delay meanwhile."""
+        async with self._changed:
+            self._awaited += 1
+            self._changed.notify_all()
+            try:
+                await self._changed.wait_for(durable)
+            finally:
+                self._awaited -= 1
+
+    def _due(self) -> bool:
+        return self._closed or self._awaited > 0 or not self._pending.has_room
 
     def _next(self) -> Commit | None:
         if not self._pending:

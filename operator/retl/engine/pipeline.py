@@ -289,7 +289,7 @@ class _Run:
             await committer.close()
 
         await beside(deliver(), committer.run())
-        await self.compact(changes.parts + committer.parts, work)
+        await self.compact(changes, committer, work)
         if deliverer.halt is not None:
             return Ending.failed(deliverer.halt, self.spec)
         return CANCELLED if deliverer.over and not deliverer.finished else Ending("Succeeded", message=held)
@@ -346,12 +346,14 @@ class _Run:
             except Stopped:
                 return
 
-    async def compact(self, parts: int, work: Workspace) -> None:
+    async def compact(self, changes: Changes, committer: Committer, work: Workspace) -> None:
         """Put the parts of the snapshot together, so that the next run need not read many small ones."""
-        if parts <= MAX_PARTS or self.stop.is_set():
+        if changes.parts + committer.parts <= MAX_PARTS or self.stop.is_set():
             return
         parts_now = self.state.snapshot(self.claim)
         snapshot = await fetch(parts_now, work.file("parts.parquet"), records=self.semantics == "mirror")
+        if not changes.parts and self.tally.created == changes.staged.rows:
+            snapshot = replace(snapshot, repeats=False)  # each row was written once, and nothing else was committed
         merged = await asyncio.to_thread(merge, snapshot, work)
         await self.state.compact(self.claim, merged, snapshot.last)
 

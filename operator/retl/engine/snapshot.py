@@ -34,18 +34,20 @@ class Snapshot:
         parts: how many there are.
         last: sequence of the newest, 0 if there is none.
         records: whether the file has a column `record`.
+        repeats: whether a key may stand in the file more than once.
     """
 
     path: Path
     parts: int
     last: int
     records: bool
+    repeats: bool
 
     @property
     def current(self) -> str:
         """SQL of a relation (k, r) with one row a key: that of the newest part, unless the key is gone."""
         file = f"read_parquet({literal(str(self.path))}, file_row_number = true)"
-        if self.parts <= 1:
+        if not self.repeats:
             return f"(SELECT k, r{self._record} FROM {file} WHERE r <> {hash_literal(GONE)})"
         newest = ", ".join(f"arg_max({c}, file_row_number) AS {c}" for c in ("r", *(["record"] * self.records)))
         return f"(SELECT * FROM (SELECT k, {newest} FROM {file} GROUP BY k) WHERE r <> {hash_literal(GONE)})"
@@ -88,7 +90,7 @@ async def fetch(parts: AsyncIterator[SnapshotPart], path: Path, *, records: bool
             if records:
                 columns.append(pa.array(part.records.split(b"\n")[:-1], pa.large_binary()))
             writer.write_table(pa.table(columns, schema=writer.schema))
-    return Snapshot(path, count, last, records)
+    return Snapshot(path, count, last, records, repeats=count > 1)
 
 
 def merge(snapshot: Snapshot, work: Workspace) -> "MergedParts":
