@@ -43,7 +43,9 @@ GOOD: dict[str, Any] = {
 
 def run(folder: Path, *tests: dict[str, Any], options: tuple[str, ...] = (), **document: Any) -> Answer:
     (folder / "sync.yaml").write_text(SYNC)
-    (folder / "tests.yaml").write_text(yaml.safe_dump({"sync": "accounts", "tests": list(tests), **document}))
+    (folder / "tests.yaml").write_text(
+        yaml.safe_dump({"sync": "accounts", "tests": list(tests), **document}, sort_keys=False)
+    )
     return retl("test", "-f", ".", *options, cwd=folder)
 
 

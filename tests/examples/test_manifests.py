@@ -38,3 +38,9 @@ def test_paths_in_comments_exist(file: Path) -> None:
     words = [word for line in file.read_text().splitlines() if line.startswith("#") for word in line.split()]
     paths = [word for word in words if word.startswith("examples/")]
     assert all((PROJECT / path).exists() for path in paths), paths
+
+
+def test_the_tests_of_the_examples_mappings_pass(tmp_path: Path) -> None:
+    answer = retl("test", "-f", str(EXAMPLES / "flights"), "-f", str(EXAMPLES / "flights" / "tests"), cwd=tmp_path)
+    assert (answer.code, answer.err) == (0, "")
+    assert [line.rpartition(": ")[2] for line in answer.out.splitlines()] == ["ok"] * 3

@@ -80,6 +80,23 @@ def validate(
     raise typer.Exit(report(files, check=check, secrets_dir=secrets_dir, as_json=output is Output.json))
 
 
+@app.command("test")
+def check_mappings(
+    files: Files,
+    output: OutputOption = Output.text,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
+    ] = None,
+) -> None:
+    """Test mappings: rows given in a file against the records that they should become.
+
+    Needs no source, no destination and no secrets. Exit codes: 0 all passed, 1 a test failed, 2 a file is wrong.
+    """
+    from retl.cli.test import report
+
+    raise typer.Exit(report(files, junit=junit, as_json=output is Output.json))
+
+
 @app.command(epilog=EXIT_CODES)
 def plan(
     files: Files,
