@@ -251,7 +251,10 @@ PAGE = "<!DOCTYPE html><html><body>Please log in</body></html>"
 BOMB = gzip.compress(b"[" + b" " * 50_000_000 + b"]", 9)
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 IN_DOUBT: list[tuple[Answer, str]] = [
-    (Answer(200, HTML, "Please log in"), "answered 200 with a web page, as logins and proxies do; check config.url"),
+    (
+        Answer(200, HTML, " <p>Please log in</p>"),
+        "answered 200 with a web page, as logins and proxies do; check config.url",
+    ),
     (Answer(200, {}, PAGE), "answered 200 with a web page"),
     (Answer(raw=b""), "broke off before it had answered in full"),
     (Answer(raw=b"", write=True), "broke off before it had answered in full"),
@@ -356,8 +359,9 @@ async def test_a_success_with_an_error_in_it_is_none(endpoint: Endpoint, body: A
     "body", ["", "OK", "{}", '{"errors": []}', '{"error": null, "success": true}', "[]", '{"status": "ok"}', "null"]
 )
 async def test_a_success_without_an_error_in_it_is_one(endpoint: Endpoint, body: str) -> None:
-    endpoint.always = Answer(200, {}, body)
-    assert await sent(endpoint, {}, "append", 1, 2) == [OK, OK]
+    for headers in ({}, HTML):
+        endpoint.always = Answer(200, headers, body)
+        assert await sent(endpoint, {}, "append", 1, 2) == [OK, OK]
 
 
 @pytest.mark.parametrize(

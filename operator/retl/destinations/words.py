@@ -81,5 +81,6 @@ def spoken(found: Any) -> str:
 
 
 def is_page(body: bytes, content_type: str) -> bool:
-    """Whether a body is a web page."""
-    return "text/html" in content_type.lower() or body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    """Whether a body is a web page; many a framework calls a plain "OK" HTML, too."""
+    text = body[:200].lstrip().lower()
+    return text.startswith((b"<!doctype html", b"<html")) or (text[:1] == b"<" and "text/html" in content_type.lower())

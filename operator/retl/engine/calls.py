@@ -68,7 +68,7 @@ class Calls:
                 raise _unanswered(doubt, None, attempts) from None
             except LoginRefused as error:
                 self.end(error)
-                raise _unanswered(doubt, Rejected("DESTINATION_AUTH", str(error)), attempts + 1) from None
+                raise _unanswered(doubt, Rejected("DESTINATION_AUTH", f"{error}{error.said}"), attempts + 1) from None
             except DestinationError as error:  # the endpoint or object is wrong: no record was looked at
                 self.end(error)
                 raise _unanswered(doubt, None, attempts + 1) from None
@@ -117,14 +117,14 @@ class Calls:
 
     def _give_up(self, later: TryLater, attempts: int, doubt: str, *, repeatable: bool) -> None:
         """Raise Unanswered if there is no point in another attempt."""
-        refused = Rejected(later.code, f"{later}{later.said}")
-        if attempts >= self._max_attempts:
-            self.end(DestinationUnavailable(f"given up after {attempts} attempts: {later}"))
-        elif self._breaker.dead:
+        may_repeat = repeatable or not doubt
+        if self._breaker.dead:
             self.end(DestinationUnavailable(f"given up after {self._breaker.failures} calls failed in a row: {later}"))
-        elif repeatable or not doubt:
+        elif may_repeat and attempts >= self._max_attempts:
+            self.end(DestinationUnavailable(f"given up after {attempts} attempts: {later}"))
+        elif may_repeat:
             return
-        raise _unanswered(doubt, refused, attempts)
+        raise _unanswered(doubt, Rejected(later.code, f"{later}{later.said}"), attempts)
 
     async def _pause(self, later: TryLater, failures: int) -> None:
         """Wait as the destination asked for, or back off (raises Over).
