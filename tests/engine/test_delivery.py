@@ -285,6 +285,26 @@ async def _open_after(endpoint: Endpoint, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("policy", "after", "letters"),
     [
+        ("Resend", RunCounts(read=100, created=100), 0),
+        ("Hold", RunCounts(read=100, created=90, skipped=10), 10),
+        ("Accept", RunCounts(read=100, created=90, unchanged=10), 0),
+    ],
+)
+async def test_records_that_never_got_an_answer_go_on_as_the_sync_says_also_where_they_may_be_repeated(
+    sync: Sync, endpoint: Endpoint, policy: str, after: RunCounts, letters: int
+) -> None:
+    sync.more["delivery"] |= {"timeout": "1s", "maxAttempts": 1, "onUnknown": policy}
+    endpoint.gate.clear()
+    first = await sync.run()
+    assert (first.reason, first.counts) == ("DestinationUnavailable", RunCounts(read=100, unknown=10, skipped=90))
+    endpoint.gate.set()
+    again = await sync.run()
+    assert (again.counts, again.dead_letters) == (after, letters)
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "letters"),
+    [
         ("Resend", RunCounts(read=100, unchanged=90, created=10), 0),
         ("Hold", RunCounts(read=100, unchanged=90, skipped=10), 10),
         ("Accept", RunCounts(read=100, unchanged=100), 0),
@@ -301,6 +321,18 @@ async def test_events_in_flight_at_a_kill_are_not_repeated_by_the_next_attempt_a
     assert await codes(store) == ({} if policy == "Accept" else {"OUTCOME_UNKNOWN": 10})
     again = await sync.run(full_refresh=False)
     assert (again.counts, again.dead_letters) == (after, letters)
+
+
+async def test_many_events_without_an_answer_end_the_run_and_no_more_of_them_are_sent(
+    sync: Sync, endpoint: Endpoint
+) -> None:
+    events(sync, "Resend")
+    sync.more["delivery"]["maxAttempts"] = 1
+    endpoint.gate.clear()
+    result = await sync.run()
+    assert (result.reason, result.retriable) == ("DestinationUnavailable", True)
+    assert "given up after 4 calls failed in a row" in result.message
+    assert result.counts == RunCounts(read=100, unknown=40, skipped=60)
 
 
 async def test_events_that_were_refused_or_never_sent_are_not_taken_for_begun(sync: Sync, endpoint: Endpoint) -> None:

@@ -49,13 +49,6 @@ class _Lookup:
     value: str
     found: dict[bytes, bytes] = field(default_factory=dict)
 
-    def fill(self, record: bytes, result: bytes) -> bytes:
-        """The record with the result in it, or without the field where that is null and nulls are skipped."""
-        if result == NULL and self.skip_nulls:
-            member = rb",?" + _NAME + re.escape(self.mark) + b",?"
-            return re.sub(member, lambda at: b"," if at[0][:1] == at[0][-1:] == b"," else b"", record, flags=re.DOTALL)
-        return record.replace(self.mark, result)
-
 
 class Lookups:
     """The lookups of one run."""
@@ -152,12 +145,23 @@ class Lookups:
             values = texts(rows.column(lookup.column).fill_null(""))
             results = values if asked else [lookup.found.get(value, NULL) for value in values]
             for name, each in records.items():
-                records[name] = [lookup.fill(record, result) for record, result in zip(each, results, strict=True)]
+                records[name] = [
+                    fill(record, lookup.mark, result, skip_null=lookup.skip_nulls)
+                    for record, result in zip(each, results, strict=True)
+                ]
             if lookup.value in rows.schema.names:
                 rows = _with(rows, lookup.value, [_plain(result) for result in results])
         for name, each in records.items():
             rows = _with(rows, name, [record.decode() for record in each])
         return replace(chunk, rows=rows)
+
+
+def fill(record: bytes, mark: bytes, result: bytes, *, skip_null: bool) -> bytes:
+    """A record with a result in place of its mark; without the field if the result is null and nulls are skipped."""
+    if result == NULL and skip_null:
+        member = rb",?" + _NAME + re.escape(mark) + b",?"
+        return re.sub(member, lambda at: b"," if at[0][:1] == at[0][-1:] == b"," else b"", record, flags=re.DOTALL)
+    return record.replace(mark, result)
 
 
 def _holds(rows: pa.RecordBatch, name: str) -> bool:

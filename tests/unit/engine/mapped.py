@@ -37,17 +37,27 @@ class Mapped:
     """What became of the rows: as they are staged, and as they are sent."""
 
     projection: Projection
-    staged: list[dict[str, Any]]
-    sent: list[dict[str, Any]]
+    stage: pa.Table
+    rows: pa.Table
+
+    @property
+    def staged(self) -> list[dict[str, Any]]:
+        """The rows as they are staged."""
+        return list(self.stage.to_pylist())
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """The rows as they are sent."""
+        return list(self.rows.to_pylist())
 
     @property
     def payloads(self) -> list[str]:
         """The records as JSON."""
-        return [row["payload"] for row in self.sent]
+        return list(self.rows["payload"].to_pylist())
 
     def of(self, column: str) -> list[Any]:
         """A staged column."""
-        return [row[column] for row in self.staged]
+        return list(self.stage[column].to_pylist())
 
 
 def mapped(
@@ -70,6 +80,6 @@ def mapped(
         with tempfile.TemporaryDirectory() as directory:
             path = f"{directory}/stage.parquet"
             database.execute(f"COPY ({projection.sql}) TO '{path}' (FORMAT parquet)").fetchall()
-            staged = database.sql(f"FROM '{path}'").to_arrow_table().to_pylist()
-            sent = database.sql(f"SELECT {projection.row} FROM '{path}'").to_arrow_table().to_pylist()
+            staged = database.sql(f"FROM '{path}'").to_arrow_table()
+            sent = database.sql(f"SELECT {projection.row} FROM '{path}'").to_arrow_table()
     return Mapped(projection, staged, sent)
