@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from retl.errors import StateError
-from retl.resources.run import RunCounts
+from retl.resources.destination import RateLimit
+from retl.resources.run import Replay, RunCounts
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
-from retl.state.store import Claim, Commit, SnapshotPart, StateStore
+from retl.state.store import Claim, Commit, KeptLetter, SnapshotPart, StateStore
 from tests.postgres import free_port
 from tests.rest.service import Wire, serving
 from tests.unit.state.databases import NAMESPACE, hashes, letter, pairs, parts, request, result
@@ -114,6 +116,41 @@ async def test_a_snapshot_cut_in_the_middle_goes_on_where_it_was(
     assert len(read) == 8
 
 
+async def test_a_replay_cut_in_the_middle_goes_on_where_it_was(
+    runner: HttpStateStore, wire: Wire, database: SqlStateStore
+) -> None:
+    claim = await runner.claim(request())
+    for sequence in range(1, 5):
+        large = [replace(letter(hashes(1)), payload=b"x" * 10_000) for _ in range(100)]
+        await runner.commit(claim, Commit(sequence, RunCounts(), dead_letters=large))
+    wire.lose, wire.after_bytes = 3, 900_000
+    read = await replayed(runner, claim)
+    assert wire.lost == 3
+    assert read == [found async for found in database.letters(claim, Replay(payload="Stored"))]
+    assert len(read) == 400
+
+
+async def test_an_approval_whose_answer_was_lost_is_still_this_runs(runner: HttpStateStore, wire: Wire) -> None:
+    claim = await runner.claim(request())
+    wire.lose = 2
+    assert await runner.approve(claim, "hash")
+    assert wire.lost == 2
+
+
+async def test_calls_whose_answer_was_lost_are_lost_and_nothing_worse(runner: HttpStateStore, wire: Wire) -> None:
+    claim = await runner.claim(request())
+    limit = RateLimit(requests=100)
+    wire.lose = 1
+    reservation = await runner.reserve(claim, "account", limit, 20)
+    assert wire.lost == 1
+    assert reservation.calls == 20
+    assert reservation.start <= 20 * reservation.interval
+
+
+async def replayed(store: StateStore, claim: Claim) -> list[KeptLetter]:
+    return [found async for found in store.letters(claim, Replay(payload="Stored"))]
+
+
 async def test_a_service_that_is_replaced_in_mid_run_is_waited_for(
     database: SqlStateStore, token: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +173,11 @@ CALLS: dict[str, Callable[[StateStore, Claim], Awaitable[object]]] = {
     "claim": lambda store, claim: store.claim(request()),
     "snapshot": parts,
     "waiting": lambda store, claim: store.waiting(claim),
+    "letters": lambda store, claim: replayed(store, claim),
+    "reserve": lambda store, claim: store.reserve(claim, "account", RateLimit(requests=1), 1),
+    "slow_down": lambda store, claim: store.slow_down(claim, "account", timedelta(seconds=1)),
+    "save_plan": lambda store, claim: store.save_plan(claim, b"{}"),
+    "approve": lambda store, claim: store.approve(claim, "hash"),
     "commit": lambda store, claim: store.commit(claim, Commit(1, RunCounts())),
     "compact": lambda store, claim: store.compact(claim, [], 0),
     "heartbeat": lambda store, claim: store.heartbeat(claim, RunCounts()),

@@ -1,6 +1,7 @@
 """The state service as HTTP: who may do what, and what refusals look like."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ from retl.resources.run import RunCounts
 from retl.state import wire
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
-from retl.state.store import Claim, Commit
+from retl.state.store import Claim, Commit, Notes, SnapshotPart
 from tests.rest.service import serving
 from tests.unit.state.databases import hashes, letter, parts, request, result
 
@@ -46,6 +47,11 @@ ROUTES = [
     ("POST", "/internal/v1/syncs/uid-of-contacts/claims"),
     ("GET", f"{HELD}/snapshot"),
     ("GET", f"{HELD}/waiting"),
+    ("POST", f"{HELD}/letters"),
+    ("POST", f"{HELD}/rates/account/calls"),
+    ("POST", f"{HELD}/rates/account/refusals"),
+    ("PUT", f"{HELD}/plan"),
+    ("POST", f"{HELD}/approvals/hash"),
     ("POST", f"{HELD}/commits"),
     ("PUT", f"{HELD}/compactions/7/parts/1"),
     ("POST", f"{HELD}/compactions/7"),
@@ -135,7 +141,12 @@ def _commit_header(keys: int) -> bytes:
         ("PUT", f"{HELD}/compactions/x/parts/1", b""),
         ("POST", f"{HELD}/compactions/7", b"{}"),
         ("POST", f"{HELD}/compactions/7", b'{"count": 3, "replaces": 1}'),
+        ("PUT", f"{HELD}/compactions/7/parts/1", wire.pack_part(SnapshotPart(1, hashes(2), hashes(2), b"{}"))),
         ("POST", f"{HELD}/heartbeats", b"[]"),
+        ("POST", f"{HELD}/letters", b'{"payload": "Both"}'),
+        ("POST", f"{HELD}/rates/account/calls", b'{"calls": 1}'),
+        ("POST", f"{HELD}/rates/account/calls", b'{"limit": {"requests": 1, "per": "1s"}, "calls": 0}'),
+        ("POST", f"{HELD}/rates/account/refusals", b'{"pause": -1}'),
         ("POST", f"{HELD}/result", b'{"status": "Wonderful"}'),
     ],
 )
@@ -209,6 +220,13 @@ async def test_a_commit_survives_the_way_over_the_wire_byte_for_byte() -> None:
         RunCounts(read=3, created=1, rejected=2),
         hashes(1),
         hashes(1),
-        [letter(hashes(1)), letter(hashes(1), "NULL_KEY", row=hashes(1), attempts=4)],
+        [
+            letter(hashes(1)),
+            letter(hashes(1), "NULL_KEY", row=hashes(1), attempts=4),
+            replace(letter(hashes(1)), record=hashes(1), operation="delete", payload=None),
+        ],
+        b'{"id":1}\n',
+        hashes(2),
+        Notes("mapping", {"id": "int"}, "7"),
     )
     assert wire.unpack_commit(wire.pack_commit(commit)) == commit

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from retl.errors import Busy, Fenced
+from retl.resources.destination import RateLimit
 from retl.resources.run import RunCounts
 from retl.state.owner import owner
 from retl.state.store import LEASE, Claim, Commit, SnapshotPart, StateStore
@@ -131,6 +132,8 @@ async def test_a_local_run_whose_process_is_gone_is_overtaken_at_once(backend: B
 REFUSED: dict[str, Callable[[StateStore, Claim], Awaitable[object]]] = {
     "snapshot": parts,
     "waiting": lambda store, claim: store.waiting(claim),
+    "reserve": lambda store, claim: store.reserve(claim, "account", RateLimit(requests=1), 1),
+    "approve": lambda store, claim: store.approve(claim, "hash"),
     "commit": lambda store, claim: store.commit(claim, Commit(9, RunCounts(), hashes(1), hashes(1))),
     "compact": lambda store, claim: store.compact(claim, [SnapshotPart(1, hashes(1), hashes(1))], 1),
     "heartbeat": lambda store, claim: store.heartbeat(claim, RunCounts()),
