@@ -84,13 +84,15 @@ class Changes:
         """Records that the run would write."""
         return self.created + self.updated + self.deleted
 
-    def rows(self, verdicts: Sequence[str], numbers: str = "") -> str:
+    def rows(self, verdicts: Sequence[str], numbers: str = "", *, sent: bool = False) -> str:
         """SQL of the rows with these verdicts: what the mapping makes of them, between the columns of a Chunk.
 
         Args:
+            sent: they are to be sent, and need no more than that.
             numbers: only the rows with these places in the stage, separated by commas.
         """
         wanted = ", ".join(literal(v) for v in verdicts)
+        mapping = self.staged.mapping
         p = "k" if self.staged.own_keys else "p"
         row = f"CASE found WHEN {DUPLICATE_KEY} THEN {p} WHEN {DUPLICATE_TARGET} THEN k ELSE r END"
         only = f"WHERE s.file_row_number IN ({numbers})" if numbers else ""
@@ -98,7 +100,7 @@ class Changes:
         return f"""
         SELECT {"*" if self.records else "* EXCLUDE (key_record)"} FROM (
         SELECT verdict = '{CREATE}' AS created, CAST({p} AS BLOB) AS p, CAST(k AS BLOB) AS k,
-               CAST({row} AS BLOB) AS r, found AS bad, {self.staged.mapping.row}
+               CAST({row} AS BLOB) AS r, found AS bad, {mapping.sent if sent else mapping.row}
         FROM (
             SELECT s.*, c.verdict, c.found
             FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) s

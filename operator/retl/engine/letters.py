@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from retl.destinations.base import FOR_ITS_OWN_SAKE, Code
 from retl.engine.chunk import Chunk
 from retl.engine.diff import DUPLICATE_KEY, DUPLICATE_TARGET
-from retl.engine.mapping import NULL_KEY
+from retl.engine.mapping import NULL_KEY, Projection
+from retl.engine.workspace import Workspace
 from retl.runspec.spec import RunSpec
 from retl.state.store import HASH_BYTES, NO_ROW, NewDeadLetter
 
@@ -23,11 +26,23 @@ _NAME = re.compile(rb"(" + _STRING + rb"):", re.DOTALL)
 class Letters:
     """Writes the dead letters of one run."""
 
-    def __init__(self, spec: RunSpec) -> None:
+    def __init__(self, spec: RunSpec, mapping: Projection, work: Workspace) -> None:
         self._keys = [m.destination for m in spec.mappings if m.key]
         self._sensitive = {m.destination for m in spec.mappings if m.sensitive}
         self._primary_key = ", ".join(spec.primary_key)
         self._store_payload = spec.dead_letters.store_payload
+        self._payload = mapping.payload
+        self._work = work
+
+    def completed(self, chunk: Chunk) -> Chunk:
+        """The chunk with its payloads, which are not made of rows that travel as columns until one is refused."""
+        if self._payload is None or "payload" in chunk.rows.schema.names:
+            return chunk
+        rows = chunk.rows.append_column("place", pa.array(range(chunk.size), pa.int32()))
+        with self._work.database.cursor() as cursor:
+            cursor.register("refused", pa.Table.from_batches([rows]))
+            payloads = cursor.sql(f"SELECT {self._payload} FROM refused ORDER BY place").to_arrow_table()["payload"]
+        return replace(chunk, rows=chunk.rows.append_column("payload", payloads.combine_chunks()))
 
     def of(
         self, chunk: Chunk, code: Code, message: str, attempts: int = 1, *, hold: bool | None = None

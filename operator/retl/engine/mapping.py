@@ -15,7 +15,8 @@ v0, v1 …    the mapped values; none for constants and what the run says of its
 cursor      value of the cursor column, NULL also for an infinite time; only with strategy Cursor
 =========== ===========================================================================================================
 
-The second runs over the staged rows that are sent, kept or shown, and makes of them (`Projection.row`):
+The second runs over the staged rows that are sent, kept or shown, and makes of them (`Projection.row`, or without the
+payload `Projection.sent`):
 
 =========== ===========================================================================================================
 payload     the record as JSON, fields in mapping order
@@ -58,7 +59,9 @@ class Projection:
     Attributes:
         columns: positions of the query's columns that are used; they are handed on as c0, c1 … in this order.
         sql: SELECT over a relation `source` with those columns; what is staged.
-        row: list of expressions over the staged columns (names are not qualified), for a SELECT of rows that are sent.
+        row: list of expressions over the staged columns (names are not qualified), for a SELECT of rows that are shown.
+        sent: the same for rows that are sent, without what only a refused row needs.
+        payload: the payload over the columns of `sent`, for the refused; None if it stands there.
         own_keys: whether the primary key is the record's key, so that there is no column p.
         mappings: all mappings, those of allColumns written out.
         key_mappings: numbers of those that make the record's key.
@@ -69,6 +72,8 @@ class Projection:
     columns: tuple[int, ...]
     sql: str
     row: str
+    sent: str
+    payload: str | None
     own_keys: bool
     mappings: tuple[Mapping, ...]
     key_mappings: tuple[int, ...]
@@ -105,10 +110,13 @@ def compile_mapping(
     own_keys = _own_keys(spec, mappings)
     shape = _Shape(spec, fields, payload, salt, [columns[name] for name in sorted(spec.primary_key)], own_keys)
     cursor = columns.get(spec.change_detection.column or "")
+    late = payload == "arrow" and not any(mapping.lookup for mapping in mappings)
     return Projection(
         columns=(*found.values(), *judged.values()),
         sql=shape.staged(cursor),
-        row=shape.row(with_cursor=cursor is not None),
+        row=", ".join([shape.payload(), *shape.row(with_cursor=cursor is not None)]),
+        sent=", ".join([*([] if late else [shape.payload()]), *shape.row(with_cursor=cursor is not None)]),
+        payload=shape.late_payload() if late else None,
         own_keys=own_keys,
         mappings=mappings,
         key_mappings=tuple(f.number for f in fields if f.mapping.key),
@@ -160,16 +168,25 @@ class _Shape:
         ends = [f"{_finite(cursor)} AS cursor"] if cursor else []
         return f"SELECT {', '.join([*names, 'r', 'bad', 'message', 'refused', *values, *ends])} FROM {sql}"
 
-    def row(self, *, with_cursor: bool) -> str:
-        """What runs over the staged rows that are sent, kept or shown."""
+    def payload(self) -> str:
+        """The record of a staged row as JSON."""
+        return f"coalesce(refused, {self._record([self._member(f) for f in self._fields])}) AS payload"
+
+    def late_payload(self) -> str:
+        """The same of a valid row, over its columns."""
+        return f"{self._record([self._member(f) for f in self._fields])} AS payload"
+
+    def row(self, *, with_cursor: bool) -> Iterator[str]:
+        """What runs over the staged rows that are sent, kept or shown, after the payload."""
         keys = [self._member(f) for f in self._fields if f.mapping.key]
         lookups = [f for f in self._fields if f.mapping.lookup]
-        parts = [f"coalesce(refused, {self._record([self._member(f) for f in self._fields])}) AS payload"]
         if self._payload == "arrow":
-            parts += [f"{value.sql} AS v{i}" for i, value in enumerate(self._values)]
-        parts.append(f"{self._record(keys) if keys else 'CAST(NULL AS VARCHAR)'} AS key_record")
-        parts += [f"{json_text(self._values[f.number])} AS l{i}" for i, f in enumerate(lookups)]
-        return ", ".join([*parts, "message", *(["cursor"] if with_cursor else [])])
+            yield from (f"{value.sql} AS v{i}" for i, value in enumerate(self._values))
+        yield f"{self._record(keys) if keys else 'CAST(NULL AS VARCHAR)'} AS key_record"
+        yield from (f"{json_text(self._values[f.number])} AS l{i}" for i, f in enumerate(lookups))
+        yield "message"
+        if with_cursor:
+            yield "cursor"
 
     def _record(self, members: Sequence[Member]) -> str:
         return record(members, nested=self._payload == "json")

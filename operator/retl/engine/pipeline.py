@@ -26,7 +26,7 @@ from retl.engine.letters import Letters
 from retl.engine.mapping import Projection, compile_mapping
 from retl.engine.progress import Progress, Silent
 from retl.engine.report import CANCELLED, Ending, Report
-from retl.engine.snapshot import Snapshot, fetch, merge
+from retl.engine.snapshot import PART_ROWS, Snapshot, fetch, merge
 from retl.engine.stage import Staged, stage
 from retl.engine.tally import Tally
 from retl.engine.tasks import Stopped, beside, in_thread
@@ -41,7 +41,7 @@ from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateS
 BLOCK_ROWS = 16_384
 """Rows fetched from disk at once, and then cut into batches."""
 MAX_PARTS = 16
-"""Parts of a snapshot that may be left to the next run to put together."""
+"""Parts of a snapshot, beside those that are as large as they become, that may be left to the next run to merge."""
 
 R = TypeVar("R")
 
@@ -251,7 +251,7 @@ class _Run:
             records=self.semantics == "mirror",
             letters=bool(self.waiting.keys),
         )
-        letters = Letters(self.spec)
+        letters = Letters(self.spec, changes.staged.mapping, work)
         deliverer = Deliverer(
             self.spec,
             self.destination,
@@ -276,7 +276,7 @@ class _Run:
             async with aclosing(self.chunks(changes.rows([DOUBTFUL]), operation, work)) as doubtful:
                 await deliverer.run_doubtful(doubtful)
             wanted = [DELETE] if self.semantics == "delete" else [CREATE, UPDATE]
-            async with aclosing(self.chunks(changes.rows(wanted), operation, work)) as valid:
+            async with aclosing(self.chunks(changes.rows(wanted, sent=True), operation, work)) as valid:
                 await deliverer.run(valid)
             if changes.deleted and self.semantics == "mirror":
                 held = why_held(changes, deliverer.all_acknowledged, over=deliverer.over)
@@ -348,7 +348,8 @@ class _Run:
 
     async def compact(self, changes: Changes, committer: Committer, work: Workspace) -> None:
         """Put the parts of the snapshot together, so that the next run need not read many small ones."""
-        if changes.parts + committer.parts <= MAX_PARTS or self.stop.is_set():
+        small = changes.parts - changes.known // PART_ROWS + committer.parts
+        if small <= MAX_PARTS or self.stop.is_set():
             return
         parts_now = self.state.snapshot(self.claim)
         snapshot = await fetch(parts_now, work.file("parts.parquet"), records=self.semantics == "mirror")

@@ -55,8 +55,8 @@ async def stage_kept(
     columns = await asyncio.to_thread(source.columns, spec.query)
     mapping = compile_mapping(columns)
     path = work.file("stage.parquet")
-    names = await asyncio.to_thread(_stage, spec, mapping, columns, kept, path, work)
-    return Staged(path, count, pa.schema([]), replace(mapping, row=", ".join(names)), complete=False)
+    row = ", ".join(await asyncio.to_thread(_stage, spec, mapping, columns, kept, path, work))
+    return Staged(path, count, pa.schema([]), replace(mapping, row=row, sent=row, payload=None), complete=False)
 
 
 async def _write(letters: AsyncIterator[KeptLetter], path: Path) -> int:

@@ -75,6 +75,7 @@ class Settlement:
         if outcomes.count(ACKNOWLEDGED) == chunk.size:
             await self._acknowledge(chunk)
         else:
+            chunk = self._letters.completed(chunk)
             await self._acknowledge(_those(chunk, outcomes, Acknowledged))
             await self._skip(_those(chunk, outcomes, Skipped))
             for i, outcome in enumerate(outcomes):
