@@ -36,8 +36,13 @@ async def opened(warehouse: Warehouse, mode: str = "upsert", **target: Any) -> D
         DESTINATIONS.check("postgres", warehouse.config), DESTINATIONS.login("postgres", "login", warehouse.login)
     )
     assert isinstance(connector, Destination)
-    settings = {"object": "accounts", "key": ("id",), "fields": ("id", "name", "plan"), **target}
-    await connector.open(Target(mode=mode, timeout=timedelta(seconds=9), **settings))
+    settings: dict[str, Any] = {
+        "object": "accounts",
+        "key": ("id",),
+        "fields": ("id", "name", "plan"),
+        "timeout": timedelta(seconds=9),
+    }
+    await connector.open(Target(mode=mode, **(settings | target)))
     return connector
 
 
@@ -237,6 +242,32 @@ async def test_a_connection_that_breaks_leaves_doubt_only_where_something_may_be
         await connector.write(Batch(3, table=pa.table(NEW), operation=operation))
     assert raised.value.code == code
     assert accounts(warehouse) == []
+    await connector.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "bad", "code", "left"),
+    [
+        ("upsert", 9, "DESTINATION_UNAVAILABLE", 0),
+        ("upsert", 0, "OUTCOME_UNKNOWN", 1),
+        ("append", 0, "DESTINATION_UNAVAILABLE", 0),
+    ],
+)
+async def test_a_batch_that_is_broken_off_in_the_middle_of_a_search_is_in_doubt(
+    warehouse: Warehouse, operation: str, bad: int, code: str, left: int
+) -> None:
+    warehouse.run(
+        f"CREATE TABLE accounts (id int PRIMARY KEY CHECK (id <> {bad}), name text, plan text)",
+        "CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN IF NEW.id = 3 THEN PERFORM pg_sleep(9); END IF; RETURN NEW; END'",
+        "CREATE TRIGGER t BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION doze()",
+    )
+    connector = await opened(warehouse, operation, timeout=timedelta(milliseconds=300))
+    table = pa.table({"id": range(4), "name": ["new"] * 4, "plan": ["paid"] * 4})
+    with pytest.raises(TryLater, match="statement timeout") as raised:
+        await connector.write(Batch(4, table=table, operation=operation))
+    assert raised.value.code == code
+    assert warehouse.rows("SELECT count(*) FROM accounts") == [(left,)]
     await connector.close()
 
 
