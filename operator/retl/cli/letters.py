@@ -54,9 +54,7 @@ def letter_table(letters: Sequence[DeadLetter], width: int) -> str:
             for letter in letters
         ],
     ).splitlines()
-    return "\n".join(
-        [header, *(f"{row}\n    {_line(letter, width - 4)}" for row, letter in zip(rows, letters, strict=True))]
-    )
+    return "\n".join([header, *(f"{row}\n{_line(letter, width)}" for row, letter in zip(rows, letters, strict=True))])
 
 
 def letter_page(letter: DeadLetter, payload: bytes | None, width: int) -> str:
@@ -122,7 +120,9 @@ def dropped(number: int) -> str:
 def sample(result: RunResult, letters: Sequence[DeadLetter], how_to_list: str, width: int) -> str:
     """The first dead letters of a sync with their reasons, and how to see the rest."""
     lines = [f"{result.sync}: {count(result.dead_letters, 'open dead letter')}"]
-    lines += [f"  {_line(letter, width - 2, with_code=True)}" for letter in letters[:SAMPLE]]
+    for letter in letters[:SAMPLE]:
+        lines.append(cut(f"  {keys(letter.record_keys)}  {letter.code}", width))
+        lines.append(cut(f"    {plain(letter.message)}", width))
     if result.dead_letters > SAMPLE:
         lines.append(f"  and {result.dead_letters - SAMPLE:,} more")
     if result.dead_letters_dropped:
@@ -174,9 +174,8 @@ def _members(payload: bytes) -> list[tuple[str, str]]:
     return [(name, orjson.dumps(value).decode()) for name, value in record.items()]
 
 
-def _line(letter: DeadLetter, width: int, *, with_code: bool = False) -> str:
-    code = f"{letter.code}  " if with_code else ""
-    return cut(f"{keys(letter.record_keys)}  {code}{plain(letter.message)}", width)
+def _line(letter: DeadLetter, width: int) -> str:
+    return cut(f"    {keys(letter.record_keys)}  {plain(letter.message)}", width)
 
 
 def _state(letter: DeadLetter) -> str:
