@@ -14,7 +14,7 @@ import pytest
 from kubernetes.aio import client, config
 from kubernetes.aio.client import AuthenticationV1Api
 
-from retl.errors import StateError
+from retl.errors import InvalidInput, StateError
 from retl.resources.run import RunCounts
 from retl.rest import auth
 from retl.rest.auth import REMEMBERED_SECONDS, Caller, TokenReviewer
@@ -27,7 +27,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.controlplane import ControlPlane
 from tests.postgres import free_port
 from tests.rest.process import Api, api
-from tests.unit.state.databases import hashes, letter, pairs, request, result
+from tests.unit.state.databases import KEY, hashes, letter, pairs, parts, request, result
 
 PATIENCE = timedelta(seconds=60)
 
@@ -88,6 +88,32 @@ async def test_a_token_for_the_state_service_speaks_for_its_namespace(runner: Ht
     assert len(await pairs(runner, claim)) == 3
     ended = await runner.finish(claim, result(counts=RunCounts(read=4, created=3, rejected=1)))
     assert ended.dead_letters == 1
+
+
+def _held(directory: Path) -> bytes:
+    """All bytes of the state database's files."""
+    files = list(directory.glob("state.db*"))
+    assert files
+    return b"".join(path.read_bytes() for path in files)
+
+
+async def test_a_mirror_needs_a_state_key_in_the_api_pod(
+    cluster: Cluster, state_url: str, namespace: str, tmp_path: Path
+) -> None:
+    token, key = _token_file(tmp_path, cluster, namespace), base64.b64encode(KEY).decode()
+    commit = Commit(1, RunCounts(read=1, created=1), hashes(1), hashes(1), records=b'{"email":"ada@example.com"}\n')
+    async with api(state_url, cluster.kubeconfig) as without:
+        runner = HttpStateStore(without.internal_url, token, patience=PATIENCE)
+        with pytest.raises(InvalidInput, match="set RETL_STATE_KEY"):
+            await runner.commit(await runner.claim(request(namespace=namespace)), commit)
+        await runner.close()
+    async with api(state_url, cluster.kubeconfig, key=key) as pod:
+        runner = HttpStateStore(pod.internal_url, token, patience=PATIENCE)
+        claim = await runner.claim(request(attempt=2, namespace=namespace))
+        await runner.commit(claim, commit)
+        assert [part.records for part in await parts(runner, claim)] == [commit.records]
+        await runner.close()
+    assert b"ada@example.com" not in _held(tmp_path)
 
 
 async def test_a_sync_of_another_namespace_does_not_exist_for_it(
