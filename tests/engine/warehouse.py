@@ -1,6 +1,7 @@
 """A database of the test server, as source, as destination, and as what a test itself looks into."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, LiteralString, Self
 
@@ -25,6 +26,13 @@ class Warehouse:
         """Execute each statement."""
         for statement in statements:
             self._connection.execute(statement)
+
+    def fill(self, table: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put these rows in the place of all that a table has."""
+        self._connection.execute(f"TRUNCATE {table}")
+        with self._connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
         """All rows of a query."""
