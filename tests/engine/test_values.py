@@ -1,6 +1,7 @@
 """Values of every type arrive exactly, as JSON and in a table; casts do what they say."""
 
 import base64
+import json
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +12,13 @@ import pyarrow as pa
 import pytest
 
 from retl.engine.values import Value, cast, json_text, literal
+from retl.errors import InvalidInput
 from retl.resources.run import RunCounts
 from retl.state.sql import SqlStateStore
 from tests.destinations.endpoint import Endpoint
 from tests.engine.syncs import Sync, to_endpoint, to_table
 from tests.engine.warehouse import Warehouse
+from tests.unit.engine.mapped import mapped, spec
 
 # name, type, SQL value, as JSON (numbers with a point as their text), as Python reads it back from a table
 TYPES: list[tuple[str, str, str, Any, Any]] = [
@@ -41,6 +44,17 @@ TYPES: list[tuple[str, str, str, Any, Any]] = [
     ("texts", "text[]", """ARRAY['a"b', NULL]""", ['a"b', None], ['a"b', None]),
     ("numerics", "numeric[]", "'{1.50,2}'", ["1.50", 2], [Decimal("1.50"), Decimal(2)]),
     ("nothing", "text", "NULL", None, None),
+    ("first_day", "date", "'0001-01-01'", "0001-01-01", date(1, 1, 1)),
+    ("last_moment", "timestamp", "'9999-12-31 23:59:59.999999'", "9999-12-31T23:59:59.999999", ...),
+    ("ides", "date", "'0044-03-15 BC'", "0044-03-15 (BC)", None),
+    ("ides_noon", "timestamptz", "'0044-03-15 12:00Z BC'", "0044-03-15 (BC) 12:00:00Z", None),
+    ("far_day", "date", "'12024-02-29'", "12024-02-29", None),
+    ("digits38", "numeric(38,10)", "-1234567890123456789012345678.0123456789",
+     "-1234567890123456789012345678.0123456789", ...),
+    ("infinite", "double precision", "'-Infinity'", "-inf", float("-inf")),
+    ("family", "text", "'👩‍👩‍👧‍👦 🇦🇹'", "👩‍👩‍👧‍👦 🇦🇹", "👩‍👩‍👧‍👦 🇦🇹"),
+    ("megabyte", "text", "repeat('é', 500000)", "é" * 500_000, "é" * 500_000),
+    ("half", "json", """'"\\ud800"'""", "\ud800", ...),
     ("span", "interval", "'1 day 02:00:00'", "P1DT2H", ...),
     ("address", "inet", "'10.0.0.1/8'", "10.0.0.1/8", ...),
     ("range", "int4range", "'[1,5)'", "[1,5)", ...),
@@ -95,11 +109,10 @@ async def test_every_postgresql_type_arrives_unchanged_in_a_table(
     result = await sync.run()
     assert (result.message, result.counts) == ("", RunCounts(read=1, created=1))
     assert warehouse.rows("SELECT a::text FROM crm.accounts a") == warehouse.rows("SELECT a::text FROM accounts a")
-    names = ", ".join(f'"{name}"' for name, *_ in TYPES)
+    known = {name: value for name, *_, value in TYPES if value is not ... and value is not None}
+    names = ", ".join(f'"{name}"' for name in known)
     ((*values,),) = warehouse.rows(f"SELECT {names} FROM crm.accounts")
-    for (name, _, _, _, expected), value in zip(TYPES, values, strict=True):
-        if expected is not ... and expected is not None:
-            assert value == expected, name
+    assert dict(zip(known, values, strict=True)) == known
 
 
 async def test_every_duckdb_type_arrives_as_exact_json(
@@ -137,6 +150,82 @@ async def test_every_duckdb_type_arrives_as_exact_json(
     }
 
 
+# SQL value of DuckDB, as JSON text
+EXACT: list[tuple[str, str]] = [
+    ("'NaN'::DOUBLE", '"nan"'),
+    ("'inf'::FLOAT", '"inf"'),
+    ("'-inf'::DOUBLE", '"-inf"'),
+    ("-0.0::DOUBLE", "-0.0"),
+    ("5e-324::DOUBLE", "5e-324"),
+    ("1.7976931348623157e308::DOUBLE", "1.7976931348623157e+308"),
+    ("0.1::FLOAT", "0.1"),
+    ("99999999999999999999999999999999999999::DECIMAL(38,0)", "9" * 38),
+    ("-0.00000000000000000000000000000000000001::DECIMAL(38,38)", f"-0.{'0' * 37}1"),
+    ("[0.5::DECIMAL(2,2)]", "[0.50]"),
+    ("(-128)::TINYINT", "-128"),
+    ("18446744073709551615::UBIGINT", "18446744073709551615"),
+    ("170141183460469231731687303715884105727::HUGEINT", "170141183460469231731687303715884105727"),
+    ("340282366920938463463374607431768211455::UHUGEINT", "340282366920938463463374607431768211455"),
+    ("'12345678901234567890123456789012345678901234567890'::BIGNUM", "1234567890" * 5),
+    ("DATE '0001-01-01'", '"0001-01-01"'),
+    ("DATE '9999-12-31'", '"9999-12-31"'),
+    ("DATE '10000-01-01'", '"10000-01-01"'),
+    ("DATE '0044-03-15 (BC)'", '"0044-03-15 (BC)"'),
+    ("TIMESTAMP '0044-03-15 (BC) 12:00:00'", '"0044-03-15 (BC) 12:00:00"'),
+    ("'infinity'::DATE", '"infinity"'),
+    ("'-infinity'::TIMESTAMP", '"-infinity"'),
+    ("'infinity'::TIMESTAMPTZ", '"infinity"'),
+    ("TIMESTAMP '9999-12-31 23:59:59.999999'", '"9999-12-31T23:59:59.999999"'),
+    ("TIMESTAMPTZ '2024-02-29 12:00:00+05:30'", '"2024-02-29T06:30:00Z"'),
+    ("TIMESTAMPTZ '2024-03-31 02:30:00 Europe/Vienna'", '"2024-03-31T01:30:00Z"'),
+    ("TIMESTAMP_NS '2024-02-29 12:00:00.123456789'", '"2024-02-29T12:00:00.123456789"'),
+    ("TIMESTAMP_MS '2024-02-29 12:00:00.5'", '"2024-02-29T12:00:00.5"'),
+    ("TIMESTAMP_S '2024-02-29 12:00:00'", '"2024-02-29T12:00:00"'),
+    ("TIME '23:59:59.999999'", '"23:59:59.999999"'),
+    ("TIME_NS '12:00:00.123456789'", '"12:00:00.123456789"'),
+    ("TIMETZ '12:00:00+02'", '"12:00:00+02"'),
+    ("INTERVAL '1 year 2 days 03:04:05.678'", '"1 year 2 days 03:04:05.678"'),
+    ("'👩‍👩‍👧‍👦 🇦🇹'", '"👩‍👩‍👧‍👦 🇦🇹"'),
+    ("'a' || chr(0) || 'b' || chr(31) || chr(127)", '"a\\u0000b\\u001F\x7f"'),
+    ("''", '""'),
+    ("repeat('x', 1048576)", '"' + "x" * 1_048_576 + '"'),
+    ("'red'::ENUM('red', 'green')", '"red"'),
+    ("UUID '6f1ed002-ab5c-44a4-a4a5-27bd3aa2c1b7'", '"6f1ed002-ab5c-44a4-a4a5-27bd3aa2c1b7"'),
+    ("'0101'::BIT", '"0101"'),
+    ("''::BLOB", '""'),
+    ("'\\x00\\xFF'::BLOB", '"AP8="'),
+    ("['\\x00'::BLOB]", '["AA=="]'),
+    ("'[1, [2,{\"a\":null}]]'::JSON", '[1, [2,{"a":null}]]'),
+    ("[[1, 2], NULL, [NULL]]", "[[1,2],null,[null]]"),
+    ("[[[1]]]::INT[][][]", "[[[1]]]"),
+    ("array_value(1, 2, 3)", "[1,2,3]"),
+    ("[]::INT[]", "[]"),
+    ("['NaN'::DOUBLE]", '["nan"]'),
+    ("[TIMESTAMPTZ '2024-01-01 00:00:00Z', 'infinity'::TIMESTAMPTZ]", '["2024-01-01T00:00:00Z","infinity"]'),
+    ("[170141183460469231731687303715884105727::HUGEINT]", "[170141183460469231731687303715884105727]"),
+    ("MAP {'a b': 1, 'q\"': NULL}", '{"a b":1,"q\\"":null}'),
+    ("MAP {1: [{'x': 'y'}]}", '{"1":[{"x":"y"}]}'),
+    ("{'a': {'b': [1, NULL]}, 'c d': 'NaN'::DOUBLE}", '{"a":{"b":[1,null]},"c d":"nan"}'),
+    ("union_value(k := 1)", '"1"'),
+    ("NULL", "null"),
+    ("NULL::STRUCT(a INT)", "null"),
+]
+
+
+@pytest.mark.parametrize("payload", ["json", "arrow"])
+@pytest.mark.parametrize(("sql", "text"), EXACT, ids=[sql[:40] for sql, _ in EXACT])
+def test_every_value_is_exact_json_whatever_it_was_staged_as(sql: str, text: str, payload: Any) -> None:
+    run = spec([{"source": "id", "destination": "id", "key": True}, {"source": "v", "destination": "v"}])
+    (record,) = mapped(f"SELECT 1 AS id, {sql} AS v", run, payload).payloads
+    assert record == f'{{"id":1,"v":{text}}}'
+    json.loads(record)
+
+
+def test_a_variant_has_no_one_form_and_is_refused() -> None:
+    with pytest.raises(InvalidInput, match='column "v" is a VARIANT'):
+        mapped("SELECT 1 AS id, 1::VARIANT AS v", spec([{"source": "v", "destination": "v", "key": True}]))
+
+
 async def test_parquet_and_csv_files_are_a_source(
     endpoint: Endpoint, state: SqlStateStore, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -151,7 +240,7 @@ async def test_parquet_and_csv_files_are_a_source(
 
 
 @pytest.mark.parametrize(
-    ("text", "to", "json"),
+    ("text", "to", "made_json"),
     [
         ("7", "integer", "7"),
         (" -7 ", "integer", "-7"),
@@ -183,16 +272,16 @@ async def test_parquet_and_csv_files_are_a_source(
         ("it's", "string", '"it\'s"'),
     ],
 )
-def test_casting_text(text: str, to: Any, json: str | None) -> None:
+def test_casting_text(text: str, to: Any, made_json: str | None) -> None:
     made = cast(Value(pa.string(), literal(text)), to)
     with duckdb.connect() as database:
         database.execute("SET TimeZone = 'UTC'")
         sql = json_text(Value(made.type, "m"))
-        assert database.execute(f"SELECT {sql} FROM (SELECT {made.sql} AS m)").fetchall() == [(json,)]
+        assert database.execute(f"SELECT {sql} FROM (SELECT {made.sql} AS m)").fetchall() == [(made_json,)]
 
 
 @pytest.mark.parametrize(
-    ("value", "to", "json"),
+    ("value", "to", "made_json"),
     [
         (Value(pa.float64(), "7.5::DOUBLE"), "integer", None),
         (Value(pa.float64(), "7.0::DOUBLE"), "integer", "7"),
@@ -209,11 +298,11 @@ def test_casting_text(text: str, to: Any, json: str | None) -> None:
         (Value(pa.binary(), "'\\xAA'::BLOB"), "string", '"qg=="'),
     ],
 )
-def test_casting_other_types(value: Value, to: Any, json: str | None) -> None:
+def test_casting_other_types(value: Value, to: Any, made_json: str | None) -> None:
     made = cast(value, to)
     with duckdb.connect() as database:
         sql = json_text(Value(made.type, "m"))
-        assert database.execute(f"SELECT {sql} FROM (SELECT {made.sql} AS m)").fetchall() == [(json,)]
+        assert database.execute(f"SELECT {sql} FROM (SELECT {made.sql} AS m)").fetchall() == [(made_json,)]
 
 
 async def test_columns_whose_names_differ_in_case_only_do_not_collide(

@@ -44,6 +44,7 @@ from retl.engine.fields import Field, Origins, facts
 from retl.engine.records import Member, record
 from retl.engine.selection import Wanted
 from retl.engine.values import Value, column, injective, is_json, json_text, key_text, literal, plain_text, staged
+from retl.errors import InvalidInput
 from retl.resources.sync import Mapping
 from retl.runspec.spec import RunSpec
 from retl.sources.base import UNREADABLE
@@ -102,6 +103,9 @@ def compile_mapping(
     formulas = expressions.parse_all(mappings, names)
     found = selection.positions(list(_wanted(spec, mappings, formulas)), names)
     judged = {name: schema.names.index(UNREADABLE + name) for name in found if UNREADABLE + name in schema.names}
+    for name, position in found.items():
+        if (schema.field(position).metadata or {}).get(b"ARROW:extension:name") == b"arrow.parquet.variant":
+            raise InvalidInput(f'column "{name}" is a VARIANT, which has no one form; cast it in the query')
     columns = {name: Value(schema.field(at).type, f"c{i}") for i, (name, at) in enumerate(found.items())}
     hidden = frozenset(m.source for m in mappings if m.sensitive and m.source is not None)
     unreadable = {name: f"coalesce(c{i}, false)" for i, name in enumerate(judged, len(found))}

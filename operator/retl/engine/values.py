@@ -49,7 +49,7 @@ def plain_text(value: Value) -> str:
         return _iso(kind, sql)
     if _is_nested(kind):
         return json_text(value)
-    return f"CAST({sql} AS VARCHAR)"
+    return _text(kind, sql)
 
 
 def column(value: Value) -> Value:
@@ -60,7 +60,7 @@ def column(value: Value) -> Value:
     kind, sql = value.type, value.sql
     if is_list(kind):
         return _array(value)
-    if at.is_timestamp(kind):
+    if at.is_timestamp(kind) and kind.unit != "ns":
         return Value(
             pa.timestamp("us", kind.tz and "UTC"), f"CAST({sql} AS {'TIMESTAMPTZ' if kind.tz else 'TIMESTAMP'})"
         )
@@ -68,7 +68,7 @@ def column(value: Value) -> Value:
         return Value(pa.int64(), f"CAST({sql} AS BIGINT)")
     if _is_plain(kind):
         return value
-    texts = at.is_large_binary(kind) or at.is_fixed_size_binary(kind)
+    texts = at.is_large_binary(kind) or at.is_fixed_size_binary(kind) or at.is_timestamp(kind)
     return Value(pa.json_() if _is_nested(kind) else pa.string() if texts else kind, plain_text(value))
 
 
@@ -76,7 +76,7 @@ def staged(value: Value) -> Value:
     """The value in a form that a Parquet file gives back as it was, for destinations that take JSON."""
     kind = value.type
     microseconds = at.is_timestamp(kind) and kind.unit != "ns"
-    if _is_plain(kind) or microseconds or _is_uuid(kind) or is_json(kind) or _is_number_text(kind):
+    if _is_plain(kind) or microseconds or _is_uuid(kind) or _is_number_text(kind):
         return value
     if at.is_integer(kind):
         return value
@@ -139,7 +139,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def _json(kind: pa.DataType, sql: str, depth: int) -> str:
     if is_json(kind) or _is_boolean(kind) or _is_exact_number(kind):
-        return f"CAST({sql} AS VARCHAR)"
+        return _text(kind, sql)
     if at.is_floating(kind):
         text = f"CAST({sql} AS VARCHAR)"
         return f"CASE WHEN isfinite({sql}) THEN {text} ELSE '\"' || {text} || '\"' END"
@@ -164,6 +164,13 @@ def _json(kind: pa.DataType, sql: str, depth: int) -> str:
     if at.is_date(kind) or at.is_time(kind) or at.is_timestamp(kind) or at.is_binary(kind) or _is_uuid(kind):
         return f"'\"' || {plain_text(Value(kind, sql))} || '\"'"  # nothing in these needs escaping
     return f"CAST(to_json({plain_text(Value(kind, sql))}) AS VARCHAR)"
+
+
+def _text(kind: pa.DataType, sql: str) -> str:
+    text = f"CAST({sql} AS VARCHAR)"
+    if at.is_decimal(kind) and kind.precision == kind.scale:  # DuckDB writes .5
+        return rf"regexp_replace({text}, '^(-?)\.', '\10.')"
+    return text
 
 
 def quoted(name: str) -> str:
@@ -290,7 +297,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _is_nested(kind: pa.DataType) -> bool:
-    return bool(at.is_nested(kind))
+    return is_list(kind) or bool(at.is_struct(kind) or at.is_map(kind))
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -303,5 +310,5 @@ def _is_plain(kind: pa.DataType) -> bool:
         or at.is_large_string(kind)
         or at.is_binary(kind)
         or at.is_date32(kind)
-        or at.is_time(kind)
+        or (at.is_time(kind) and kind.unit != "ns")
     )
