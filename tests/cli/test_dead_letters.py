@@ -116,7 +116,7 @@ def test_one_entry_is_shown_with_what_to_do_and_its_record_only_on_request(untou
     assert plain.code == 0
     assert f"  record      account_id={EMPLOYEES}\n" in plain.out
     assert "  state       open: waits until its row changes, or until it is replayed\n" in plain.out
-    assert f"to send it again: retl dlq replay --sync accounts-to-crm {letter['id']} -f FILES\n" in plain.out
+    assert f"to send it again: retl dlq replay -f FILES --sync accounts-to-crm {letter['id']}\n" in plain.out
     assert NAME not in plain.out
     assert NAME in _dlq(untouched, "show", letter["id"], "--payload").out
     known = _dlq(untouched, "show", letter["id"], "-f", "accounts.yaml").out

@@ -68,6 +68,7 @@ def test_one_signal_stops_cleanly_and_the_next_run_sends_only_the_rest(
         "records": 4,
         "created": 4,
         "updated": 0,
+        "deleted": 0,
         "rejected": 0,
     }
 
@@ -97,22 +98,39 @@ def test_a_second_signal_ends_it_at_once_and_the_next_run_is_not_locked_out(tmp_
         assert [each["status"] for each in listed] == ["Succeeded", "Interrupted"]
 
 
+def _on_a_terminal(folder: Path, *args: str, **environment: str) -> tuple[str, str]:
+    """What a terminal shows on stderr, and stdout."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=inside,
+        text=True,
+        preexec_fn=die_with_parent(),
+        env=os.environ | {"TERM": "xterm"} | environment,
+    )
+    os.close(inside)
+    shown = _read_all(terminal)
+    out, _ = process.communicate(timeout=LIMIT)
+    return shown, out
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_failure_is_red_where_a_person_wants_colours(
+    tmp_path: Path, environment: dict[str, str], coloured: bool
+) -> None:
+    accounts = project(tmp_path, RunningCrm("http://127.0.0.1:1", "token"))
+    accounts.edit("ReverseETLSync", query={"sourceRef": {"name": "files"}, "sql": "SELECT * FROM acounts"})
+    shown, _ = _on_a_terminal(tmp_path, **environment)
+    assert "accounts-to-crm: failed while reading the source" in shown
+    assert ("\x1b[31m" in shown) == coloured
+
+
 def test_a_terminal_shows_progress_on_stderr_and_stdout_carries_the_result_alone(tmp_path: Path) -> None:
     with running_crm() as crm:
         project(tmp_path, crm)
-        terminal, inside = pty.openpty()
-        process = subprocess.Popen(
-            [*COMMAND, "-o", "json"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=inside,
-            text=True,
-            preexec_fn=die_with_parent(),
-            env=os.environ | {"TERM": "xterm"},
-        )
-        os.close(inside)
-        shown = _read_all(terminal)
-        out, _ = process.communicate(timeout=LIMIT)
+        shown, out = _on_a_terminal(tmp_path, "-o", "json")
     assert "accounts-to-crm" in shown
     assert "sending" in shown
     assert out.startswith("{")

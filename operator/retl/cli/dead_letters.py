@@ -84,8 +84,8 @@ def show(scope: Scope, letter_id: str, files: Sequence[Path], *, payload: bool, 
         return typer.echo(orjson.dumps(letters.letter_object(letter) | whole).decode())
     typer.echo(letters.letter_page(letter, shown, terminal_width()))
     if letter.resolved_at is None:
-        of_sync = Scope(scope.state, scope.namespace, letter.sync)
-        typer.echo(f"\nto send it again: {_command('dlq replay', of_sync, letter.id, '-f', 'FILES')}")
+        again = command("dlq replay", letter.id, state=scope.state, files=files or [Path("FILES")], sync=letter.sync)
+        typer.echo(f"\nto send it again: {again}")
         typer.echo(f"to leave it out:  {_command('dlq resolve', scope, letter.id)}")
     if shown is None and letter.payload is not None:
         typer.echo(f"its payload:      {_command('dlq show', scope, letter.id, '--payload')}")
