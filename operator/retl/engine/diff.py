@@ -96,18 +96,20 @@ class Changes:
         p = "k" if self.staged.own_keys else "p"
         row = f"CASE found WHEN {DUPLICATE_KEY} THEN {p} WHEN {DUPLICATE_TARGET} THEN k ELSE r END"
         only = f"WHERE s.file_row_number IN ({numbers})" if numbers else ""
+        stage = f"read_parquet({literal(str(self.staged.path))}, file_row_number = true)"
         # What the join keeps in memory is the right side: as narrow as it can be.
+        judged = f"""
+            SELECT s.*, c.created, c.found FROM {stage} s JOIN (
+                SELECT n, verdict = '{CREATE}' AS created, bad AS found FROM read_parquet({literal(str(self.path))})
+                WHERE verdict IN ({wanted})
+            ) c ON c.n = s.file_row_number {only}"""
+        if self.created == self.staged.rows and CREATE in verdicts and not numbers:
+            judged = f"SELECT *, true AS created, CAST(NULL AS SMALLINT) AS found FROM {stage}"
         return f"""
         SELECT {"*" if self.records else "* EXCLUDE (key_record)"} FROM (
-        SELECT verdict = '{CREATE}' AS created, CAST({p} AS BLOB) AS p, CAST(k AS BLOB) AS k,
+        SELECT created, CAST({p} AS BLOB) AS p, CAST(k AS BLOB) AS k,
                CAST({row} AS BLOB) AS r, found AS bad, {mapping.sent if sent else mapping.row}
-        FROM (
-            SELECT s.*, c.verdict, c.found
-            FROM read_parquet({literal(str(self.staged.path))}, file_row_number = true) s
-            JOIN (
-                SELECT n, bad AS found, verdict FROM read_parquet({literal(str(self.path))}) WHERE verdict IN ({wanted})
-            ) c ON c.n = s.file_row_number {only}
-        ))"""
+        FROM ({judged}))"""
 
     def gone_rows(self, verdict: str) -> str:
         """SQL of the records that are gone: (p, k, r, payload); their payload is their key fields."""
