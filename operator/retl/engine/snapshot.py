@@ -18,8 +18,9 @@ from retl.engine.values import literal
 from retl.engine.workspace import Workspace
 from retl.state.store import GONE, HASH_BYTES, SnapshotPart
 
-PART_ROWS = 250_000
-"""Rows of a part after compaction: 8 MB."""
+PART_ROWS = 245_760
+"""Rows of a part after compaction: 8 MB. A multiple of the 2,048 rows that DuckDB writes at once, and below PART_PAIRS,
+so that the state store does not cut a small part off each."""
 
 _PAIRS = pa.schema([("k", pa.uuid()), ("r", pa.uuid())])
 _RECORDS = _PAIRS.append(pa.field("record", pa.large_binary()))
