@@ -106,7 +106,7 @@ def plan(
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="Form of the plan on stdout.")] = PlanOutput.text,
     full_refresh: FullRefresh = False,
 ) -> None:
-    """Say what a run would write, with a sample of it, and write nothing.
+    """Say what a run would write, and write nothing.
 
     A plan that a guard would hold says so and still exits with 0.
     """

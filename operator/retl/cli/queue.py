@@ -48,7 +48,7 @@ def list_(
     ] = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """Show the records that could not be written, each with its reason, last seen first."""
+    """List them, last seen first, each with its reason."""
     from retl.cli.dead_letters import Scope, list_letters
 
     scope = Scope(state, namespace, sync, code)
@@ -98,7 +98,10 @@ def resolve(
     namespace: Namespace = DEFAULT_NAMESPACE,
     yes: Yes = False,
 ) -> None:
-    """Close entries without sending them: their rows are left out until they change."""
+    """Close entries without sending them.
+
+    Their rows are left out until they change.
+    """
     from retl.cli.dead_letters import Scope, resolve
 
     resolve(Scope(state, namespace, sync, code), ids or (), everything=everything, yes=yes)
@@ -117,9 +120,10 @@ def replay(
     secrets_dir: SecretsDir = DEFAULT_SECRETS,
     output: OutputOption = Output.text,
 ) -> None:
-    """Send entries of one sync again: all open ones, or those of some ids or of a code.
+    """Send entries of one sync again.
 
-    The rows are read from the source again, and sent as they are now. Exit codes are those of retl run.
+    All open ones, or those of some ids or of a code. The rows are read from the source again, and sent as they are
+    now. Exit codes are those of retl run.
     """
     from retl.cli.replay import Choice, replay
     from retl.cli.run import Options
@@ -138,7 +142,7 @@ def erase(
     namespace: Namespace = DEFAULT_NAMESPACE,
     yes: Yes = False,
 ) -> None:
-    """Forget what entries, open and resolved, hold of a person."""
+    """Forget what entries hold of a person, open and resolved ones."""
     from retl.cli.dead_letters import Scope, erase
 
     erase(Scope(state, namespace, sync), subject, yes=yes)
