@@ -130,13 +130,6 @@ async def test_a_replay_cut_in_the_middle_goes_on_where_it_was(
     assert len(read) == 400
 
 
-async def test_an_approval_whose_answer_was_lost_is_still_this_runs(runner: HttpStateStore, wire: Wire) -> None:
-    claim = await runner.claim(request())
-    wire.lose = 2
-    assert await runner.approve(claim, "hash")
-    assert wire.lost == 2
-
-
 async def test_calls_whose_answer_was_lost_are_lost_and_nothing_worse(runner: HttpStateStore, wire: Wire) -> None:
     claim = await runner.claim(request())
     limit = RateLimit(requests=100)
@@ -177,7 +170,6 @@ CALLS: dict[str, Callable[[StateStore, Claim], Awaitable[object]]] = {
     "reserve": lambda store, claim: store.reserve(claim, "account", RateLimit(requests=1), 1),
     "slow_down": lambda store, claim: store.slow_down(claim, "account", timedelta(seconds=1)),
     "save_plan": lambda store, claim: store.save_plan(claim, b"{}"),
-    "approve": lambda store, claim: store.approve(claim, "hash"),
     "commit": lambda store, claim: store.commit(claim, Commit(1, RunCounts())),
     "compact": lambda store, claim: store.compact(claim, [], 0),
     "heartbeat": lambda store, claim: store.heartbeat(claim, RunCounts()),

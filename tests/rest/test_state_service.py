@@ -51,7 +51,6 @@ ROUTES = [
     ("POST", f"{HELD}/rates/account/calls"),
     ("POST", f"{HELD}/rates/account/refusals"),
     ("PUT", f"{HELD}/plan"),
-    ("POST", f"{HELD}/approvals/hash"),
     ("POST", f"{HELD}/commits"),
     ("PUT", f"{HELD}/compactions/7/parts/1"),
     ("POST", f"{HELD}/compactions/7"),

@@ -113,11 +113,6 @@ async def save_plan(held: HeldClaim, store: Store, body: Body) -> None:
     await store.save_plan(held, body)
 
 
-@router.post(_RUN + "/approvals/{plan_hash}")
-async def approve(plan_hash: str, held: HeldClaim, store: Store) -> Response:
-    return _json(wire.Approved(approved=await store.approve(held, plan_hash)))
-
-
 @router.post(_RUN + "/commits", status_code=204)
 async def commit(held: HeldClaim, store: Store, body: Body) -> None:
     await store.commit(held, wire.unpack_commit(body))

@@ -157,7 +157,7 @@ def _claim(connection: Connection, row: Row[Any], request: ClaimRequest, fence: 
         run_uid=request.run.uid,
         fence=fence,
         salt=bytes(row.salt),
-        snapshot_rows=snapshots.size(connection, row.uid) if same and row.ledger == request.ledger else 0,
+        snapshot_rows=snapshots.size(connection, row.uid) if same and request.ledger in ("", row.ledger) else 0,
         previous=row.baseline,
         notes=notes.read(row, sealer) if same else Notes(),
     )

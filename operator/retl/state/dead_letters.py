@@ -12,16 +12,13 @@ from sqlalchemy import Connection, Row, TextClause, bindparam, delete, literal, 
 
 from retl.resources.ids import uid_of
 from retl.resources.run import Replay
-from retl.runspec.codes import FOR_ITS_OWN_SAKE
 from retl.state import letter_counts
 from retl.state.letter_rows import LetterSealer, insert, moment_of
-from retl.state.store import HASH_BYTES, NO_ROW, KeptLetter, NewDeadLetter, Waiting
+from retl.state.store import HASH_BYTES, KeptLetter, NewDeadLetter, Waiting
 from retl.state.tables import DISMISSED, OPEN, UtcDateTime, dead_letters, syncs
 
 Resolution = Literal["superseded", "rebaselined", "dismissed"]
 
-WAITING_CODES = FOR_ITS_OWN_SAKE | {"OUTCOME_UNKNOWN"}
-"""Codes of entries whose row is not sent again until it changes, if they name it."""
 KEYS_A_STATEMENT = 5_000
 KEPT_PAGE = 500
 """Entries read at once for a replay."""
@@ -147,13 +144,12 @@ def forget(connection: Connection, sync_uid: str, before: datetime) -> None:
 
 def waiting(connection: Connection, sync_uid: str) -> Waiting:
     """Open entries, each with the row that is not to be sent again, if there is one; and those that were dismissed."""
-    columns = (_d.key_hash, _d.row_hash, _d.code)
+    columns = (_d.key_hash, _d.row_hash)
     found = connection.execute(select(*columns).where(_d.sync_uid == sync_uid, OPEN)).all()
-    rows = (entry.row_hash if entry.code in WAITING_CODES else NO_ROW for entry in found)
     dismissed = connection.execute(select(*columns).where(_d.sync_uid == sync_uid, DISMISSED)).all()
     return Waiting(
         keys=b"".join(entry.key_hash for entry in found),
-        rows=b"".join(rows),
+        rows=b"".join(entry.row_hash for entry in found),
         dismissed_keys=b"".join(entry.key_hash for entry in dismissed),
         dismissed_rows=b"".join(entry.row_hash for entry in dismissed),
     )

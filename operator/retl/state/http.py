@@ -84,10 +84,6 @@ class HttpStateStore(StateStore):
     async def save_plan(self, claim: Claim, plan: bytes) -> None:
         await self._send("PUT", _path(claim, "plan"), plan)
 
-    async def approve(self, claim: Claim, plan_hash: str) -> bool:
-        answer = await self._send("POST", _path(claim, f"approvals/{quote(plan_hash, safe='')}"))
-        return wire.Approved.model_validate_json(answer).approved
-
     async def commit(self, claim: Claim, commit: Commit) -> None:
         await self._send("POST", _path(claim, "commits"), wire.pack_commit(commit))
 

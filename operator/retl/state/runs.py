@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import Fenced
 from retl.resources.run import RunCounts
@@ -12,7 +11,7 @@ from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.sealing import Sealer
 from retl.state.store import Claim, RunRecord
-from retl.state.tables import approvals, runs, syncs
+from retl.state.tables import runs, syncs
 
 KEPT = 100
 """Finished runs remembered for each sync."""
@@ -140,15 +139,6 @@ def plan(connection: Connection, namespace: str, run: str, sealer: Sealer) -> by
 
 def _plan_place(sync_uid: str) -> str:
     return f"plans of sync {sync_uid}"
-
-
-def approve(connection: Connection, claim: Claim, plan_hash: str) -> bool:
-    """Use up the approval of a plan; whether it is this run that did."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    mine = {"sync_uid": claim.sync_uid, "plan_hash": plan_hash, "run_uid": claim.run_uid}
-    connection.execute(dialect.insert(approvals).values(mine).on_conflict_do_nothing())
-    used = select(approvals.c.run_uid).where(approvals.c.sync_uid == claim.sync_uid, approvals.c.plan_hash == plan_hash)
-    return bool(connection.execute(used).scalar_one() == claim.run_uid)
 
 
 def _of(claim: Claim) -> tuple[Any, Any]:

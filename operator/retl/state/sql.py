@@ -161,9 +161,6 @@ class SqlStateStore(StateStore, StateReader):
     async def save_plan(self, claim: Claim, plan: bytes) -> None:
         await self._database.run(_save_plan, claim, plan, self._sealer)
 
-    async def approve(self, claim: Claim, plan_hash: str) -> bool:
-        return await self._database.run(_approve, claim, plan_hash)
-
     async def commit(self, claim: Claim, commit: Commit) -> None:
         part = await self._parts.keep(claim, SnapshotPart(0, commit.keys, commit.rows, commit.records), self._clock())
         await self._database.run(_commit, claim, commit, part, self._clock(), self._sealer)
@@ -263,7 +260,7 @@ def _snapshot_ranges(connection: Connection, claim: Claim, after: int | None) ->
 
 def _has_snapshot(sync: Row[Any]) -> bool:
     """Whether the snapshot is the claim's own, and not of another destination, object, mode or key, or another run."""
-    return bool(sync.baseline == sync.claim_baseline and sync.ledger == sync.claim_ledger)
+    return bool(sync.baseline == sync.claim_baseline and sync.claim_ledger in ("", sync.ledger))
 
 
 def _waiting(connection: Connection, claim: Claim) -> Waiting:
@@ -303,11 +300,6 @@ def _slow_down(connection: Connection, claim: Claim, account: str, pause: timede
 def _save_plan(connection: Connection, claim: Claim, plan: bytes, sealer: Sealer) -> None:
     claims.hold(connection, claim)
     runs.save_plan(connection, claim, plan, sealer)
-
-
-def _approve(connection: Connection, claim: Claim, plan_hash: str) -> bool:
-    claims.hold(connection, claim)
-    return runs.approve(connection, claim, plan_hash)
 
 
 def _commit(

@@ -57,8 +57,8 @@ class ClaimRequest:
         baseline: JSON of destination, object, mode, primary key and key fields. A snapshot taken under another one
             reads as empty, and the first commit replaces it.
         owner: who asks, `host/pid/start` locally or the pod's name, for messages and for dead local owners.
-        ledger: the run's uid where the snapshot is only the ledger of one run (append), so that another run starts
-            with an empty one; dead letters and notes stay. Empty otherwise.
+        ledger: names a new ledger, where the snapshot only says what one run has sent (append): it starts empty; dead
+            letters and notes stay. Empty to go on with whichever there is.
         letters: how many dead letters are kept, and for how long.
     """
 
@@ -327,10 +327,6 @@ class StateStore(ABC):
     @abstractmethod
     async def save_plan(self, claim: Claim, plan: bytes) -> None:
         """Keep the plan of this run, a JSON document, for people to look at (raises Fenced)."""
-
-    @abstractmethod
-    async def approve(self, claim: Claim, plan_hash: str) -> bool:
-        """Use up an approval: true the first time for this run (and its later attempts), false for any other run."""
 
     @abstractmethod
     async def commit(self, claim: Claim, commit: Commit) -> None:

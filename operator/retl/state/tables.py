@@ -183,11 +183,3 @@ rates = Table(
     Column("refused_at", Double, nullable=False),
     Column("paused_until", Double, nullable=False),
 )
-
-approvals = Table(
-    "retl_approvals",
-    metadata,
-    Column("sync_uid", Text, primary_key=True),
-    Column("plan_hash", Text, primary_key=True),
-    Column("run_uid", Text, nullable=False, comment="the run that used it up"),
-)

@@ -146,12 +146,6 @@ class Refusal(Model):
     pause: float = Field(ge=0)
 
 
-class Approved(Model):
-    """Whether the approval was there to be used."""
-
-    approved: bool
-
-
 class _Letter(Model):
     code: str
     message: str

@@ -133,7 +133,6 @@ REFUSED: dict[str, Callable[[StateStore, Claim], Awaitable[object]]] = {
     "snapshot": parts,
     "waiting": lambda store, claim: store.waiting(claim),
     "reserve": lambda store, claim: store.reserve(claim, "account", RateLimit(requests=1), 1),
-    "approve": lambda store, claim: store.approve(claim, "hash"),
     "commit": lambda store, claim: store.commit(claim, Commit(9, RunCounts(), hashes(1), hashes(1))),
     "compact": lambda store, claim: store.compact(claim, [SnapshotPart(1, hashes(1), hashes(1))], 1),
     "heartbeat": lambda store, claim: store.heartbeat(claim, RunCounts()),

@@ -133,19 +133,3 @@ async def test_a_plan_is_kept_for_people_by_the_name_and_uid_of_its_run(backend:
     assert await backend.database.plan(namespace=NAMESPACE, run="run-1") == b'{"creates": 2.50}'
     with pytest.raises(Fenced):
         await backend.store.save_plan(claim, b"{}")
-
-
-async def test_an_approval_is_good_for_one_run_and_its_later_attempts(store: StateStore) -> None:
-    claim = await store.claim(request("run-1"))
-    assert await store.approve(claim, "plan-a")
-    assert await store.approve(claim, "plan-a")
-    later = await store.claim(request("run-1", attempt=2))
-    assert await store.approve(later, "plan-a")
-    with pytest.raises(Fenced):
-        await store.approve(claim, "plan-a")
-    await store.finish(later, result())
-    other = await store.claim(request("run-2"))
-    assert not await store.approve(other, "plan-a")
-    assert await store.approve(other, "plan-b")
-    deals = await store.claim(request("run-3", sync="deals"))
-    assert await store.approve(deals, "plan-a")

@@ -143,18 +143,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("namespace", "account", name="pk_retl_rates"),
     )
 
-    op.create_table(
-        "retl_approvals",
-        sa.Column("sync_uid", sa.Text(), nullable=False),
-        sa.Column("plan_hash", sa.Text(), nullable=False),
-        sa.Column("run_uid", sa.Text(), nullable=False, comment="the run that used it up"),
-        sa.PrimaryKeyConstraint("sync_uid", "plan_hash", name="pk_retl_approvals"),
-    )
-
 
 def downgrade() -> None:
     for table in (
-        "retl_approvals", "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_blobs",
+        "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_blobs",
         "retl_snapshot_parts", "retl_commits", "retl_runs", "retl_syncs",
     ):
         op.drop_table(table)
