@@ -35,3 +35,11 @@ async def state(tmp_path: Path) -> AsyncIterator[SqlStateStore]:
     store = await SqlStateStore.open(f"sqlite:///{tmp_path}/state.db")
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def sealed(tmp_path: Path) -> AsyncIterator[SqlStateStore]:
+    """A state store with a key, which mode mirror needs."""
+    store = await SqlStateStore.open(f"sqlite:///{tmp_path}/sealed.db", key=bytes(range(32)))
+    yield store
+    await store.close()

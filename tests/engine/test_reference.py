@@ -52,7 +52,7 @@ class Crash(BaseException):
     """The process of a run is gone."""
 
 
-# --------------------------------------------------------------------------------------------------- what is drawn
+# ---- what is drawn
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ scenarios = st.builds(
 ).filter(lambda scenario: scenario.strategy != "Cursor" or "mirror" not in scenario.modes)
 
 
-# ----------------------------------------------------------------------------------------------- the real thing, traced
+# ---- the real thing, traced
 
 
 @dataclass
@@ -506,7 +506,7 @@ def _texts(record: dict[str, Any]) -> list[str | None]:
     return [None if record.get(name) is None else str(record[name]) for name in ("name", "n")]
 
 
-# ----------------------------------------------------------------------------------------------------------- the tests
+# ---- the tests
 
 
 @pytest.fixture(scope="module")
