@@ -225,3 +225,18 @@ def test_nothing_of_a_failed_run_outlives_it_even_if_no_garbage_is_collected(
     said = " ".join(ended.stderr.split())
     assert words in said
     assert said.endswith("without sending anything"), "DuckDB lists on stderr what of it is left at the end"
+
+
+async def test_a_key_that_is_nested_or_sensitive_is_named_in_the_dead_letter_as_it_may_be(
+    sync: Sync, warehouse: Warehouse, state: SqlStateStore
+) -> None:
+    warehouse.run("INSERT INTO accounts VALUES (1, 'a@x', 'one')")
+    sync.mappings = [
+        {"source": "id", "destination": "refs[0].id", "key": True},
+        {"source": "email", "destination": r"e\.mail", "key": True, "sensitive": True},
+        {"expression": "CAST(name AS INTEGER)", "destination": "number"},
+    ]
+    assert (await sync.run()).counts == RunCounts(read=1, invalid=1)
+    (letter,) = await letters(state)
+    assert letter.record_keys == {"refs[0].id": "1", r"e\.mail": "‹redacted›"}
+    assert letter.message == "mappings[2] (number): the expression cannot be computed for name = 'one'"

@@ -1,7 +1,5 @@
 """Dead letters out of rows that could not be written: what happened, to which record, and the record itself."""
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,16 +9,12 @@ from retl.destinations.base import FOR_ITS_OWN_SAKE, Code
 from retl.engine.chunk import Chunk
 from retl.engine.diff import DUPLICATE_KEY, DUPLICATE_TARGET
 from retl.engine.mapping import NULL_KEY, Projection
+from retl.engine.records import record_keys
 from retl.engine.workspace import Workspace
 from retl.runspec.spec import RunSpec
 from retl.state.store import HASH_BYTES, NO_ROW, NewDeadLetter
 
 MESSAGE_MAX = 500
-REDACTED = "‹redacted›"
-
-_STRING = rb'"(?:\\.|[^"\\])*"'
-_TOKEN = re.compile(_STRING + rb"|[][{},]", re.DOTALL)
-_NAME = re.compile(rb"(" + _STRING + rb"):", re.DOTALL)
 
 
 class Letters:
@@ -28,7 +22,8 @@ class Letters:
 
     def __init__(self, spec: RunSpec, mapping: Projection, work: Workspace) -> None:
         self._keys = [m.destination for m in spec.mappings if m.key]
-        self._sensitive = {m.destination for m in spec.mappings if m.sensitive}
+        self._sensitive = [m.destination for m in spec.mappings if m.sensitive]
+        self._nested = mapping.nested
         self._primary_key = ", ".join(spec.primary_key)
         self._store_payload = spec.dead_letters.store_payload
         self._payload = mapping.payload
@@ -75,13 +70,12 @@ class Letters:
         return "CAST_FAILED", message or "a value could not be made"
 
     def _letter(self, row: "_Row", code: Code, message: str, attempts: int = 1, operation: str = "") -> NewDeadLetter:
-        record = _members(row.payload)
         return NewDeadLetter(
             key=row.origin,
             row=row.row,
             code=code,
             message=message[:MESSAGE_MAX],
-            record_keys={name: REDACTED if name in self._sensitive else _text(record[name]) for name in self._keys},
+            record_keys=record_keys(row.payload, self._keys, self._sensitive, nested=self._nested),
             payload=row.payload if self._store_payload else None,
             attempts=attempts,
             record=row.key,
@@ -104,24 +98,3 @@ def _rows(chunk: Chunk) -> Iterator[_Row]:
     for i, payload in enumerate(chunk.payloads):
         at = slice(i * HASH_BYTES, (i + 1) * HASH_BYTES)
         yield _Row(origins[at], keys[at], hashes[at], payload)
-
-
-def _members(record: bytes) -> dict[str, bytes]:
-    """The JSON of each field; reads no deeper than that, so that no value in it can be a reason to fail."""
-    members = {}
-    depth, start = 0, 1
-    for token in _TOKEN.finditer(record):
-        depth += (token[0] in b"[{") - (token[0] in b"]}")
-        if depth == 0 or (depth == 1 and token[0] == b","):
-            if name := _NAME.match(record, start):
-                members[json.loads(name[1])] = record[name.end() : token.start()]
-            start = token.end()
-    return members
-
-
-def _text(value: bytes) -> str | None:
-    """A field's value as text; what is no text in Unicode (half a surrogate pair) becomes a question mark."""
-    if value == b"null":
-        return None
-    text = value.decode()
-    return str(json.loads(text)).encode(errors="replace").decode() if text.startswith('"') else text

@@ -64,6 +64,7 @@ class Projection:
         sent: the same for rows that are sent, without what only a refused row needs.
         payload: the payload over the columns of `sent`, for the refused; None if it stands there.
         own_keys: whether the primary key is the record's key, so that there is no column p.
+        nested: whether destination fields are paths in the payload, and not names.
         mappings: all mappings, those of allColumns written out.
         key_mappings: numbers of those that make the record's key.
         lookups: numbers of those that are looked up. In a payload, LOOKUP stands where the result of l0 goes, with its
@@ -76,6 +77,7 @@ class Projection:
     sent: str
     payload: str | None
     own_keys: bool
+    nested: bool
     mappings: tuple[Mapping, ...]
     key_mappings: tuple[int, ...]
     lookups: tuple[int, ...]
@@ -122,6 +124,7 @@ def compile_mapping(
         sent=", ".join([*([] if late else [shape.payload()]), *shape.row(with_cursor=cursor is not None)]),
         payload=shape.late_payload() if late else None,
         own_keys=own_keys,
+        nested=payload == "json",
         mappings=mappings,
         key_mappings=tuple(f.number for f in fields if f.mapping.key),
         lookups=tuple(f.number for f in fields if f.mapping.lookup),

@@ -44,6 +44,17 @@ def record(members: Sequence[Member], *, nested: bool) -> str:
     return _object(root, members)
 
 
+def kept_keys(keys: Sequence[str], *, nested: bool) -> str:
+    """SQL of the record with its key fields alone, out of a column `payload`."""
+
+    def place(key: str) -> str:
+        steps = parse(key) if nested else (key,)
+        return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{quoted(step)}" for step in steps)
+
+    members = [Member(key, f"CAST(json_extract(payload, {literal(place(key))}) AS VARCHAR)") for key in keys]
+    return record(members, nested=nested)
+
+
 def record_keys(
     payload: bytes, keys: Sequence[str], sensitive: Sequence[str], *, nested: bool
 ) -> dict[str, str | None]:

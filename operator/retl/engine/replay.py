@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retl.engine.mapping import Projection
+from retl.engine.records import kept_keys
 from retl.engine.snapshot import hashes
 from retl.engine.stage import LAYOUT, Staged
 from retl.engine.values import literal, quoted
@@ -93,13 +94,14 @@ def _stage(
     """Give the kept records the columns that staged rows have once they are sent, and name those; blocks."""
     with work.database.cursor() as cursor:
         used = [columns.field(at) for at in mapping.columns]
-        empty = pa.schema([pa.field(f"c{i}", field.type) for i, field in enumerate(used)]).empty_table()
-        cursor.register("source", empty)
+        schema = pa.schema([pa.field(f"c{i}", field.type) for i, field in enumerate(used)])
+        cursor.register("source", pa.RecordBatchReader.from_batches(schema, []))
         described = cursor.execute(f"DESCRIBE SELECT {mapping.row} FROM ({mapping.sql})").fetchall()
         types = {name: kind for name, kind, *_ in described}
         names = {f"v{i}": m.destination for i, m in enumerate(spec.mappings)}
         values = {name: _value(names[name], kind) for name, kind in types.items() if name in names}
-        given = {"payload": "payload", "key_record": _keys(spec)} | values
+        keys = [m.destination for m in spec.mappings if m.key]
+        given = {"payload": "payload", "key_record": kept_keys(keys, nested=mapping.nested)} | values
         select = ", ".join(f"{given.get(name, f'CAST(NULL AS {kind})')} AS {name}" for name, kind in types.items())
         cursor.execute(
             f"COPY (SELECT p, k, r, CAST(NULL AS SMALLINT) AS bad, {select} FROM read_parquet({literal(str(kept))})) "
@@ -115,14 +117,3 @@ def _value(field: str, kind: str) -> str:
     if kind == "BLOB":
         return f"from_base64({text})"
     return f"CAST(json_extract(payload, {where}) AS {kind})" if kind.endswith("[]") else f"CAST({text} AS {kind})"
-
-
-def _keys(spec: RunSpec) -> str:
-    """SQL of the key fields as a snapshot keeps them."""
-    fields = [m.destination for m in spec.mappings if m.key]
-    members = ", ".join(
-        f"{literal(('{' if i == 0 else ',') + quoted(name) + ':')}, "
-        f"CAST(json_extract(payload, {literal('$.' + quoted(name))}) AS VARCHAR)"
-        for i, name in enumerate(fields)
-    )
-    return f"concat({members}, '}}')"
