@@ -11,6 +11,7 @@ import pyarrow as pa
 from retl.engine.mapping import Projection, compile_mapping
 from retl.runspec.spec import RunSpec
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
