@@ -79,7 +79,7 @@ def positions(wanted: Sequence[Wanted], names: Sequence[str]) -> dict[str, int]:
 
 def unknown_column(name: str, names: Sequence[str]) -> str:
     """What is said of a column that the query does not return."""
-    guess = get_close_matches(name, names, 1)
+    guess = [each for each in names if each.lower() == name.lower()] or get_close_matches(name, names, 1)
     hint = f'did you mean "{guess[0]}"? ' if guess else ""
     return f'unknown column "{name}"; {hint}the query returns: {", ".join(names)}'
 
