@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from retl.engine import commit, pauses, pipeline
+from retl.resources.destination import RateLimit
 from retl.resources.run import RunCounts
 from retl.state.owner import this_process
 from retl.state.sql import SqlStateStore
-from retl.state.store import HASH_BYTES, NO_ROW, SENT, Claim, Commit
+from retl.state.store import GONE, HASH_BYTES, NO_ROW, SENT, Claim, Commit
 from tests.destinations.endpoint import Answer, Endpoint
 from tests.engine.syncs import Sync, to_endpoint, to_table
 from tests.engine.warehouse import Warehouse
@@ -24,12 +25,14 @@ class WatchedStore(SqlStateStore):
     """A store that remembers what was committed, and commits only while its gate is open."""
 
     commits: list[Commit]
+    committed: asyncio.Semaphore
     gate: asyncio.Event
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
         await self.gate.wait()
         self.commits.append(commit)
         await super().commit(claim, commit)
+        self.committed.release()
 
     def announced(self, row: bytes) -> list[int]:
         """For each commit with such rows, how many."""
@@ -40,7 +43,7 @@ class WatchedStore(SqlStateStore):
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
     opened = await WatchedStore.open(f"sqlite:///{tmp_path}/state.db")
-    opened.commits, opened.gate = [], asyncio.Event()
+    opened.commits, opened.committed, opened.gate = [], asyncio.Semaphore(0), asyncio.Event()
     opened.gate.set()
     yield opened
     await opened.close()
@@ -78,18 +81,24 @@ async def codes(store: SqlStateStore) -> dict[str, int]:
 
 async def crash(sync: Sync, endpoint: Endpoint, **run: Any) -> None:
     """Run until the first call has arrived, and end then as if the process had been killed."""
-    host = this_process().partition("/")[0]
     endpoint.gate.clear()
-    running = asyncio.ensure_future(
-        pipeline.run(
-            sync.spec(**run), *sync.connectors(), sync.state, staging=sync.staging, owner=f"{host}/999999999/1"
-        )
-    )
+    running = mortal(sync, **run)
     await endpoint.arrived.acquire()
+    await kill(running)
+    endpoint.gate.set()
+
+
+def mortal(sync: Sync, **run: Any) -> asyncio.Future[Any]:
+    """A run whose owner is a process that is no longer there, so that its claim is free once it is killed."""
+    owner = f"{this_process().partition('/')[0]}/999999999/1"
+    spec = sync.spec(**run)
+    return asyncio.ensure_future(pipeline.run(spec, *sync.connectors(), sync.state, staging=sync.staging, owner=owner))
+
+
+async def kill(running: asyncio.Future[Any]) -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
-    endpoint.gate.set()
 
 
 # ------------------------------------------------------------------------------------------ a destination in trouble
@@ -348,6 +357,26 @@ async def test_events_that_were_refused_or_never_sent_are_not_taken_for_begun(sy
     assert len(endpoint.writes) == 100
 
 
+async def test_events_that_wait_for_the_rate_when_the_run_is_stopped_are_sent_by_the_next_one(
+    sync: Sync, endpoint: Endpoint, store: WatchedStore
+) -> None:
+    events(sync, "Hold")
+    sync.more["delivery"]["maxInFlight"] = 4
+    destination = sync.spec().destination
+    sync.more["destination"] = destination.model_copy(update={"rate_limit": RateLimit(requests=1, per="1d")})
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(sync.run(stop=stop))
+    await endpoint.arrived.acquire()
+    while sum(store.announced(SENT)) < 40:
+        await store.committed.acquire()
+    stop.set()
+    stopped = await running
+    assert (stopped.status, stopped.counts) == ("Cancelled", RunCounts(read=100, created=10, skipped=90))
+    sync.more["destination"] = destination
+    assert (await sync.run()).counts == RunCounts(read=100, unchanged=10, created=90)
+    assert set(endpoint.writes.values()) == {1}
+
+
 async def test_an_idempotency_key_makes_events_safe_to_repeat_over_retries_halves_and_attempts(
     sync: Sync, endpoint: Endpoint
 ) -> None:
@@ -389,7 +418,7 @@ async def test_an_insert_leaves_what_exists_alone_and_remembers_it(sync: Sync, e
 
 
 async def test_an_update_without_a_record_is_skipped_and_tried_again_also_if_there_was_one(
-    sync: Sync, warehouse: Warehouse, endpoint: Endpoint
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint, store: WatchedStore
 ) -> None:
     by_record(sync)
     sync.more["mode"], endpoint.style = "update", "index"
@@ -402,6 +431,7 @@ async def test_an_update_without_a_record_is_skipped_and_tried_again_also_if_the
     warehouse.run("UPDATE accounts SET name = 'Account 7' WHERE id = 7")
     assert (await sync.run()).counts == RunCounts(read=100, unchanged=98, skipped=2), "not taken for written"
     assert endpoint.requests == [2, 2]
+    assert store.announced(GONE) == [1, 2, 2], "the snapshot knows nothing of them"
     endpoint.records |= {"7": {"id": 7}, "100": {"id": 100}}
     assert (await sync.run()).counts == RunCounts(read=100, unchanged=98, updated=2)
 
@@ -469,3 +499,25 @@ async def test_a_lookup_in_an_object_that_is_not_there_ends_the_run(looking_up: 
     result = await looking_up.run()
     assert (result.status, result.retriable) == ("Failed", False)
     assert "crm.nobody" in result.message
+
+
+async def test_a_record_whose_write_was_begun_by_a_killed_attempt_is_kept_without_the_value_to_look_up(
+    looking_up: Sync, warehouse: Warehouse, store: WatchedStore
+) -> None:
+    """An append into a table that is locked, so that its first batch hangs until the kill."""
+    looking_up.more["mode"] = "append"
+    looking_up.mappings[2]["lookup"]["onMiss"] = "Null"
+    run: dict[str, Any] = {"name": "run", "uid": "run-uid"}
+    with warehouse.server.connect(warehouse.database) as other, other.transaction():
+        other.execute("LOCK TABLE crm.accounts IN SHARE MODE")
+        running = mortal(looking_up, **run)
+        async with asyncio.timeout(20):
+            while not store.announced(SENT):
+                await store.committed.acquire()
+        running.cancel()
+    await kill(running)
+    second = await looking_up.run(**run, attempt=2)
+    assert second.counts == RunCounts(read=100, unknown=100)
+    again = await looking_up.run(mode="Replay", replay={"payload": "Stored"})
+    assert again.counts.created == 20, "those that look nothing up"
+    assert warehouse.rows("SELECT count(*), count(owner_id) FROM crm.accounts") in [[(20, 0)], [(120, 60)]]

@@ -245,7 +245,8 @@ def _mode(rules: Rules) -> str:
             WHEN known.r <> rows.r THEN 'left'"""
     first = UPDATE if rules.semantics == "update" else CREATE
     if rules.semantics == "append":  # the ledger of what this run, or under a cursor this sync, appended
-        return f"{doubtful} WHEN known.k IS NULL OR known.r <> rows.r THEN '{CREATE}'"
+        unsure = f"known.r = {hash_literal(NO_ROW)}"  # also of a kept record, which has that very hash in a replay
+        return f"{doubtful} WHEN known.k IS NULL OR known.r <> rows.r OR {unsure} THEN '{CREATE}'"
     return f"{doubtful} WHEN known.k IS NULL THEN '{first}' WHEN known.r <> rows.r OR {again} THEN '{UPDATE}'"
 
 

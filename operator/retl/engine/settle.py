@@ -19,11 +19,12 @@ from retl.engine.blocks import known, new
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
 from retl.engine.letters import Letters
+from retl.engine.mapping import LOOKUP
 from retl.engine.progress import Progress
 from retl.engine.tally import Tally
 from retl.errors import ErrorBudgetExceeded, RetlError
 from retl.runspec.spec import RunSpec
-from retl.state.store import GONE, NO_ROW
+from retl.state.store import GONE, NO_ROW, NewDeadLetter
 
 NOT_SAID = Unknown("the connector did not say what became of the record")
 
@@ -142,7 +143,7 @@ class Settlement:
         if self._must_not_repeat(row) and not hold:  # in other operations it says so already, if the record is known
             await self._committer.add(keys=row.keys, rows=NO_ROW, records=row.records)
         letters = self._letters.of(row, "OUTCOME_UNKNOWN", outcome.message, attempts, hold=hold)
-        await self._committer.add(letters=letters)
+        await self._committer.add(letters=[_without_marks(letter) for letter in letters])
 
     async def _remember(self, chunk: Chunk) -> None:
         await self._committer.add(keys=chunk.keys, rows=chunk.hashes, records=chunk.records, resolved=chunk.origins)
@@ -189,6 +190,12 @@ class Settlement:
         self.settled += records
         self._progress.advanced("deliver", self.settled)
         self._progress.counted(self._tally.counts())
+
+
+def _without_marks(letter: NewDeadLetter) -> NewDeadLetter:
+    """A record that was sent by an earlier attempt is not looked up again: it could not be replayed as it is here."""
+    looked_up = letter.payload is not None and LOOKUP[:1].encode() in letter.payload
+    return replace(letter, payload=None) if looked_up else letter
 
 
 def _those(chunk: Chunk, outcomes: Sequence[Outcome], kind: type[Outcome]) -> Chunk:
