@@ -27,6 +27,7 @@ from retl.engine.progress import Progress
 from retl.engine.rate import Rate
 from retl.engine.settle import Settlement
 from retl.engine.tally import Tally
+from retl.engine.tasks import ahead
 from retl.errors import CanaryFailed, RetlError
 from retl.runspec.spec import RunSpec
 from retl.state.store import NO_ROW, SENT, Claim, StateStore
@@ -111,7 +112,10 @@ class Deliverer:
         slots = asyncio.Semaphore(self._most)
         watching = asyncio.ensure_future(self._end_when_stopped())
         try:
-            async with aclosing(blocks(chunks, first=self._canary_left)) as ordered, asyncio.TaskGroup() as sending:
+            async with (
+                aclosing(ahead(blocks(chunks, first=self._canary_left))) as ordered,
+                asyncio.TaskGroup() as sending,
+            ):
                 async for block in ordered:
                     try:
                         prepared = await self._prepare(block)

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import duckdb
@@ -63,3 +63,17 @@ async def beside(work: Coroutine[Any, Any, R], companion: Coroutine[Any, Any, No
             task.cancel()
         await asyncio.gather(working, accompanying, return_exceptions=True)
         del task, working, accompanying  # as in in_thread
+
+
+async def ahead(items: AsyncGenerator[R, None]) -> AsyncGenerator[R, None]:
+    """The same items, each made while the one before it is in use; none may be None."""
+    making = asyncio.ensure_future(anext(items, None))
+    try:
+        while (item := await making) is not None:
+            making = asyncio.ensure_future(anext(items, None))
+            yield item
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        await items.aclose()
+        del making  # as in in_thread
