@@ -150,7 +150,7 @@ def test_a_result_is_one_line_whose_sum_adds_up() -> None:
 def test_a_past_run_says_what_became_of_it(state: RunState, reason: str, says: str) -> None:
     run = RunRecord("u", "accounts-1", "s", "accounts", "default", state, 1, NOON, None, reason, counts=COUNTS)
     shown = tables.run_table([run], 200)
-    assert shown.splitlines()[1].split()[:4] == ["accounts-1", state, "2026-01-31", "12:00Z"]
+    assert shown.splitlines()[1].split()[:5] == ["accounts-1", "Sync", state, "2026-01-31", "12:00Z"]
     assert says in shown
 
 

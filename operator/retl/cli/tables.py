@@ -46,6 +46,7 @@ def run_object(run: RunRecord) -> dict[str, Any]:
         "run": run.name,
         "sync": run.sync,
         "namespace": run.namespace,
+        "mode": run.mode,
         "status": run.state,
         "attempt": run.attempt,
         **{name: getattr(run.counts, name) for name in COUNTERS},
@@ -60,10 +61,11 @@ def run_object(run: RunRecord) -> dict[str, Any]:
 def run_table(runs: Sequence[RunRecord], width: int) -> str:
     """Two lines a run: when and how it went, then what became of the rows, and why it did not succeed."""
     lines = table(
-        ["run", "status", "started", "time", "dead letters"],
+        ["run", "mode", "status", "started", "time", "dead letters"],
         [
             [
                 run.name,
+                run.mode,
                 run.state,
                 minute(run.started_at),
                 seconds((run.finished_at - run.started_at).total_seconds()) if run.finished_at else None,

@@ -89,13 +89,14 @@ async def run(
 
 
 def _request(spec: RunSpec, destination: Destination, owner: str) -> ClaimRequest:
-    appends = destination.capabilities.semantics(spec.mode) == "append"
+    every_row = spec.change_detection.strategy != "Cursor" or spec.run.full_refresh
+    appends = destination.capabilities.semantics(spec.mode) == "append" and spec.run.mode != "Replay"
     return ClaimRequest(
         run=spec.run,
         sync=spec.sync,
         baseline=baseline(spec),
         owner=owner,
-        ledger=spec.run.uid if appends and spec.change_detection.strategy != "Cursor" else "",
+        ledger=spec.run.uid if appends and every_row else "",
         letters=spec.dead_letters,
     )
 
@@ -204,7 +205,7 @@ class _Run:
         found = guards.verdicts(self.spec.guards, changes, self.semantics)
         breach, approved = guards.breach(found), self.spec.run.approved_plan
         planning = self.spec.run.mode == "Plan"
-        if not planning and breach is None and approved is None:
+        if not planning and breach is None and (approved is None or not changes.to_send):
             return None
         digest = await asyncio.to_thread(plan.plan_hash, baseline(self.spec), snapshot, changes, work)
         if not planning and approved == digest:
@@ -249,7 +250,7 @@ class _Run:
             self.claim,
             self.tally,
             records=self.semantics == "mirror",
-            letters=bool(self.waiting.keys),
+            letters=bool(self.waiting.keys or self.waiting.dismissed_keys),
         )
         letters = Letters(self.spec, changes.staged.mapping, work)
         deliverer = Deliverer(

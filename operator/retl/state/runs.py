@@ -42,7 +42,7 @@ def start(connection: Connection, sync: SyncIdentity, run: RunIdentity, fence: i
     mine = (runs.c.sync_uid == sync.uid, runs.c.uid == run.uid)
     if connection.execute(update(runs).where(*mine).values(again)).rowcount == 0:
         first = {"sync_uid": sync.uid, "uid": run.uid, "namespace": sync.namespace, "started_at": now}
-        connection.execute(insert(runs).values(first | again))
+        connection.execute(insert(runs).values(first | again | {"mode": run.mode}))
 
 
 def progress(connection: Connection, claim: Claim, counts: RunCounts) -> None:
@@ -153,6 +153,7 @@ def _record(row: Any) -> RunRecord:
         sync_uid=row.sync_uid,
         sync=row.sync,
         namespace=row.namespace,
+        mode=row.mode,
         state=row.state,
         attempt=row.attempt,
         started_at=row.started_at,

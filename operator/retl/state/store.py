@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from retl.resources.destination import RateLimit
-from retl.resources.run import Replay, RunCounts
+from retl.resources.run import Replay, RunCounts, RunMode
 from retl.resources.sync import DeadLetters
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
@@ -233,6 +233,7 @@ class RunRecord:
     message: str = ""
     counts: RunCounts = field(default_factory=RunCounts)
     dead_letters: int = 0
+    mode: RunMode = "Sync"
 
 
 @dataclass(frozen=True, slots=True)

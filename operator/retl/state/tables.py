@@ -80,6 +80,7 @@ runs = Table(
     Column("uid", Text, primary_key=True),
     Column("namespace", Text, nullable=False),
     Column("name", Text, nullable=False),
+    Column("mode", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("state", Text, nullable=False),
