@@ -41,10 +41,12 @@ def _of_mappings(spec: RunSpec, capabilities: Capabilities) -> Iterator[str]:
 
 def _uncastable(mappings: Sequence[Mapping]) -> Iterator[str]:
     """Constants that cannot be cast: every row would be invalid for their sake."""
+    constants = [(i, m) for i, m in enumerate(mappings) if m.cast is not None and (m.value, m.metadata) != (None, None)]
+    if not constants:
+        return
     with duckdb.connect() as database:
-        for i, mapping in enumerate(mappings):
-            if mapping.cast is None:
-                continue
+        for i, mapping in constants:
+            assert mapping.cast is not None
             if mapping.metadata is not None and mapping.cast not in _FACT_CASTS.get(mapping.metadata, ("string",)):
                 yield f"mappings[{i}].cast: {mapping.metadata} cannot be cast to {mapping.cast}"
             if mapping.value is not None:
