@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +111,7 @@ class Stage:
     def _deploy(self) -> None:
         self._apply(PERMISSIONS)
         self._apply(MANIFESTS / "namespaces.yaml")
-        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"))
+        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=b64encode(os.urandom(32)).decode())
         self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
         self._secret(TEAM, "crm-login", token=self.crm.token)
         self._apply(MANIFESTS / "operator.yaml")
