@@ -182,12 +182,15 @@ class Memory:
     """What the sync remembers; of a record or letter, all that is possible.
 
     Attributes:
+        run: the run that appended every row, and began the ledger.
+        before: the ledger that a new one takes the place of.
         stale: letters of another baseline, which stand until a run under the new one has committed something.
     """
 
     baseline: tuple[Any, ...] = ()
     run: str = ""
     ledger: dict[Key, set[Known]] = field(default_factory=dict)
+    before: dict[Key, set[Known]] = field(default_factory=dict)
     letters: dict[Identity, set[Letter | None]] = field(default_factory=dict)
     dismissed: dict[Identity, Known] = field(default_factory=dict)
     stale: list[Letter] = field(default_factory=list)
@@ -314,14 +317,14 @@ def _duplicate(row: Judged, identities: Counter[Identity], keys: Counter[Key]) -
 
 
 def _begin(memory: Memory, definition: Definition, this: Run) -> None:
-    """Another baseline begins with an empty ledger; that of an append is the run's own, unless it has a cursor."""
+    """Another baseline begins with an empty ledger, and so does a run that appends every row."""
     if memory.baseline != definition.baseline:
         memory.stale += [letter for letters in memory.letters.values() for letter in letters if letter is not None]
         memory.baseline, memory.ledger, memory.letters, memory.dismissed = definition.baseline, {}, {}, {}
         memory.watermarks = {None}
-    if definition.mode == "append" and definition.strategy != "Cursor" and memory.run != this.uid:
-        memory.ledger = {}
-    memory.run = this.uid
+    every_row = this.full_refresh or definition.strategy != "Cursor"
+    if definition.mode == "append" and every_row and not this.replay and memory.run != this.uid:
+        memory.before, memory.ledger, memory.run = memory.ledger, {}, this.uid
 
 
 class _Settling:
@@ -370,6 +373,10 @@ class _Settling:
         self._move_watermark(pinned, self.watermark)
         if self.ending == "Succeeded":
             self.memory.stale.clear()
+        else:  # the new ledger may not even have begun
+            for key, known in self.memory.before.items():
+                self.memory.ledger[key] = self.memory.known(key) | known
+        self.memory.before = {}
         return expected
 
     def _row(self, row: Judged, letters: set[Letter | None]) -> tuple[set[str], bool]:

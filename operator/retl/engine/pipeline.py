@@ -29,7 +29,7 @@ from retl.engine.report import CANCELLED, Ending, Report
 from retl.engine.snapshot import PART_ROWS, Snapshot, fetch, merge
 from retl.engine.stage import Staged, stage
 from retl.engine.tally import Tally
-from retl.engine.tasks import Stopped, beside, in_thread
+from retl.engine.tasks import Stopped, beside, in_thread, naming_exhaustion
 from retl.engine.workspace import Workspace, workspace
 from retl.errors import DestinationError, Fenced, InvalidInput, RetlError
 from retl.runspec.plan import Plan
@@ -144,7 +144,7 @@ class _Run:
         self.target = target(self.spec)
         try:
             await self.destination.open(self.target)
-            with workspace(staging) as work:
+            with naming_exhaustion(), workspace(staging) as work:
                 staged = await self.read(work)
                 changes, snapshot = await self.compare(staged, work)
                 if ending := await self.judge(changes, snapshot, work):

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
@@ -10,6 +12,7 @@ import duckdb
 from retl.errors import RunnerExhausted
 
 R = TypeVar("R")
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Stopped(Exception):
@@ -23,7 +26,6 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
         interrupt: makes `work` raise soon; called from the event loop, again and again until `work` ends.
     Raises:
         Stopped: `stop` was set before `work` came to its end.
-        RunnerExhausted: memory or disk did not suffice.
     """
     working = asyncio.ensure_future(asyncio.to_thread(work))
     stopping = asyncio.ensure_future(stop.wait())
@@ -32,12 +34,6 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
         if working.done():
             return working.result()
         raise Stopped
-    except (duckdb.OutOfMemoryException, MemoryError):
-        raise RunnerExhausted("the runner has too little memory; raise runner.resources.limits.memory") from None
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise RunnerExhausted("the runner's disk is full; give its staging directory more room") from None
     finally:
         stopping.cancel()
         while not working.done():
@@ -48,6 +44,21 @@ async def in_thread(work: Callable[[], R], *, stop: asyncio.Event, interrupt: Ca
         # An error's traceback holds this frame: if it held the error, both would live on with all that is in their
         # frames until a garbage collection, and DuckDB's objects complain on stderr if they outlive the interpreter.
         del working, stopping
+
+
+@contextmanager
+def naming_exhaustion() -> Iterator[None]:
+    """Raises RunnerExhausted in the place of all that memory or disk which does not suffice makes libraries raise."""
+    try:
+        yield
+    except (duckdb.Error, OSError, MemoryError) as error:
+        text = str(error)
+        spilled = isinstance(error, duckdb.OutOfMemoryException) and "temp_directory" in text
+        if spilled or getattr(error, "errno", None) in FULL or any(os.strerror(number) in text for number in FULL):
+            raise RunnerExhausted("the runner's disk is full; give its staging directory more room") from None
+        if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+            raise RunnerExhausted("the runner has too little memory; raise runner.resources.limits.memory") from None
+        raise
 
 
 async def beside(work: Coroutine[Any, Any, R], companion: Coroutine[Any, Any, None]) -> R:
