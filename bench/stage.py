@@ -20,7 +20,7 @@ class Stage:
     """A server, and a directory to work in.
 
     Attributes:
-        repeat: how often a case is run; the median counts.
+        repeat: how often a case is run; the fastest run counts.
         peers: whether to run those, too.
     """
 
