@@ -4,6 +4,8 @@ Absolute figures belong to a machine and its neighbours; the last column, the ti
 """
 
 import argparse
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--quick", action="store_true", help="a tenth of the rows, each case once")
     options.add_argument("--no-peers", action="store_true", help="without the other tools")
     given = options.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop the servers on the way out
     rows, narrow = (QUICK, DIFF_QUICK) if given.quick else (FULL, DIFF_FULL)
     with tempfile.TemporaryDirectory(prefix="retl-bench-") as directory, postgres() as server:
         server.create_database("warehouse")
