@@ -103,11 +103,17 @@ class Definition:
 
 @dataclass(frozen=True)
 class Run:
-    """How the sync is run. `uid` tells the runs apart, and is the same for the attempts of one."""
+    """How the sync is run. `uid` tells the runs apart.
+
+    Attributes:
+        replay: sends the rows of all open dead letters.
+        stored: as they were kept.
+    """
 
     uid: str
     full_refresh: bool = False
     replay: bool = False
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,25 +126,31 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Letter:
-    """An open dead letter. `version`: the row is left out as long as it is this; None if the next run shall send it."""
-
-    code: str
-    keys: tuple[tuple[str, str | None], ...]
-    version: Known | None
-
-
-@dataclass(frozen=True)
 class Judged:
     """A source row. `problem`: why it cannot be sent; empty if it can."""
 
     identity: Identity
     key: Key
-    version: Version
+    version: Known
     record: Record
     problem: str
     cursor: int | None
     letter_keys: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """An open dead letter.
+
+    Attributes:
+        version: the row is left out as long as it is this; None if the next run shall send it.
+        row: as it was to be sent; None for a delete.
+    """
+
+    code: str
+    keys: tuple[tuple[str, str | None], ...]
+    version: Known | None
+    row: Judged | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -192,12 +204,34 @@ class Memory:
     ledger: dict[Key, set[Known]] = field(default_factory=dict)
     before: dict[Key, set[Known]] = field(default_factory=dict)
     letters: dict[Identity, set[Letter | None]] = field(default_factory=dict)
-    dismissed: dict[Identity, Known] = field(default_factory=dict)
+    dismissed: dict[Identity, set[Known | None]] = field(default_factory=dict)
     stale: list[Letter] = field(default_factory=list)
     watermarks: set[int | None] = field(default_factory=lambda: {None})
 
     def known(self, key: Key) -> set[Known]:
         return self.ledger.get(key, {ABSENT})
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is known which letters are open."""
+        return all(len(options) == 1 for options in self.letters.values())
+
+    def dismiss(self) -> None:
+        """A person closes all letters without a replay."""
+        for identity, options in self.letters.items():
+            for letter in options - {None}:
+                assert letter is not None
+                self.dismissed[identity] = {letter.version}
+        self.letters.clear()
+
+    def kept(self) -> list[Judged]:
+        """The rows of all letters as they were kept, if they could be sent."""
+        letters = [letter for options in self.letters.values() for letter in options if letter is not None]
+        return [
+            replace(letter.row, version=UNSURE if letter.version is None else letter.version)
+            for letter in letters
+            if letter.row is not None and not letter.row.problem
+        ]
 
     def letter(self, identity: Identity) -> set[Letter | None]:
         return self.letters.get(identity, {None})
@@ -242,7 +276,11 @@ class Expected:
 
 def judge(rows: Sequence[Row], definition: Definition) -> list[Judged]:
     """What the mappings make of the rows, and which of them cannot be sent."""
-    mapped = [_map(row, definition) for row in rows]
+    return marked([_map(row, definition) for row in rows])
+
+
+def marked(mapped: Sequence[Judged]) -> list[Judged]:
+    """The rows, those that share a key with another one as what they are."""
     identities = Counter(m.identity for m in mapped)
     keys = Counter(m.key for m in mapped if m.problem != "NULL_KEY")
     return [_duplicate(m, identities, keys) for m in mapped]
@@ -265,9 +303,11 @@ def run(
     _begin(memory, definition, this)
     if watermark not in memory.watermarks:
         raise Disagreement(f"the run began to read from {watermark}, expected {memory.watermarks}")
-    reads_all = this.full_refresh or this.replay or definition.strategy != "Cursor" or watermark is None
+    reads_all = not this.stored and (
+        this.full_refresh or this.replay or definition.strategy != "Cursor" or watermark is None
+    )
     read = [row for row in rows if reads_all or row["seq"] is None or row["seq"] >= (watermark or 0) - definition.lag]
-    judged = judge(read, definition)
+    judged = marked(memory.kept()) if this.stored else judge(read, definition)
     return _Settling(memory, definition, this, judged, calls, ending, reads_all=reads_all, watermark=watermark).settle()
 
 
@@ -381,11 +421,10 @@ class _Settling:
 
     def _row(self, row: Judged, letters: set[Letter | None]) -> tuple[set[str], bool]:
         """The ways in which a row may count, and whether it holds back a watermark."""
-        operation = self._operation
+        operation, closed = self._operation, self.memory.dismissed.get(row.identity, {None})
         found = {
-            (verdict, known, letter)
-            for known, letter in product(self.memory.known(row.key), letters)
-            for verdict in [self._verdict(row, known, letter)]
+            (self._verdict(row, known, letter, dismissed), known, letter)
+            for known, letter, dismissed in product(self.memory.known(row.key), letters, closed)
         }
         sent = self.told.pop((operation, row.key), None)
         if sent is not None:
@@ -406,12 +445,12 @@ class _Settling:
     def _operation(self) -> str:
         return "upsert" if self.definition.mode == "mirror" else self.definition.mode
 
-    def _verdict(self, row: Judged, known: Known, letter: Letter | None) -> str:
+    def _verdict(self, row: Judged, known: Known, letter: Letter | None, dismissed: Known | None) -> str:
         """What is to be done with a row if this is what is known of it."""
         if self.this.replay and letter is None:
             return "other"
         free = self.resend or self.this.replay
-        if not free and self.memory.dismissed.get(row.identity) == row.version:
+        if not free and dismissed == row.version:
             return "left"
         if not free and letter is not None and letter.version == row.version:
             return "waiting"
@@ -434,6 +473,7 @@ class _Settling:
 
     def _sent(self, row: Judged, verdicts: set[str], known: set[Known], answers: list[Answer]) -> tuple[set[str], bool]:
         """A record that reached the destination at least once."""
+        self._no_longer_dismissed(row)
         memory, counted = self.memory, {{"create": "created", "update": "updated"}.get(v, "deleted") for v in verdicts}
         outcome = self._outcome(answers)
         touched = known | self._intent(known)
@@ -494,13 +534,21 @@ class _Settling:
         memory.letters[row.identity] = {self._letter(row, "OUTCOME_UNKNOWN")}
         return {"unknown"}, False
 
+    def _no_longer_dismissed(self, row: Judged) -> None:
+        """What became of the row since counts, and not what a person once said of it."""
+        before = self.memory.dismissed.pop(row.identity, {None})
+        if self.ending != "Succeeded":
+            self.memory.dismissed[row.identity] = before | {None}
+
     def _letter(self, row: Judged, code: str) -> Letter:
         held = code in OWN_SAKE or (code == "OUTCOME_UNKNOWN" and self.definition.on_unknown == "Hold")
-        return Letter(code, row.letter_keys, row.version if held else None)
+        return Letter(code, row.letter_keys, row.version if held else None, row)
 
     def _unsent(self, row: Judged, found: set[tuple[str, Known, Letter | None]]) -> tuple[set[str], bool]:
         """A record that did not reach the destination."""
         memory = self.memory
+        if {verdict for verdict, _, _ in found} & {"invalid", "doubtful"}:
+            self._no_longer_dismissed(row)
         counted = {"unchanged": "unchanged", "invalid": "invalid", "doubtful": "unknown", "other": ""}
         ways = {counted.get(verdict, "skipped") for verdict, _, _ in found}
         verdicts = {verdict for verdict, _, _ in found}

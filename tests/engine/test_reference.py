@@ -66,13 +66,18 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Step:
-    """One run. Each of its words is looked up in a table below."""
+    """One run. Each of its words is looked up in a table below.
+
+    Attributes:
+        dismiss: a person closes all dead letters before it.
+    """
 
     rows: tuple[tuple[Any, ...], ...]
     name: str = "plain"
     trouble: Trouble = Trouble("none")
     full_refresh: bool = False
-    replay: bool = False
+    replay: Literal["", "Fresh", "Stored"] = ""
+    dismiss: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,8 @@ steps = st.builds(
     name=st.sampled_from(["plain", "plain", "plain", *NAMES]),
     trouble=troubles,
     full_refresh=st.sampled_from([False, False, False, True]),
-    replay=st.sampled_from([False, False, False, False, True]),
+    replay=st.sampled_from(["", "", "", "", "Fresh", "Stored"]),
+    dismiss=st.sampled_from([False, False, False, False, True]),
 )
 scenarios = st.builds(
     Scenario,
@@ -404,12 +410,16 @@ class World:
         rows = [dict(zip(COLUMNS, row, strict=True)) for row in step.rows]
         self._fill(rows)
         accident = Accident(step.trouble)
-        run = Run(str(uuid.uuid4()), full_refresh=step.full_refresh and not step.replay, replay=step.replay)
+        if step.dismiss:
+            await self._dismiss()
+        run = self._run(step)
         state = Mortal(self.state, accident)
         sync = self._sync(definition)
         source, inner = sync.connectors()
         tool = Traced(inner, accident, self.tool, definition, self._endpoint)
-        more: dict[str, Any] = {"mode": "Replay", "replay": {}} if run.replay else {"full_refresh": run.full_refresh}
+        more: dict[str, Any] = {"full_refresh": run.full_refresh}
+        if run.replay:
+            more = {"mode": "Replay", "replay": {"payload": "Stored" if run.stored else "Fresh"}}
         owner = this_process()
         if step.trouble.kind in {"crash before", "crash after", "state"}:
             owner = NOBODY.format(host=owner.partition("/")[0])
@@ -436,6 +446,23 @@ class World:
             assert result.reason in ENDINGS.get(step.trouble.kind, {""}), result
             expected.check(result.counts.model_dump())
         await self._compare(definition)
+
+    def _run(self, step: Step) -> Run:
+        """Records are replayed as they were kept only where the model knows which there are."""
+        same = "skip" not in {each.name for each in self.scenario.steps}
+        stored = step.replay == "Stored" and same and self.memory.certain and bool(self.memory.kept())
+        return Run(
+            str(uuid.uuid4()),
+            full_refresh=step.full_refresh and not step.replay,
+            replay=bool(step.replay),
+            stored=stored,
+        )
+
+    async def _dismiss(self) -> None:
+        letters = await self.state.dead_letters(namespace="tests", sync="sync", limit=500)
+        await self.state.resolve(namespace="tests", ids=[letter.id for letter in letters])
+        self.memory.dismiss()
+        self.memory.stale.clear()
 
     async def _compare(self, definition: Definition) -> None:
         letters = await self.state.dead_letters(namespace="tests", sync="sync", limit=500)
