@@ -221,6 +221,8 @@ def test_an_approved_plan_is_refused_once_the_rows_have_changed_and_is_good_once
     assert crm.stats()["calls"] == 0
     again = _run(accounts, "-o", "json", verb="plan").object["plan_hash"]
     assert _run(accounts, "--approve", again).code == 0
+    assert _run(accounts, "--approve", again).code == 0, "nothing is left to write"
+    accounts.write_rows([accounts.rows[0], accounts.rows[1].replace("58", "59")])
     assert _run(accounts, "--approve", again).code == 4
 
 
