@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
-from retl.engine import expressions, paths
+from retl.engine import paths
 from retl.engine.fields import Origins
 from retl.resources.sync import Mapping
 from retl.runspec import contradictions
@@ -32,6 +32,8 @@ def _of_mappings(spec: RunSpec, capabilities: Capabilities) -> Iterator[str]:
             yield f"mappings[{i}].destination: {problem}"
     for i, mapping in enumerate(spec.mappings):
         if mapping.expression is not None:
+            from retl.engine import expressions  # as in mapping
+
             try:
                 expressions.parse(mapping.expression, None)
             except expressions.Refused as reason:

@@ -95,8 +95,6 @@ def typed(parsed: Dict[int, Parsed], columns: Dict[str, Value]) -> dict[int, For
     Raises:
         InvalidInput: a function that does not take a column's type.
     """
-    if not parsed:
-        return {}  # most syncs have none, and need no second DuckDB
     names = {name: value.sql for name, value in columns.items()}
     schema = pa.schema([pa.field(value.sql, value.type) for value in columns.values()])
     formulas = {}

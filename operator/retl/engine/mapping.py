@@ -33,14 +33,13 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 from pyarrow import types as at
 
-from retl.engine import expressions, selection
-from retl.engine.expressions import Parsed
-from retl.engine.fields import Field, Origins, facts
+from retl.engine import selection
+from retl.engine.fields import Field, Formula, Origins, facts
 from retl.engine.records import Member, record
 from retl.engine.selection import Wanted
 from retl.engine.values import Value, column, injective, is_json, json_text, key_text, literal, plain_text, staged
@@ -48,6 +47,9 @@ from retl.errors import InvalidInput
 from retl.resources.sync import Mapping
 from retl.runspec.spec import RunSpec
 from retl.sources.base import UNREADABLE
+
+if TYPE_CHECKING:
+    from retl.engine.expressions import Parsed
 
 NULL_KEY = -1
 """Value of `bad` for a row without a key."""
@@ -102,7 +104,7 @@ def compile_mapping(
     """
     names = [name for name in schema.names if not name.startswith(UNREADABLE)]
     mappings = selection.expand(spec, names, payload)
-    formulas = expressions.parse_all(mappings, names)
+    formulas = _parsed(mappings, names)
     found = selection.positions(list(_wanted(spec, mappings, formulas)), names)
     judged = {name: schema.names.index(UNREADABLE + name) for name in found if UNREADABLE + name in schema.names}
     for name, position in found.items():
@@ -111,7 +113,7 @@ def compile_mapping(
     columns = {name: Value(schema.field(at).type, f"c{i}") for i, (name, at) in enumerate(found.items())}
     hidden = frozenset(m.source for m in mappings if m.sensitive and m.source is not None)
     unreadable = {name: f"coalesce(c{i}, false)" for i, name in enumerate(judged, len(found))}
-    origins = Origins(columns, expressions.typed(formulas, columns), facts(spec, began), hidden, unreadable)
+    origins = Origins(columns, _typed(formulas, columns), facts(spec, began), hidden, unreadable)
     fields = [origins.field(i, mapping) for i, mapping in enumerate(mappings)]
     own_keys = _own_keys(spec, mappings)
     shape = _Shape(spec, fields, payload, salt, [columns[name] for name in sorted(spec.primary_key)], own_keys)
@@ -278,7 +280,23 @@ def _own_keys(spec: RunSpec, mappings: Sequence[Mapping]) -> bool:
     return not keys or (plain and sorted(str(m.source) for m in keys) == sorted(spec.primary_key))
 
 
-def _wanted(spec: RunSpec, mappings: Sequence[Mapping], formulas: Dict[int, Parsed]) -> Iterator[Wanted]:
+def _parsed(mappings: Sequence[Mapping], names: Sequence[str]) -> "dict[int, Parsed]":
+    if all(mapping.expression is None for mapping in mappings):
+        return {}
+    from retl.engine import expressions  # its parser takes 0.1 s and 10 MB, and most syncs need none
+
+    return expressions.parse_all(mappings, names)
+
+
+def _typed(formulas: "Dict[int, Parsed]", columns: Dict[str, Value]) -> dict[int, Formula]:
+    if not formulas:
+        return {}
+    from retl.engine import expressions
+
+    return expressions.typed(formulas, columns)
+
+
+def _wanted(spec: RunSpec, mappings: Sequence[Mapping], formulas: "Dict[int, Parsed]") -> Iterator[Wanted]:
     """Columns that the mappings read, each with the field that names it."""
     for i, name in enumerate(spec.primary_key):
         yield Wanted(name, f"primaryKey[{i}]")

@@ -40,7 +40,7 @@ from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateS
 
 BLOCK_ROWS = 16_384
 """Rows fetched from disk at once, and then cut into batches."""
-MAX_PARTS = 16
+MAX_PARTS = 100
 """Parts of a snapshot, beside those that are as large as they become, that may be left to the next run to merge."""
 
 R = TypeVar("R")
