@@ -108,12 +108,14 @@ class Run:
     Attributes:
         replay: sends the rows of all open dead letters.
         stored: as they were kept.
+        stopped: it was asked to stop; if all was sent by then, it succeeds, and the watermark may stay where it is.
     """
 
     uid: str
     full_refresh: bool = False
     replay: bool = False
     stored: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -534,6 +536,17 @@ class _Settling:
         memory.letters[row.identity] = {self._letter(row, "OUTCOME_UNKNOWN")}
         return {"unknown"}, False
 
+    def _doubted(self, row: Judged, known: Known, verdict: str) -> set[Known]:
+        """What is known of a record that did not reach the destination in this run, now that this is decided."""
+        if verdict != "doubtful":
+            return {known}
+        policies: dict[str, set[Known]] = {
+            "Accept": {row.version},
+            "Resend": {ABSENT, UNSURE},
+            "Hold": {ABSENT, UNSURE, BEGUN},
+        }
+        return policies[self.definition.on_unknown]
+
     def _no_longer_dismissed(self, row: Judged) -> None:
         """What became of the row since counts, and not what a person once said of it."""
         before = self.memory.dismissed.pop(row.identity, {None})
@@ -558,7 +571,8 @@ class _Settling:
                 self.invalid[row.identity].add(self._letter(row, row.problem))
                 letters |= self.invalid[row.identity]
             elif verdict == "doubtful":
-                letters.add(self._letter(row, "OUTCOME_UNKNOWN"))
+                accepted = self.definition.on_unknown == "Accept"
+                letters.add(None if accepted else self._letter(row, "OUTCOME_UNKNOWN"))
             elif verdict == "unchanged":
                 letters.add(None)
             else:
@@ -566,7 +580,7 @@ class _Settling:
         if self.ending == "crashed":
             letters |= memory.letter(row.identity)
         else:
-            memory.ledger[row.key] = {known for _, known, _ in found}
+            memory.ledger[row.key] = set().union(*(self._doubted(row, known, verdict) for verdict, known, _ in found))
         if verdicts & {"create", "update", "delete"}:  # an intent may have been committed
             memory.ledger[row.key] = memory.known(row.key) | self._intent(memory.known(row.key))
         memory.letters[row.identity] = letters
@@ -649,7 +663,7 @@ class _Settling:
             return
         read = [row.cursor for row in self.judged if row.cursor is not None]
         moved = min(pinned) if pinned else max(read) if read else watermark
-        self.memory.watermarks = {moved, watermark} if self.ending == "crashed" else {moved}
+        self.memory.watermarks = {moved, watermark} if self.ending == "crashed" or self.this.stopped else {moved}
 
 
 def _told(calls: Sequence[Call], definition: Definition) -> dict[tuple[str, Key], list[tuple[Record, Answer]]]:
