@@ -6,7 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?=
-TESTS ?= tests
+# What needs the machine's processors, network and containers for itself (and builds Kubernetes when it is not there),
+# and what shares them well.
+TOGETHER := tests/unit tests/engine tests/destinations tests/rest tests/cli tests/examples
+ALONE := tests/cluster tests/e2e
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n 2 --dist worksteal
 
 # The tests start hundreds of Python processes; compiling the same modules in each would take longer than the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,10 +33,11 @@ demo-down: $(READY) ## Stop what `make demo KEEP=1` left up
 	@$(BIN)/python -m examples.demo down
 
 test: static ## Everything: check, then all tests on real PostgreSQL, Kubernetes and, as root on Debian, real pods
-	$(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(ALONE)
+	$(PYTEST) $(SIDE_BY_SIDE) $(TOGETHER)
 
 check: static ## Format, lint, types, layers, generated files, unit tests; under two minutes
-	$(BIN)/python -m pytest -q tests/unit
+	$(PYTEST) -q $(SIDE_BY_SIDE) tests/unit
 
 static: $(READY)
 	$(BIN)/ruff format --check .
@@ -41,7 +47,7 @@ static: $(READY)
 	$(BIN)/retl crds crds --check
 
 e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
-	$(BIN)/python -m pytest tests/e2e
+	$(PYTEST) tests/e2e
 
 bench: $(READY) ## Rows per second and peak memory
 	$(BIN)/python -m bench
