@@ -20,7 +20,7 @@ HEADER = """
 |---|---:|---:|---:|---:|"""
 NAMESPACE, SYNC = "bench", "accounts"
 CODES = ("DESTINATION_VALIDATION", "CAST_FAILED", "CONFLICT")
-COMMIT = 1_000
+COMMIT = 5_000
 TIMES = 20
 
 
