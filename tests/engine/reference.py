@@ -221,9 +221,9 @@ class Memory:
     def dismiss(self) -> None:
         """A person closes all letters without a replay."""
         for identity, options in self.letters.items():
-            for letter in options - {None}:
-                assert letter is not None
-                self.dismissed[identity] = {letter.version}
+            before = self.dismissed.get(identity, {None})
+            closed = {letter.version for letter in options if letter is not None}
+            self.dismissed[identity] = closed | (before if None in options else set())
         self.letters.clear()
 
     def kept(self) -> list[Judged]:
@@ -502,7 +502,9 @@ class _Settling:
             case "left":
                 memory.ledger[row.key] = touched
                 return {"skipped"}, False
-        memory.ledger[row.key] = touched | {row.version, ABSENT}  # crashed
+        memory.ledger[row.key] = self._in_doubt(known) | {row.version}  # crashed
+        if set(answers) & {"rejected", "refused together", "later"}:
+            memory.ledger[row.key] |= known - {BEGUN}
         memory.letters[row.identity] = memory.letter(row.identity) | {
             None,
             self._letter(row, "DESTINATION_VALIDATION"),
@@ -515,6 +517,12 @@ class _Settling:
         if not self.definition.repeatable:
             return {BEGUN}
         return {UNSURE} if known != {ABSENT} else set()
+
+    def _in_doubt(self, known: set[Known]) -> set[Known]:
+        """What must be remembered of a record that may have been written: never that all is as before."""
+        if not self.definition.repeatable:
+            return {BEGUN}
+        return {UNSURE} | (known & {ABSENT})
 
     def _outcome(self, answers: list[Answer]) -> str:
         """What the last of several attempts means for the record."""
@@ -532,7 +540,11 @@ class _Settling:
         if policy == "Accept":
             memory.ledger[row.key], memory.letters[row.identity] = {row.version}, {None}
             return {"unknown"}, True
-        memory.ledger[row.key] = {ABSENT, UNSURE} if self.definition.repeatable else {ABSENT, UNSURE, BEGUN}
+        memory.ledger[row.key] = (
+            self._doubted(row, BEGUN, "doubtful")
+            if not self.definition.repeatable
+            else self._in_doubt(memory.known(row.key))
+        )
         memory.letters[row.identity] = {self._letter(row, "OUTCOME_UNKNOWN")}
         return {"unknown"}, False
 
@@ -629,7 +641,7 @@ class _Settling:
         if outcome == "ok":
             memory.ledger[key], memory.letters[identity] = {ABSENT}, {None}
             return {"deleted"}
-        memory.ledger[key] = known | {UNSURE} | ({ABSENT} if outcome == "crashed" else set())
+        memory.ledger[key] = self._in_doubt(known) | ({ABSENT} if outcome == "crashed" else set())
         code = "OUTCOME_UNKNOWN" if outcome == "unknown" else "DESTINATION_UNAVAILABLE"
         held = outcome == "unknown" and self.definition.on_unknown == "Hold"
         letter = Letter(code, shown, GONE if held else None)

@@ -417,7 +417,7 @@ class World:
         accident = Accident(step.trouble)
         if step.dismiss:
             await self._dismiss()
-        run = self._run(step)
+        run = self._run(step, definition)
         state = Mortal(self.state, accident)
         sync = self._sync(definition)
         source, inner = sync.connectors()
@@ -452,9 +452,9 @@ class World:
             expected.check(result.counts.model_dump())
         await self._compare(definition)
 
-    def _run(self, step: Step) -> Run:
+    def _run(self, step: Step, definition: Definition) -> Run:
         """Records are replayed as they were kept only where the model knows which there are."""
-        same = "skip" not in {each.name for each in self.scenario.steps}
+        same = self.memory.baseline == definition.baseline and "skip" not in {each.name for each in self.scenario.steps}
         stored = step.replay == "Stored" and same and self.memory.certain and bool(self.memory.kept())
         return Run(
             str(uuid.uuid4()),
