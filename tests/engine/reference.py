@@ -510,7 +510,8 @@ class _Settling:
             self._letter(row, "DESTINATION_VALIDATION"),
             self._letter(row, "OUTCOME_UNKNOWN"),
         }
-        return {"skipped"}, False
+        accepted = self.definition.on_unknown == "Accept" and answers[-1] == "lost"
+        return {"skipped"}, accepted or answers[-1] in {"ok", "skipped"}
 
     def _intent(self, known: set[Known]) -> set[Known]:
         """What is recorded before a record is sent, if the write may not be repeated or changes something."""
