@@ -31,7 +31,7 @@ def baseline(spec: RunSpec) -> str:
     """
     config = DESTINATIONS.check(spec.destination.connector, spec.destination.config)
     place = [f"{name}={getattr(config, name)}" for name in sorted(config.place)]
-    keys = [m.destination for m in spec.mappings if m.key] or spec.primary_key
+    keys = [[m.destination, m.source or m.expression] for m in spec.mappings if m.key] or spec.primary_key
     return json.dumps(
         {
             "destination": _digest([spec.destination.uid, spec.destination.connector, *place]),
@@ -57,9 +57,9 @@ def notes(previous: str | None, now: str, mapping_before: str, mapping_now: str)
     if previous != now:
         before, after = json.loads(previous), json.loads(now)
         changed = [words for name, words in _WORDS.items() if before.get(name) != after.get(name)]
+        kept = "" if after["mode"] == "delete" else ", and nothing that was written before is deleted"
         return [
-            f"{' and '.join(changed)} changed since the last run: the snapshot starts anew, all rows count as new, "
-            "and nothing that was written before is deleted"
+            f"{' and '.join(changed)} changed since the last run: the snapshot starts anew, all rows count as new{kept}"
         ]
     if mapping_before and mapping_before != mapping_now:
         return ["the mappings changed since the last run: rows whose mapped values differ by it are sent again"]

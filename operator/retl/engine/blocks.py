@@ -7,6 +7,8 @@ from retl.engine.chunk import Chunk
 
 BLOCK_ROWS = 16_384
 """Records whose lookups are made, and whose writes are announced, together."""
+BLOCK_BYTES = 32 * 1024**2
+"""Of rows that are so wide that BLOCK_ROWS of them would be more."""
 
 
 async def blocks(chunks: AsyncIterator[Chunk], *, first: int = 0) -> AsyncGenerator[list[Chunk], None]:
@@ -16,18 +18,19 @@ async def blocks(chunks: AsyncIterator[Chunk], *, first: int = 0) -> AsyncGenera
         first: records in the first list, if there are as many; a chunk is cut for their sake.
     """
     block: list[Chunk] = []
-    rows, wanted = 0, first or BLOCK_ROWS
+    rows, wanted, size = 0, first or BLOCK_ROWS, 0
     async for chunk in chunks:
         rest = chunk
         if first and rows + rest.size > wanted:
             head, rest = cut(rest, wanted - rows)
             yield [*block, head]
-            block, rows, first, wanted = [], 0, 0, BLOCK_ROWS
+            block, rows, first, wanted, size = [], 0, 0, BLOCK_ROWS, 0
         block.append(rest)
         rows += rest.size
-        if rows >= wanted:
+        size += rest.rows.nbytes
+        if rows >= wanted or (size >= BLOCK_BYTES and not first):
             yield block
-            block, rows, first, wanted = [], 0, 0, BLOCK_ROWS
+            block, rows, first, wanted, size = [], 0, 0, BLOCK_ROWS, 0
     if block:
         yield block
 

@@ -16,6 +16,8 @@ LETTERS_PER_COMMIT = 1_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Hashes that may wait for a commit before delivery waits, too: half a million records."""
 MAX_PENDING_LETTERS = 5 * LETTERS_PER_COMMIT
+PATIENCE = 1.0
+"""Seconds that a commit may take before delivery waits for it: what is acknowledged meanwhile would be sent again."""
 PACE = 0.05
 """Seconds in which settled records gather. A commit costs the time of some thousand records, however few it holds."""
 
@@ -63,6 +65,7 @@ class Committer:
         self._sequence = 0
         self._pending = _Pending()
         self._begun = self._done = 0
+        self._committing: float | None = None
         self._closed = False
         self._awaited = 0
         self._changed = asyncio.Condition()
@@ -85,7 +88,7 @@ class Committer:
             The number of the commit that the keys travel in.
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._pending.has_room)
+            await self._changed.wait_for(lambda: self._pending.has_room and not self._is_behind)
             pending = self._pending
             pending.keys += keys
             pending.rows += rows
@@ -135,12 +138,19 @@ class Committer:
                 self._changed.notify_all()
             if commit is None:
                 return
+            self._committing = asyncio.get_running_loop().time()
             await self._state.commit(self._claim, commit)
+            self._committing = None
             paced = asyncio.get_running_loop().time() + PACE
             async with self._changed:
                 self._done += 1
                 self.parts += bool(commit.keys)
                 self._changed.notify_all()
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the state store takes so long that a kill would repeat more than it should."""
+        return self._committing is not None and asyncio.get_running_loop().time() - self._committing > PATIENCE
 
     async def _until(self, durable: Callable[[], bool]) -> None:
         """Wait for commits, which are made without delay meanwhile."""

@@ -34,12 +34,14 @@ class Rules:
         resend: also send what is unchanged or waits.
         complete: whether the query returned all rows, so that one it did not return is gone.
         replay: a table `chosen` (p) names the only rows to send, whether they wait or not.
+        kept: the rows are records as dead letters kept them, and may be older than what was written since.
     """
 
     semantics: str
     resend: bool = False
     complete: bool = True
     replay: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Changes:
         settled: unchanged rows that were dead letters, and are again as the destination has them.
         left: rows that are left out: they wait, were dismissed, or the mode leaves them alone.
         doubtful: rows whose write was begun by an attempt that was killed, in an operation that cannot be repeated.
-        unidentified: invalid rows of which nobody can say which record they are.
+        respelled: records that are gone, but for another spelling of their key; the destination may take both for one.
+        unidentified: rows that were not written, and of which nobody can say which record they once were.
     """
 
     staged: Staged
@@ -77,6 +80,7 @@ class Changes:
     left: int
     invalid: int
     forgotten: int
+    respelled: int
     unidentified: int
 
     @property
@@ -142,16 +146,16 @@ def diff(
     )
     _copy(cursor, _verdicts(staged, snapshot, rules), path)
     _copy(cursor, _gone(snapshot, rules), gone)
+    if _deletes(rules) == DELETE and _counts(cursor, gone):
+        gone = _respelled(cursor, staged, gone)
     _copy(cursor, _vanished(rules, gone), vanished)
     counts = _counts(cursor, path) | {f"gone:{verdict}": count for verdict, count in _counts(cursor, gone).items()}
     known = cursor.execute(f"SELECT count(*) FROM {snapshot.current}").fetchall()[0][0]
-    bad_keys = ", ".join(str(bad) for bad in (NULL_KEY, *staged.key_mappings))
-    unidentified = cursor.execute(
-        f"SELECT count(*) FROM staged WHERE bad IN ({bad_keys})" if _deletes(rules) == DELETE else "SELECT 0"
-    ).fetchall()[0][0]
+    unidentified = _unidentified(cursor, staged, counts) if _deletes(rules) == DELETE else 0
     other = counts.get("other", 0)
     of_stage = sum(count for verdict, count in counts.items() if not verdict.startswith("gone:"))
-    in_mirror = counts.get("gone:delete", 0) + counts.get("gone:waiting", 0)
+    left_in_mirror = counts.get("gone:waiting", 0) + counts.get("gone:respelled", 0)
+    in_mirror = counts.get("gone:delete", 0) + left_in_mirror
     return Changes(
         staged=staged,
         path=path,
@@ -167,9 +171,10 @@ def diff(
         updated=counts.get(UPDATE, 0),
         deleted=counts.get(DELETE, 0) + counts.get("gone:delete", 0),
         doubtful=counts.get(DOUBTFUL, 0),
-        left=counts.get("waiting", 0) + counts.get("left", 0) + counts.get("gone:waiting", 0),
+        left=counts.get("waiting", 0) + counts.get("left", 0) + left_in_mirror,
         invalid=counts.get("invalid", 0) + counts.get("repeated", 0),
         forgotten=counts.get("gone:forget", 0),
+        respelled=counts.get("gone:respelled", 0),
         unidentified=unidentified,
     )
 
@@ -226,7 +231,7 @@ def _verdicts(staged: Staged, snapshot: Snapshot, rules: Rules) -> str:
             WHEN {waits} w.r = rows.r AND NOT {rules.resend} THEN 'waiting'
             WHEN rows.bad IS NOT NULL THEN CASE WHEN repeated THEN 'repeated' ELSE 'invalid' END
             {_mode(rules)}
-            WHEN w.p IS NOT NULL THEN 'settled'
+            {"" if rules.kept else "WHEN w.p IS NOT NULL THEN 'settled'"}
         END AS verdict
         FROM rows LEFT JOIN {snapshot.current} known ON known.k = rows.k
         LEFT JOIN waiting w ON w.p = rows.p LEFT JOIN dismissed x ON x.p = rows.p {chosen}
@@ -236,8 +241,11 @@ def _verdicts(staged: Staged, snapshot: Snapshot, rules: Rules) -> str:
 
 def _mode(rules: Rules) -> str:
     """The branches of the verdict on a valid row; a row that none of them takes is unchanged."""
-    again = f"{rules.resend} OR known.r = {hash_literal(NO_ROW)}"
-    doubtful = f"WHEN known.r = {hash_literal(SENT)} THEN '{DOUBTFUL}'"
+    unsure = f"known.r IN ({hash_literal(NO_ROW)}, {hash_literal(SENT)})"
+    if rules.kept:  # a record that was acknowledged since is newer than the one that was kept
+        return f"WHEN known.k IS NOT NULL AND NOT {unsure} THEN 'settled' {_kept(rules)}"
+    again = f"{rules.resend} OR {unsure}"
+    doubtful = "" if rules.replay else f"WHEN known.r = {hash_literal(SENT)} THEN '{DOUBTFUL}'"
     if rules.semantics == "delete":
         return f"{doubtful} WHEN known.k IS NULL OR {again} THEN '{DELETE}'"
     if rules.semantics == "insert":
@@ -245,9 +253,16 @@ def _mode(rules: Rules) -> str:
             WHEN known.r <> rows.r THEN 'left'"""
     first = UPDATE if rules.semantics == "update" else CREATE
     if rules.semantics == "append":  # the ledger of what this run, or under a cursor this sync, appended
-        unsure = f"known.r = {hash_literal(NO_ROW)}"  # also of a kept record, which has that very hash in a replay
         return f"{doubtful} WHEN known.k IS NULL OR known.r <> rows.r OR {unsure} THEN '{CREATE}'"
     return f"{doubtful} WHEN known.k IS NULL THEN '{first}' WHEN known.r <> rows.r OR {again} THEN '{UPDATE}'"
+
+
+def _kept(rules: Rules) -> str:
+    """The branches for a kept record of which the destination has nothing newer."""
+    if rules.semantics == "delete":
+        return f"ELSE '{DELETE}'"
+    first = UPDATE if rules.semantics == "update" else CREATE
+    return f"WHEN known.k IS NULL THEN '{first}' ELSE '{CREATE if rules.semantics == 'append' else UPDATE}'"
 
 
 def _deletes(rules: Rules) -> str:
@@ -272,6 +287,43 @@ def _gone(snapshot: Snapshot, rules: Rules) -> str:
     FROM {snapshot.current} known ANTI JOIN staged s ON s.k = known.k {chosen}
     LEFT JOIN waiting w ON w.p = known.k
     WHERE {_deletes(rules) != ""}"""
+
+
+def _respelled(cursor: duckdb.DuckDBPyConnection, staged: Staged, gone: Path) -> Path:
+    """The records that are gone, told apart from those whose key is there in another spelling."""
+    path = gone.with_name("respelled.parquet")
+    rows = f"SELECT {staged.mapping.row} FROM read_parquet({literal(str(staged.path))})"
+    _copy(
+        cursor,
+        f"""
+    SELECT g.* REPLACE (CASE WHEN s.spelling IS NULL THEN g.verdict ELSE 'respelled' END AS verdict)
+    FROM read_parquet({literal(str(gone))}) g
+    LEFT JOIN (SELECT DISTINCT {_spelling("key_record")} AS spelling FROM ({rows})) s
+    ON s.spelling = {_spelling("decode(g.record)")}""",
+        path,
+    )
+    return path
+
+
+def _spelling(record: str) -> str:
+    """SQL of key fields without what destinations overlook in a key: case, accents, outer blanks, zeros, quotes."""
+    text = f"""regexp_replace(strip_accents(lower({record})), '"\\s+|\\s+"', '"', 'g')"""
+    text = f"regexp_replace(replace({text}, '\"', ''), ':\\+?0+([0-9])', ':\\1', 'g')"
+    text = f"regexp_replace({text}, '(\\.[0-9]*?)0+([,}}])', '\\1\\2', 'g')"
+    return f"regexp_replace({text}, '\\.([,}}])', '\\1', 'g')"
+
+
+def _unidentified(cursor: duckdb.DuckDBPyConnection, staged: Staged, counts: dict[str, int]) -> int:
+    """Rows that are not written, and may be records that seem to be gone.
+
+    Where the primary key is the record's key only rows without a key can be; elsewhere any row may have changed its
+    key.
+    """
+    if not staged.own_keys:
+        return sum(counts.get(verdict, 0) for verdict in ("invalid", "repeated", "waiting"))
+    bad = ", ".join(str(bad) for bad in (NULL_KEY, *staged.key_mappings))
+    found: int = cursor.execute(f"SELECT count(*) FROM staged WHERE bad IN ({bad})").fetchall()[0][0]
+    return found
 
 
 def _vanished(rules: Rules, gone: Path) -> str:

@@ -40,6 +40,9 @@ from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateS
 
 BLOCK_ROWS = 16_384
 """Rows fetched from disk at once, and then cut into batches."""
+BLOCK_BYTES = 32 * 1024**2
+BATCH_BYTES = 4 * 1024**2
+"""Of rows that are so wide that fewer of them must do: for a block and for a batch, on average."""
 MAX_PARTS = 100
 """Parts of a snapshot, beside those that are as large as they become, that may be left to the next run to merge."""
 
@@ -193,6 +196,7 @@ class _Run:
             resend=self.spec.run.full_refresh or detection.strategy == "None",
             complete=staged.complete,
             replay=self.spec.run.mode == "Replay",
+            kept=not staged.schema.names,
         )
         with work.database.cursor() as cursor:
             changes = await self.in_thread(lambda: diff(staged, snapshot, self.waiting, cursor, rules, chosen), cursor)
@@ -202,7 +206,8 @@ class _Run:
 
     async def judge(self, changes: Changes, snapshot: Snapshot, work: Workspace) -> Ending | None:
         """guard: how the run ends before anything is written, or None if it goes on."""
-        found = guards.verdicts(self.spec.guards, changes, self.semantics)
+        anew = self.claim.previous not in (None, baseline(self.spec))
+        found = guards.verdicts(self.spec.guards, changes, self.semantics, anew=anew)
         breach, approved = guards.breach(found), self.spec.run.approved_plan
         planning = self.spec.run.mode == "Plan"
         if not planning and breach is None and (approved is None or not changes.to_send):
@@ -210,17 +215,16 @@ class _Run:
         digest = await asyncio.to_thread(plan.plan_hash, baseline(self.spec), snapshot, changes, work)
         if not planning and approved == digest:
             return None
-        now = mapping_fingerprint(self.spec.mappings)
         planned = replace(self.tally)
         planned.wrote(created=changes.created, updated=changes.updated, deleted=changes.deleted)
         await self.save_plan(
             plan_hash=digest,
             counts=planned.final(),
             samples=await asyncio.to_thread(plan.samples, self.spec, changes, work),
-            notes=notes(self.claim.previous, baseline(self.spec), self.claim.notes.mapping, now),
+            notes=self.changed_since(),
             schema=changes.staged.schema,
             guards=found,
-            estimate=plan.estimate(self.spec, changes, self.batch_size),
+            estimate=plan.estimate(self.spec, changes, self.batch_size(changes)),
         )
         if planning:
             self.tally.wrote(created=planned.created, updated=planned.updated, deleted=planned.deleted)
@@ -238,6 +242,11 @@ class _Run:
         identity = {"run": self.spec.run.name, "sync": self.spec.sync.name, "namespace": self.spec.sync.namespace}
         document = Plan(**identity, mode=self.spec.mode, drift=drift, **known)
         await self.state.save_plan(self.claim, document.model_dump_json(by_alias=True).encode())
+
+    def changed_since(self) -> list[str]:
+        """What is to be said of a sync whose definition changed since its last run, or that never ran."""
+        now = mapping_fingerprint(self.spec.mappings)
+        return notes(self.claim.previous, baseline(self.spec), self.claim.notes.mapping, now)
 
     async def columns(self) -> pa.Schema:
         """What the query returns (raises SourceError)."""
@@ -274,15 +283,17 @@ class _Run:
             self.progress.step("deliver", changes.to_send)
             await self.settle(changes, committer, letters, work)
             operation = self.spec.mode if self.semantics != "mirror" else "upsert"
-            async with aclosing(self.chunks(changes.rows([DOUBTFUL]), operation, work)) as doubtful:
+            async with aclosing(self.chunks(changes, changes.rows([DOUBTFUL]), operation, work)) as doubtful:
                 await deliverer.run_doubtful(doubtful)
             wanted = [DELETE] if self.semantics == "delete" else [CREATE, UPDATE]
-            async with aclosing(self.chunks(changes.rows(wanted, sent=True), operation, work)) as valid:
+            async with aclosing(self.chunks(changes, changes.rows(wanted, sent=True), operation, work)) as valid:
                 await deliverer.run(valid)
             if changes.deleted and self.semantics == "mirror":
                 held = why_held(changes, deliverer.all_acknowledged, over=deliverer.over)
                 if not held:
-                    async with aclosing(self.chunks(changes.gone_rows(DELETE), "delete", work, gone=True)) as gone:
+                    async with aclosing(
+                        self.chunks(changes, changes.gone_rows(DELETE), "delete", work, gone=True)
+                    ) as gone:
                         await deliverer.run(gone)
             if not deliverer.over:
                 await committer.add(notes=await asyncio.to_thread(self.notes, changes, deliverer, work))
@@ -293,12 +304,15 @@ class _Run:
         await self.compact(changes, committer, work)
         if deliverer.halt is not None:
             return Ending.failed(deliverer.halt, self.spec)
-        return CANCELLED if deliverer.over and not deliverer.finished else Ending("Succeeded", message=held)
+        if deliverer.over and not deliverer.finished:
+            return CANCELLED
+        told = self.changed_since() if self.claim.previous is not None else []
+        return Ending("Succeeded", message="; ".join([*told, *([held] if held else []), *respelled(changes)]))
 
     async def settle(self, changes: Changes, committer: Committer, letters: Letters, work: Workspace) -> None:
         """What is known without asking the destination."""
         if changes.settled:
-            async with aclosing(self.chunks(changes.rows(["settled"]), "", work)) as settled:
+            async with aclosing(self.chunks(changes, changes.rows(["settled"]), "", work)) as settled:
                 async for chunk in settled:
                     await committer.add(resolved=chunk.origins)
         if self.waiting.keys:
@@ -306,7 +320,7 @@ class _Run:
         if changes.forgotten:
             keys = await asyncio.to_thread(_read_hashes, changes.gone, "k", work)
             await committer.add(keys=keys, rows=GONE * changes.forgotten)
-        async with aclosing(self.chunks(changes.rows(["invalid"]), self.spec.mode, work)) as invalid:
+        async with aclosing(self.chunks(changes, changes.rows(["invalid"]), self.spec.mode, work)) as invalid:
             async for chunk in invalid:
                 await committer.add(letters=letters.invalid(chunk))
 
@@ -326,18 +340,19 @@ class _Run:
             watermark=watermark,
         )
 
-    @property
-    def batch_size(self) -> int:
-        """Records in one call."""
+    def batch_size(self, changes: Changes) -> int:
+        """Records in one call: as many as are wanted and allowed, or fewer where they are wide."""
         capabilities = self.destination.capabilities
-        return min(self.spec.delivery.batch_size or capabilities.default_batch, capabilities.max_batch)
+        wanted = min(self.spec.delivery.batch_size or capabilities.default_batch, capabilities.max_batch)
+        return min(wanted, max(1, BATCH_BYTES // max(1, changes.staged.row_bytes)))
 
     async def chunks(
-        self, rows: str, operation: str, work: Workspace, *, gone: bool = False
+        self, changes: Changes, rows: str, operation: str, work: Workspace, *, gone: bool = False
     ) -> AsyncGenerator[Chunk, None]:
         """Rows in the batches that they travel in; ends early when the run is stopped."""
-        size = self.batch_size
-        block_rows = max(1, BLOCK_ROWS // size) * size
+        size = self.batch_size(changes)
+        most = min(BLOCK_ROWS, BLOCK_BYTES // max(1, changes.staged.row_bytes))
+        block_rows = max(1, most // size) * size
         with work.database.cursor() as cursor:
             try:
                 reader = await self.in_thread(lambda: cursor.sql(rows).to_arrow_reader(block_rows), cursor)
@@ -385,10 +400,17 @@ def why_held(changes: Changes, all_acknowledged: bool, *, over: bool) -> str:
         return f"{changes.deleted} deletes were held back, because not every record was acknowledged"
     if changes.unidentified:
         return (
-            f"{changes.deleted} deletes were held back: {changes.unidentified} rows have no key, "
-            "and each may be one of the records that seem to be gone"
+            f"{changes.deleted} deletes were held back: {changes.unidentified} rows are invalid or wait as dead "
+            "letters, and each may be one of the records that seem to be gone"
         )
     return ""
+
+
+def respelled(changes: Changes) -> list[str]:
+    """What is said of records that a mirror leaves alone, because another spelling of their key is there."""
+    if not changes.respelled:
+        return []
+    return [f"{changes.respelled} records were left alone: other rows have their keys in another spelling"]
 
 
 def _read_hashes(path: Path, column: str, work: Workspace) -> bytes:

@@ -40,7 +40,7 @@ class Settlement:
         settled: records of which it is known what became of them, or that nobody can know it.
         refused: those of them that were rejected, or may not have been written.
         all_acknowledged: whether no record was refused or left to the next run.
-        smallest_refused: under a cursor, the smallest value of a record that was refused.
+        smallest_refused: under a cursor, the smallest value of a record that was refused, or skipped to be tried again.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Settlement:
     async def leave_out(self, chunk: Chunk) -> None:
         """Count records as skipped that were never sent, and remember nothing of them."""
         self._tally.skipped += chunk.size
+        self._pin(chunk)
         self._advance(chunk.size)
 
     async def refuse(self, chunk: Chunk, code: Code, message: str) -> None:
@@ -122,6 +123,7 @@ class Settlement:
         if self._inserts:
             await self._remember(chunk)
         else:
+            self._pin(chunk)
             announced = chunk if self._must_not_repeat(chunk) else known(chunk)
             gone = GONE * announced.size
             await self._committer.add(keys=announced.keys, rows=gone, resolved=chunk.origins)
@@ -165,6 +167,10 @@ class Settlement:
     def _note_refused(self, chunk: Chunk) -> None:
         self.refused += chunk.size
         self.all_acknowledged = False
+        self._pin(chunk)
+
+    def _pin(self, chunk: Chunk) -> None:
+        """The next run must read these records again."""
         if "cursor" in chunk.rows.schema.names:
             values = [*chunk.rows.column("cursor").to_pylist(), self.smallest_refused]
             self.smallest_refused = min((value for value in values if value is not None), default=None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from retl.engine import cursor as cursors
 from retl.engine.extract import Extract
@@ -23,7 +24,9 @@ from retl.sources.base import UNREADABLE, Source
 
 GROUP_ROWS = 16_384
 """Rows of a Parquet row group; a reader holds some of them in memory, and rows may be wide."""
-LAYOUT = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}"
+GROUP_BYTES = 16 * 1024**2
+"""Uncompressed bytes of a row group, where rows are so wide that GROUP_ROWS of them would be more."""
+LAYOUT = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {GROUP_BYTES}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ class Staged:
     def own_keys(self) -> bool:
         """Whether the primary key is the record's key, so that there is no column p beside k."""
         return self.mapping.own_keys
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row on average, uncompressed."""
+        found = pq.ParquetFile(self.path).metadata
+        size = sum(found.row_group(i).total_byte_size for i in range(found.num_row_groups))
+        return int(size // max(1, found.num_rows))
 
     @property
     def key_mappings(self) -> tuple[int, ...]:
