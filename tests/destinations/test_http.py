@@ -447,6 +447,8 @@ PAIR = f"jane:{SECRET}"
         "s3cret%2F%2B%20%22%26",
         "s3cret%2F%2B+%22%26",
         "s3cret/+ &quot;&amp;",
+        "s3cret%2f%2b%20%22%26",
+        r"s3cret\/+ \"\u0026",
     ],
 )
 @pytest.mark.parametrize("text", [True, False])

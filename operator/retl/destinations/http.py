@@ -190,7 +190,8 @@ def _secrets(login: HttpCredentials) -> list[str]:
     token, username, password = (
         value.get_secret_value() if value else "" for value in (login.token, login.username, login.password)
     )
-    return [token, password, f"{username}:{password}" if password else ""]
+    bearer = f"Bearer {token}" if token else ""
+    return [token, bearer, password, f"{username}:{password}" if password else ""]
 
 
 def _key_fields(config: HttpConfig, target: Target) -> tuple[tuple[str, str], ...]:

@@ -1,16 +1,17 @@
 """What an endpoint says, made fit for a dead letter: its words found, without secrets, printable, on one line."""
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterable
+from html.entities import html5
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import orjson
 
 MESSAGE_MAX = 500
+READ_MAX = 64 * MESSAGE_MAX
+"""Characters of a text that words are looked for in; much of it may be blank."""
 FIELDS = ("detail", "message", "error", "title", "error_description", "errors", "reason", "msg")
 """Fields of an error body that commonly hold the words."""
 
@@ -19,23 +20,46 @@ class Redaction:
     """Takes secrets out of texts, as they are and in the forms that servers echo them in."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        forms = [[_spellings(char) for char in form] for form in {form for s in secrets if s for form in _forms(s)}]
+        forms.sort(key=len, reverse=True)
+        self._longest = max((sum(len(spellings[0]) for spellings in form) for form in forms), default=0)
+        self._pattern = re.compile("|".join(map(_pattern, forms))) if forms else None
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub("…", text) if self._pattern else text
+        """The text without them, and if it is longer than READ_MAX, without what may be the half of one at its end."""
+        if self._pattern is None:
+            return text
+        shown = self._pattern.sub("…", text[:READ_MAX])
+        return shown if len(text) <= READ_MAX else shown[: -self._longest]
 
 
 def _forms(secret: str) -> Iterable[str]:
     yield secret
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(secret.encode()).decode().rstrip("=")
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    yield html.escape(secret)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+
+
+def _spellings(char: str) -> list[str]:
+    """How a character is written in URLs, JSON and HTML; the longest first."""
+    if char.isascii() and char.isalnum():
+        return [char]
+    number = ord(char)
+    url = ["".join(f"%{byte:02x}" for byte in char.encode()), "+" if char == " " else char]
+    in_json = [json.dumps(char)[1:-1], f"\\{char}", f"\\u{number:04x}"]
+    in_html = [f"&#{number};", f"&#{number:03};", f"&#x{number:x};", *_entities(char)]
+    return sorted({char, *url, *in_json, *in_html}, key=len, reverse=True)
+
+
+def _entities(char: str) -> Iterable[str]:
+    return (f"&{name}" for name, text in html5.items() if text == char and name.endswith(";"))
+
+
+def _pattern(form: list[list[str]]) -> str:
+    """A regular expression for a text, each of whose characters may be spelled in several ways."""
+    return "".join(
+        re.escape(spellings[0]) if len(spellings) == 1 else f"(?i:{'|'.join(map(re.escape, spellings))})"
+        for spellings in form
+    )
 
 
 def printable(text: str) -> str:
@@ -65,7 +89,7 @@ def message(body: bytes) -> str:
     """The words of an error body: a field that commonly holds them, or a short text."""
     found = parsed(body)
     if found is None:
-        text = body[: 64 * MESSAGE_MAX].decode("utf-8", "replace")
+        text = body.decode("utf-8", "replace")
         return "" if "<" in text else text  # a proxy's HTML page is no message
     return spoken(found)
 
