@@ -50,6 +50,13 @@ def signal(
         ({"ratelimit": '"p";r=1', "x-ratelimit-remaining": "9"}, signal(None, 1)),
         ({"x-ratelimit-remaining": "1", "x-ratelimit-reset": "9" * 9}, signal(None, 1, 31 * 86_400)),
         ({"x-ratelimit-remaining": "-1", "x-ratelimit-limit": "5"}, signal(5)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-01-01T12:01:30Z"}, signal(None, 0, 90)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-01-01T13:00:30.5+01:00"}, signal(None, 0, 30.5)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-01-01 11:00:00"}, signal(None, 0, 0)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "Thu, 01 Jan 2026 12:00:05 GMT"}, signal(None, 0, 5)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-99-99T00:00:00Z"}, signal(None, 0)),
+        ({"x-ratelimit-remaining": "5 of 10", "x-ratelimit-limit": "10;w=60"}, signal(10)),
+        ({"ratelimit": "limit=10, remaining=0, reset=2026-01-01T12:01:30Z"}, signal(10, 0)),
         ({"x-ratelimit-remaining": "9" * 400, "x-ratelimit-limit": "5"}, signal(5, int("9" * 18) + 1)),
     ],
 )

@@ -2,7 +2,7 @@
 
 Pure. See draft-ietf-httpapi-ratelimit-headers: versions up to 06 have RateLimit-Limit, -Remaining and -Reset, version
 07 one header RateLimit with `limit=100, remaining=50, reset=5`, later ones `"policy";r=50;t=5`; RateLimit-Policy names
-the window. X-RateLimit-Reset counts seconds from now or from 1970, as the vendor likes.
+the window. X-RateLimit-Reset counts seconds from now or from 1970, or is a date, as the vendor likes.
 """
 
 import re
@@ -21,16 +21,12 @@ Numbers = dict[str, float]
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Retry-After as RFC 9110 writes it: seconds, or a date; None if it says nothing readable."""
+    """Retry-After: seconds, or a date as in RFC 9110 or ISO 8601; None if it says nothing readable."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
         return timedelta(seconds=int(value))
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(timedelta(0), at - now)
+    at = _moment(value)
+    return None if at is None else max(timedelta(0), at - now)
 
 
 def rate_signal(headers: Mapping[str, str], now: datetime) -> RateSignal | None:
@@ -72,7 +68,10 @@ def _structured(headers: Mapping[str, str]) -> Numbers:
 def _item(text: str) -> tuple[str, Numbers]:
     """One item: what it is called, and its numbers; a bare number at its head is a quota."""
     head = re.match(r'\s*(?:"([^"]*)"|([0-9]+)\s*(?:;|$))', text)
-    numbers = {name: float(number) for name, number in re.findall(r"([a-z]+)\s*=\s*([0-9]{1,18}(?:\.[0-9]+)?)", text)}
+    numbers = {
+        name: float(number)
+        for name, number in re.findall(r"([a-z]+)\s*=\s*([0-9]{1,18}(?:\.[0-9]+)?)(?=[\s,;]|$)", text)
+    }
     if head and head[2]:
         numbers["q"] = float(head[2])
     return (head[1] or "" if head else ""), numbers
@@ -85,18 +84,39 @@ def _separate(headers: Mapping[str, str], now: datetime) -> Numbers:
         said = _present(
             limit=_number(limit),
             remaining=_number(headers.get(f"{prefix}remaining", "")),
-            reset=_number(headers.get(f"{prefix}reset-after", "") or headers.get(f"{prefix}reset", "")),
+            reset=_reset(headers.get(f"{prefix}reset-after", "") or headers.get(f"{prefix}reset", ""), now),
             window=_item(limit.partition(",")[2])[1].get("w"),
         )
         if said:
-            if (reset := said.get("reset", 0)) >= EPOCH:
-                said["reset"] = max(0.0, reset / (1000 if reset >= 1000 * EPOCH else 1) - now.timestamp())
             return said
     return {}
 
 
+def _reset(text: str, now: datetime) -> float | None:
+    """Seconds until a reset, which is told as such, as a moment since 1970, or as a date."""
+    number = _number(text)
+    if number is None:
+        at = _moment(text.strip())
+        return None if at is None else max(0.0, (at - now).total_seconds())
+    if number < EPOCH:
+        return number
+    return max(0.0, number / (1000 if number >= 1000 * EPOCH else 1) - now.timestamp())
+
+
+def _moment(text: str) -> datetime | None:
+    """A date as ISO 8601 or HTTP writes it; without a zone, in UTC."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            at = read(text)
+        except (ValueError, OverflowError):
+            continue
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return None
+
+
 def _number(text: str) -> float | None:
-    found = re.match(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)", text)
+    """The number that a value is, or begins with before its parameters; of very long ones, the first digits."""
+    found = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)[0-9]*\s*(?:[,;].*)?", text)
     return float(found[1]) if found else None
 
 
