@@ -24,6 +24,7 @@ def read(
     results: dict[str, Any] | None = None,
     sent: Sequence[bytes] = SENT,
     key: Sequence[str] = ("id",),
+    repeatable: bool = True,
     **headers: str,
 ) -> list[Outcome]:
     reader = Reader(
@@ -32,6 +33,7 @@ def read(
         results=None if results is None else HttpResults.model_validate(results),
         key=tuple((name, name) for name in key),
         redact=lambda text: text.replace("s3cret", "…"),
+        repeatable=repeatable,
     )
     text = body if isinstance(body, str) else json.dumps(body)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -92,6 +94,68 @@ def test_without_results_a_success_is_a_success_for_all(status: int) -> None:
     assert read(status) == [OK, OK, OK]
 
 
+OF_EACH: list[tuple[Any, list[str]]] = [
+    ([{"success": True}, {"success": False, "error": "bad"}, {"success": True}], ["", "bad", ""]),
+    ({"items": [{"ok": True}, {"ok": True}, {"ok": False, "message": "bad"}]}, ["", "", "bad"]),
+    ({"responses": [{"error": None}, {"error": {"message": "bad"}}, {"error": ""}]}, ["", "bad", ""]),
+    ({"records": [{"errors": ["bad"]}, {"errors": []}, {"errors": None}]}, ["bad", "", ""]),
+    ({"data": [{"status": 201}, {"status": 422, "detail": "bad"}, {"status": 200}]}, ["", "bad", ""]),
+    (
+        {"results": [{"status": "created"}, {"status": "Failed"}, {"status": "ok"}]},
+        ["", "the reply says that it failed", ""],
+    ),
+    (
+        {"hasErrors": True, "results": [{"success": True}, {"status": 400}, {"id": 3, "ok": True}]},
+        ["", "status 400", ""],
+    ),
+    ({"results": [{"status": 400, "message": "token s3cret"}] * 3}, ["token …"] * 3),
+]
+
+
+@pytest.mark.parametrize(("body", "words"), OF_EACH)
+def test_a_success_that_says_of_each_record_whether_it_failed_is_believed(body: Any, words: list[str]) -> None:
+    expected = [Rejected("DESTINATION_VALIDATION", said) if said else OK for said in words]
+    assert read(200, body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"success": False, "error": "bad"}],
+        [{"id": 1}, {"id": 2, "error": "bad"}, {"id": 3}],
+        {"failures": [{"ok": False, "reason": "bad"}]},
+        {"results": [{"index": 2, "error": "bad"}, {"index": 0, "error": ""}, {"index": 1, "error": ""}]},
+        {"results": [{"id": 2, "error": "bad"}, {"id": 1, "error": ""}, {"id": 3, "error": ""}]},
+        {"hasErrors": True, "message": "bad"},
+        {"status": "failure", "message": "bad"},
+        {"status": 400, "message": "bad"},
+        {"success": False, "message": "bad", "results": [{"id": 1}, {"id": 2}, {"id": 3}]},
+        {"errors": [{"status": 400, "detail": "bad"}] * 3},
+    ],
+)
+def test_a_success_that_says_that_something_failed_is_none(body: Any) -> None:
+    with pytest.raises(BatchRejected, match="status 200, and in it an error: bad"):
+        read(200, body)
+    assert kinds(read(200, body, repeatable=False)) == ["Unknown"] * 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"id": 1, "error": None}, {"id": 2, "error": ""}, {"id": 3, "error": False}],
+        {"records": [{"id": 1, "errors": []}, {"id": 2, "errors": {}}, {"id": 3, "status": "pending"}]},
+        {"records": [{"id": 1, "status": "failed"}, {"id": 2, "error": "E7"}, {"id": 3, "status": 404}]},
+        [{"id": 1, "status": "failed", "success": True}, {"id": 2, "error": "E7"}, {"id": 3, "status": 404}],
+        {"id": 1, "status": "failed"},
+        {"hasErrors": False, "results": ["failed", "error", None]},
+        [{"status": 200}, {"status": "cancelled"}, {"status": True}],
+    ],
+)
+def test_an_echo_of_the_records_speaks_of_no_failure(body: Any) -> None:
+    sent = [b'{"id": 1, "status": "failed"}', b'{"id": 2, "error": "E7"}', b'{"id": 3, "status": 404}']
+    assert read(200, body, sent=sent) == [OK, OK, OK]
+
+
 @pytest.mark.parametrize(
     ("results", "body", "expected"),
     [
@@ -111,6 +175,11 @@ def test_without_results_a_success_is_a_success_for_all(status: int) -> None:
             {"successValues": ["created", "updated"]},
             {"results": [{"status": "created"}, {"status": "error"}, {"status": "updated"}]},
             ["ok", "validation", "ok"],
+        ),
+        (
+            {"successValues": ["200", 201]},
+            {"results": [{"status": 200}, {"status": "201"}, {"status": "202"}]},
+            ["ok", "ok", "validation"],
         ),
         ({}, {"results": [{"status": 429}, {"status": 503}, {"status": 200}]}, ["rate limit", "unavailable", "ok"]),
         ({}, {"other": 1}, ["unknown", "unknown", "unknown"]),
@@ -187,6 +256,7 @@ def test_messages_are_short_and_hold_no_secret_and_no_page_of_a_proxy() -> None:
         ("0", 0),
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30),
         ("Thu, 01 Jan 2026 11:00:00 GMT", 0),
+        ("2026-01-01T12:00:30Z", 30),
         ("soon", None),
         ("-5", None),
         ("", None),

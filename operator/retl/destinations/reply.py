@@ -23,6 +23,7 @@ from retl.destinations.base import (
     Unknown,
 )
 from retl.destinations.configs import HttpResults
+from retl.destinations.faults import Verdict, of_call, of_results
 from retl.destinations.rates import rate_signal, retry_after
 from retl.destinations.words import is_page, message, parsed, printable, spoken
 from retl.errors import DestinationError
@@ -140,9 +141,13 @@ class Reader:
 
     def _taken(self, status: int, body: Any, payloads: Sequence[bytes]) -> list[Outcome]:
         """A success that speaks of all records alike."""
-        fault = _fault(body)
-        if fault is not None:
-            words = f"status {status}, and in it an error{self._said(fault)}"
+        described = self.results is not None or status == MULTI_STATUS
+        failing = None if described else of_results(body, payloads)
+        if failing and self._in_order(failing, payloads):
+            return [self._judged(verdict) for verdict in failing[1]]
+        faults = [of_call(body, payloads), *(failing[1] if failing else ())]
+        if fault := next((verdict for verdict in faults if verdict.failed), None):
+            words = f"status {status}, and in it an error{self._said(fault.words)}"
             if self.repeatable or len(payloads) == 1:
                 raise BatchRejected("UNKNOWN", words)
             return [Unknown(f"{self.endpoint} answered with {words}")] * len(payloads)
@@ -153,6 +158,24 @@ class Reader:
             unread = "answered 207, and config.results does not say where single records are spoken of"
             return [Unknown(f"{self.endpoint} {unread}")] * len(payloads)
         return [ACKNOWLEDGED] * len(payloads)
+
+    def _in_order(self, failing: tuple[list[Any], list[Verdict]], payloads: Sequence[bytes]) -> bool:
+        """Whether the reply has a verdict on each record, and nothing shows that they are in another order."""
+        found, verdicts = failing
+        if len(found) != len(payloads) or any(verdict.failed is None for verdict in verdicts):
+            return False
+        for at, (result, payload) in enumerate(zip(found, payloads, strict=True)):
+            record = parsed(payload)
+            named = [field for field in self.key if field[1] in result]
+            if result.get("index", at) != at or any(str(field_at(record, f)) != str(result[t]) for f, t in named):
+                return False
+        return True
+
+    def _judged(self, verdict: Verdict) -> Outcome:
+        if not verdict.failed:
+            return ACKNOWLEDGED
+        words = verdict.words or (f"status {verdict.status}" if verdict.status else "the reply says that it failed")
+        return self._refused(verdict.status, words)
 
     def _per_record(
         self, found: list[Any], results: HttpResults, payloads: Sequence[bytes], *, taken: bool
@@ -202,13 +225,17 @@ class Reader:
         if good:
             return ACKNOWLEDGED
         number = status if isinstance(status, int) else 0
-        if settled := SETTLED.get((self.operation, number)):
-            return settled
         words = [
             spoken(value) or str(value) for f in (results.code_field, results.message_field) if (value := result.get(f))
         ]
-        text = printable(self.redact(": ".join(words) or f"status {status}"))
-        return Rejected(_refusal(number) if number else "DESTINATION_VALIDATION", text)
+        return self._refused(number, ": ".join(words) or f"status {status}")
+
+    def _refused(self, number: int, words: str) -> Outcome:
+        """What a record's refusal with a status means; 0 if it has none."""
+        if settled := SETTLED.get((self.operation, number)):
+            return settled
+        code = _refusal(number) if number else "DESTINATION_VALIDATION"
+        return Rejected(code, printable(self.redact(words)))
 
     def _words(self, reply: Reply) -> str:
         """What the endpoint said, as `: …`; empty if it said nothing in words."""
@@ -228,14 +255,6 @@ def _place(location: str) -> str:
         return ""
 
 
-def _fault(body: Any) -> str | None:
-    """The words of an error within a success; empty if it has none, None if there is no error."""
-    if not isinstance(body, dict):
-        return None
-    failed = body.get("success") is False or body.get("ok") is False or body.get("status") in ("error", "fail")
-    return spoken(body) if failed or body.get("errors") or body.get("error") else None
-
-
 def _refusal(status: int) -> Code:
     if status == 409:
         return "CONFLICT"
@@ -252,7 +271,7 @@ def _refusal(status: int) -> Code:
 
 def _succeeded(status: Any, results: HttpResults) -> bool:
     if results.success_values:
-        return status in results.success_values
+        return status in results.success_values or str(status) in map(str, results.success_values)
     return isinstance(status, int) and 200 <= status < 300
 
 
