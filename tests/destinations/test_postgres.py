@@ -334,6 +334,25 @@ async def test_fields_say_what_can_be_written(warehouse: Warehouse) -> None:
     await (await opened(warehouse, "update", key=("id",), fields=("id", "mail"))).close()
 
 
+@pytest.mark.parametrize(
+    ("config", "login", "said"),
+    [
+        ({"database": "nodb"}, {}, r"database \"nodb\" does not exist; correct config.database"),
+        ({}, {"password": "wrong"}, r"password authentication failed .*; check username and password in the Secret"),
+    ],
+)
+async def test_what_cannot_be_opened_is_said_once_and_with_what_to_change(
+    warehouse: Warehouse, config: dict[str, Any], login: dict[str, Any], said: str
+) -> None:
+    connector = DESTINATIONS.code("postgres")(
+        DESTINATIONS.check("postgres", warehouse.config | config),
+        DESTINATIONS.login("postgres", "login", warehouse.login | login),
+    )
+    with pytest.raises(DestinationError, match=said) as raised:
+        await connector.open(Target(mode="append", object="accounts", key=(), fields=(), timeout=timedelta(seconds=9)))
+    assert str(raised.value).count("PostgreSQL") == 1
+
+
 async def test_what_the_role_may_not_write_is_said_before_anything_is_sent(warehouse: Warehouse) -> None:
     warehouse.run(TABLE)
     role = f"role_{warehouse.database}"

@@ -30,7 +30,7 @@ from retl.destinations.configs import (
     postgres_capabilities,
 )
 from retl.destinations.postgres_sql import STAGE, staged, statements
-from retl.destinations.postgres_table import describe
+from retl.destinations.postgres_table import Table, describe
 from retl.destinations.postgres_write import Interrupted, Writer, code_of, read
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted
@@ -64,12 +64,12 @@ class PostgresDestination(Destination):
             self._config, self._credentials, f"{SESSION} -c statement_timeout={limit} -c lock_timeout={limit}"
         )
         try:
-            self._table = await asyncio.to_thread(self._with_cursor, lambda cursor: describe(cursor, target.object))
+            self._table = await asyncio.to_thread(
+                self._with_cursor, lambda cursor: self._described(cursor, target.object)
+            )
         except TryLater as later:
             raise DestinationUnavailable(str(later)) from None
-        except (BatchRejected, DestinationError) as error:
-            if isinstance(error, LoginRefused):
-                raise
+        except BatchRejected as error:
             raise DestinationError(f"{self._where}: {error}") from None
         if problem := self._table.problem(target):
             raise DestinationError(f"{self._where}: {problem}")
@@ -133,6 +133,12 @@ class PostgresDestination(Destination):
             return TryLater("OUTCOME_UNKNOWN" if doubt else "DESTINATION_UNAVAILABLE", words)
         return DestinationError(words)
 
+    def _described(self, cursor: dbapi.Cursor, name: str) -> Table:
+        try:
+            return describe(cursor, name)
+        except DestinationError as error:
+            raise DestinationError(f"{self._where}: {error}") from None
+
     def _ingest(self, cursor: dbapi.Cursor, table: pa.Table) -> None:
         """Fill the temporary table with a batch.
 
@@ -155,7 +161,7 @@ class PostgresDestination(Destination):
             ) from None
 
     def _look_up(self, cursor: dbapi.Cursor, request: LookupRequest, values: Sequence[bytes]) -> dict[bytes, bytes]:
-        table = describe(cursor, request.object)
+        table = self._described(cursor, request.object)
         for name in (request.match_field, request.return_field):
             if name not in table.columns:
                 raise DestinationError(
