@@ -16,12 +16,12 @@ def hashed(text: str, how: Hash) -> str:
 def normalized(text: str, how: Normalization) -> str:
     """SQL of the text in the form that is hashed."""
     trimmed = f"regexp_replace({text}, '{_SPACE}', '', 'g')"
-    digits = f"regexp_replace({text}, '[^0-9]', '', 'g')"
+    digits = f"ltrim(regexp_replace({text}, '[^0-9]', '', 'g'), '0')"
     return {
         "None": text,
         "Trim": trimmed,
         "Lowercase": f"lower({trimmed})",
         "Email": f"lower({trimmed})",
-        "Phone": f"('+' || nullif(regexp_replace({digits}, '^0+', ''), ''))",
+        "Phone": f"('+' || nullif({digits}, ''))",
         "Digits": digits,
     }[how]

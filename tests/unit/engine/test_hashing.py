@@ -43,6 +43,7 @@ def test_the_hash_is_the_one_that_the_platform_documents(text: str, how: Normali
         ("442070313000", "Phone", "+442070313000"),
         ("ext.", "Phone", None),
         ("AT-U 12 34", "Digits", "1234"),
+        ("00 44 (0) 20", "Digits", "44020"),
     ],
 )
 def test_values_are_normalised_before_they_are_hashed(text: str, how: Normalization, normal: str | None) -> None:
@@ -52,7 +53,7 @@ def test_values_are_normalised_before_they_are_hashed(text: str, how: Normalizat
 
 
 @pytest.mark.parametrize(
-    ("text", "how"), [("", "None"), ("  ", "Trim"), (" ", "Email"), ("-", "Phone"), ("x", "Digits")]
+    ("text", "how"), [("", "None"), ("  ", "Trim"), (" ", "Email"), ("-", "Phone"), ("x", "Digits"), ("00", "Digits")]
 )
 def test_where_nothing_is_left_there_is_no_hash(text: str, how: Normalization) -> None:
     assert value(hashed(literal(text), Hash(normalize=how))) is None
