@@ -59,6 +59,7 @@ class Deliverer:
         rate = Rate.of(spec.destination, state, claim, over)
         destination.signal = rate.heard
         self._calls = Calls(rate, most=delivery.max_in_flight, max_attempts=delivery.max_attempts, over=over)
+        self._letters = letters
         self._settlement = Settlement(
             spec,
             capabilities,
@@ -189,7 +190,8 @@ class Deliverer:
             if end.outcome is None:
                 await self._settlement.leave(chunk)
             else:
-                await self._settlement.settle(chunk, [end.outcome] * chunk.size, end.attempts)
+                outcome = self._letters.shared(chunk, end.outcome)
+                await self._settlement.settle(chunk, [outcome] * chunk.size, end.attempts)
             return False
         await self._settlement.settle(chunk, outcomes, attempts)
         return not any(isinstance(outcome, Rejected) for outcome in outcomes)

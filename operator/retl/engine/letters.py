@@ -1,15 +1,15 @@
 """Dead letters out of rows that could not be written: what happened, to which record, and the record itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from retl.destinations.base import FOR_ITS_OWN_SAKE, Code
+from retl.destinations.base import FOR_ITS_OWN_SAKE, Code, Outcome, Rejected, Unknown
 from retl.engine.chunk import Chunk
 from retl.engine.diff import DUPLICATE_KEY, DUPLICATE_TARGET
 from retl.engine.mapping import NULL_KEY, Projection
-from retl.engine.records import record_keys
+from retl.engine.records import find, record_keys, without_values
 from retl.engine.workspace import Workspace
 from retl.runspec.spec import RunSpec
 from retl.state.store import HASH_BYTES, NO_ROW, NewDeadLetter
@@ -49,15 +49,34 @@ class Letters:
         """
         held = code in FOR_ITS_OWN_SAKE if hold is None else hold
         return [
-            self._letter(row if held else replace(row, row=NO_ROW), code, message, attempts, chunk.operation)
+            self._letter(
+                row if held else replace(row, row=NO_ROW),
+                code,
+                self._without_sensitive(message, [row.payload]),
+                attempts,
+                chunk.operation,
+            )
             for row in _rows(chunk)
         ]
+
+    def shared(self, chunk: Chunk, outcome: Outcome) -> Outcome:
+        """The outcome of all rows of a chunk, whose message may repeat a sensitive value of any of them."""
+        if not self._sensitive or not isinstance(outcome, Rejected | Unknown):
+            return outcome
+        return replace(outcome, message=self._without_sensitive(outcome.message, self.completed(chunk).payloads))
 
     def invalid(self, chunk: Chunk) -> list[NewDeadLetter]:
         """Rows that were never sent, each for its own reason."""
         bad, messages = chunk.rows.column("bad").to_pylist(), chunk.rows.column("message").to_pylist()
         reasons = map(self._reason, bad, messages)
         return [self._letter(row, *reason) for row, reason in zip(_rows(chunk), reasons, strict=True)]
+
+    def _without_sensitive(self, message: str, payloads: Iterable[bytes]) -> str:
+        """What the destination said, without the sensitive values of these records."""
+        if not self._sensitive:
+            return message
+        found = (find(payload, name, nested=self._nested) for payload in payloads for name in self._sensitive)
+        return without_values(message, (value for value in found if value), cut=len(message) >= MESSAGE_MAX)
 
     def _reason(self, bad: int, message: str | None) -> tuple[Code, str]:
         if bad == NULL_KEY:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +10,12 @@ import pyarrow as pa
 
 from retl.destinations.base import FieldInfo
 from retl.engine.diff import CREATE, DELETE, UPDATE, Changes
+from retl.engine.mapping import LOOKUP
+from retl.engine.records import REDACTED, find
 from retl.engine.snapshot import Snapshot, raw_hashes
 from retl.engine.values import literal
 from retl.engine.workspace import Workspace
+from retl.resources.sync import Mapping
 from retl.runspec.plan import Drift, Estimate, Operation, PlannedChange
 from retl.runspec.spec import RunSpec
 
@@ -50,7 +53,7 @@ def samples(spec: RunSpec, changes: Changes, work: Workspace) -> list[PlannedCha
         *_sample(spec, changes, work, CREATE, "create"),
         *_sample(spec, changes, work, UPDATE, "update"),
         *_sample(spec, changes, work, DELETE, "delete"),
-        *_gone(changes, work),
+        *_gone(spec, changes, work),
     ]
 
 
@@ -94,32 +97,57 @@ def _sample(
         if not chosen:
             return
         numbers = ", ".join(str(n) for (n,) in chosen)
-        rows = cursor.sql(f"SELECT payload FROM ({changes.rows([verdict], numbers)}) ORDER BY k").fetchall()
-    hidden = {m.destination for m in spec.mappings if m.sensitive}
-    keys = {m.destination for m in spec.mappings if m.key}
-    for (payload,) in rows:
-        record = {name: value for name, value in _parsed(payload).items() if name not in hidden}
-        key = {name: value for name, value in record.items() if name in keys}
+        lookups = "".join(f", l{i}" for i in range(len(changes.staged.mapping.lookups)))
+        rows = cursor.sql(f"SELECT payload{lookups} FROM ({changes.rows([verdict], numbers)}) ORDER BY k").fetchall()
+    for row in rows:
+        shown = _Shown(spec, changes, row)
         yield PlannedChange(
             operation=operation,
-            before=None if operation == "create" else key,
-            after=None if operation == "delete" else key,
-            record=None if operation == "delete" else record,
+            before=None if operation == "create" else shown.key(),
+            after=None if operation == "delete" else shown.key(),
+            record=None if operation == "delete" else shown.record(),
         )
 
 
-def _gone(changes: Changes, work: Workspace) -> Iterator[PlannedChange]:
+def _gone(spec: RunSpec, changes: Changes, work: Workspace) -> Iterator[PlannedChange]:
     with work.database.cursor() as cursor:
-        records = cursor.sql(f"SELECT payload FROM ({changes.gone_rows(DELETE)}) ORDER BY k LIMIT {SAMPLE}").fetchall()
-    for (record,) in records:
-        yield PlannedChange(operation="delete", before=_parsed(record))
+        rows = cursor.sql(f"SELECT payload FROM ({changes.gone_rows(DELETE)}) ORDER BY k LIMIT {SAMPLE}").fetchall()
+    for row in rows:
+        yield PlannedChange(operation="delete", before=_Shown(spec, changes, row).key())
 
 
-def _parsed(payload: str) -> dict[str, Any]:
-    """A record for people to look at: numbers that a float cannot hold stay text."""
-    found = json.loads(payload, parse_float=_number)
-    assert isinstance(found, dict)
-    return found
+class _Shown:
+    """A record for people to look at, by destination field as the mappings name it.
+
+    Args:
+        row: the payload, and the values that would be looked up for it.
+    """
+
+    def __init__(self, spec: RunSpec, changes: Changes, row: Sequence[str | None]) -> None:
+        payload, *lookups = row
+        assert payload is not None
+        for number, value in enumerate(lookups):
+            payload = payload.replace(LOOKUP.format(number), value or "null")
+        self._payload = payload.encode()
+        self._mappings = spec.mappings
+        self._nested = changes.staged.mapping.nested
+
+    def key(self) -> dict[str, Any]:
+        """The key fields."""
+        return self._values(m for m in self._mappings if m.key)
+
+    def record(self) -> dict[str, Any]:
+        """The fields that the record has, but sensitive ones."""
+        return self._values(m for m in self._mappings if not m.sensitive)
+
+    def _values(self, mappings: Iterable[Mapping]) -> dict[str, Any]:
+        found = ((m, find(self._payload, m.destination, nested=self._nested)) for m in mappings)
+        return {m.destination: REDACTED if m.sensitive else _parsed(text) for m, text in found if text is not None}
+
+
+def _parsed(value: bytes) -> Any:
+    """Numbers that a float cannot hold stay text."""
+    return json.loads(value, parse_float=_number)
 
 
 def _number(text: str) -> float | str:

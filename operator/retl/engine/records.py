@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from retl.engine.paths import Node, parse, tree
 from retl.engine.values import literal, quoted
@@ -13,6 +14,7 @@ REDACTED = "‹redacted›"
 
 _STRING = rb'"(?:\\.|[^"\\])*"'
 _TOKEN = re.compile(_STRING + rb"|[][{},]", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 _NAME = re.compile(rb"(" + _STRING + rb"):", re.DOTALL)
 
 
@@ -65,7 +67,48 @@ def record_keys(
         sensitive: destination fields whose values must not be shown.
         nested: as in `record`.
     """
-    return {key: REDACTED if key in sensitive else _text(_find(payload, key, nested=nested)) for key in keys}
+    return {key: REDACTED if key in sensitive else _text(find(payload, key, nested=nested) or b"null") for key in keys}
+
+
+def find(record: bytes, key: str, *, nested: bool) -> bytes | None:
+    """The JSON text of a field; None if the record has none.
+
+    Args:
+        nested: as in `record`.
+    """
+    for step in parse(key) if nested else (key,):
+        inner: dict[str | int, bytes] = dict(_members(record) if isinstance(step, str) else enumerate(_items(record)))
+        if step not in inner:
+            return None
+        record = inner[step]
+    return record
+
+
+def without_values(message: str, values: Iterable[bytes], *, cut: bool) -> str:
+    """The message, with REDACTED for each value in it, as text or escaped as in JSON, and of numbers in any form.
+
+    Args:
+        values: JSON texts; null and the empty string are no values.
+        cut: whether the message may end within a value.
+    """
+    texts: set[str] = set()
+    numbers: set[Decimal] = set()
+    for leaf in (leaf for value in values for leaf in _leaves(value)):
+        if isinstance(leaf, Decimal):
+            numbers.add(leaf)
+        else:
+            texts |= {leaf, json.dumps(leaf)[1:-1], json.dumps(leaf, ensure_ascii=False)[1:-1]}
+    if cut:
+        forms = [form for form in (*texts, *map(str, numbers)) if form[:1] in message]
+        ends = (n for form in forms for n in range(1, min(len(form), len(message))) if message.endswith(form[:n]))
+        message = message[: len(message) - max(ends, default=0)]
+    found = "|".join(map(re.escape, sorted(texts - {""}, key=len, reverse=True)))
+    pieces = message.split(REDACTED)
+    if found:
+        pieces = [piece for each in pieces for piece in re.split(found, each, flags=re.IGNORECASE)]
+    if numbers:
+        pieces = [_NUMBER.sub(lambda n: REDACTED if Decimal(n[0]) in numbers else n[0], piece) for piece in pieces]
+    return REDACTED.join(pieces)
 
 
 def _value(node: Node, members: Sequence[Member]) -> tuple[str, bool]:
@@ -97,14 +140,6 @@ def _object(node: Node, members: Sequence[Member]) -> str:
     return f"concat({', '.join(texts)}, '}}')"
 
 
-def _find(record: bytes, key: str, *, nested: bool) -> bytes:
-    """The JSON text at a path; null if there is nothing."""
-    for step in parse(key) if nested else (key,):
-        found: dict[str | int, bytes] = dict(_members(record) if isinstance(step, str) else enumerate(_items(record)))
-        record = found.get(step, b"null")
-    return record
-
-
 def _items(record: bytes) -> Iterator[bytes]:
     """The JSON of each part; reads no deeper than that, so that no value in it can be a reason to fail."""
     depth, start = 0, 1
@@ -127,3 +162,17 @@ def _text(value: bytes) -> str | None:
         return None
     text = value.decode()
     return str(json.loads(text)).encode(errors="replace").decode() if text.startswith('"') else text
+
+
+def _leaves(value: bytes) -> Iterator[str | Decimal]:
+    """The texts and numbers in a JSON text."""
+    if value[:1] in (b"{", b"["):
+        for item in _items(value):
+            name = _NAME.match(item)
+            yield from _leaves(item[name.end() :] if name else item)
+    elif value.startswith(b'"'):
+        yield str(json.loads(value))
+    elif _NUMBER.fullmatch(number := value.decode().removeprefix("-")):
+        yield Decimal(number)
+    elif value != b"null":
+        yield value.decode()

@@ -15,12 +15,12 @@ DriftKind = Literal["ColumnAdded", "ColumnGone", "TypeChanged", "FieldGone", "Fi
 
 
 class PlannedChange(StatusModel):
-    """One record of the sample.
+    """One record of the sample: values by destination field, written as in the mappings.
 
     Attributes:
-        before: its key fields as this sync wrote them; None if it is new.
-        after: its key fields as they will be; None if it will be deleted.
-        record: all mapped fields as they would be sent; values of sensitive ones are left out.
+        before: its key fields as this sync wrote them; None if it is new. In place of a sensitive value, a mark.
+        after: its key fields as they will be; None if it will be deleted. In place of a sensitive value, a mark.
+        record: the mapped fields as they would be sent, without sensitive ones; of a lookup, the value to look up.
     """
 
     operation: Operation
