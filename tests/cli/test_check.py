@@ -162,6 +162,31 @@ def test_what_one_of_the_ends_lacks_is_named(ends: Ends, edits: dict[str, Any], 
     assert len(_told(answer).splitlines()) == 1
 
 
+def _looking_up(**lookup: str) -> list[dict[str, Any]]:
+    found = {"object": "plan", "matchField": "number", "returnField": "code", **lookup}
+    return [KEY, NAME, {"source": "code", "destination": "code", "lookup": found}]
+
+
+@pytest.mark.parametrize(
+    ("lookup", "says"),
+    [
+        ({}, "ok"),
+        ({"object": "plans"}, "table 'plans'"),
+        ({"matchField": "nr"}, "table 'plan' has no column nr; it has: number, code"),
+        ({"returnField": "cod"}, "table 'plan' has no column cod; it has: number, code"),
+    ],
+    ids=["there", "object", "match", "return"],
+)
+def test_a_lookup_in_what_is_not_there_is_found(ends: Ends, lookup: dict[str, str], says: str) -> None:
+    with ends.server.connect(ends.destination) as connection:
+        connection.execute("CREATE TABLE plan (number int, code text)")
+    answer = ends.check("--check", ReverseETLSync__mappings=_looking_up(**lookup))
+    assert answer.code == (1 if lookup else 0)
+    [told] = _told(answer).splitlines()
+    assert says in told
+    assert not lookup or told.startswith("destination there: spec.mappings[2].lookup: PostgreSQL 127.0.0.1:")
+
+
 def test_what_is_wrong_at_both_ends_is_told_at_once(ends: Ends) -> None:
     mappings = [KEY, {"source": "nmae", "destination": "nmae"}]
     assert len(_told(ends.check("--check", ReverseETLSync__mappings=mappings)).splitlines()) == 2

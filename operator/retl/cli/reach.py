@@ -1,17 +1,17 @@
 """Whether both ends of a sync can be reached, and have the columns and fields that its manifest names."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-from retl.destinations.base import Destination, FieldInfo
+from retl.destinations.base import BatchRejected, Destination, FieldInfo, LoginRefused, LookupRequest, TryLater
 from retl.engine import cursor, paths
 from retl.engine.mapping import compile_mapping
 from retl.engine.pipeline import target
-from retl.errors import InvalidInput, RetlError
+from retl.errors import DestinationError, InvalidInput, RetlError
 from retl.resources.sync import Mapping
 from retl.runner.connect import connectors
 from retl.runspec.spec import RunSpec
@@ -29,7 +29,7 @@ class Found:
 
 
 async def look(spec: RunSpec, secrets_dir: Path) -> Found:
-    """Log in once at each end, and read and write nothing."""
+    """Log in once at each end, and write nothing."""
     try:
         source, destination = connectors(spec, secrets_dir)
     except InvalidInput as error:
@@ -57,18 +57,36 @@ async def _there(spec: RunSpec, destination: Destination) -> Found:
     try:
         await destination.open(target(spec))
         fields = await destination.fields()
+        lookups = [problem async for problem in _unanswerable(spec.mappings, destination)]
     except RetlError as error:
         return Found((f"{where}: {error}",))
     finally:
         await destination.close()
+    lost = tuple(f"{where}: {problem}" for problem in lookups)
     if fields is None:
-        return Found()
+        return Found(lost)
     inserts = destination.capabilities.semantics(spec.mode) in _INSERTING
     names = [_field(m.destination, destination.capabilities.payload) for m in spec.mappings]
     return Found(
-        tuple(f"{where}: {problem}" for problem in _wrong(names, fields)),
+        (*(f"{where}: {problem}" for problem in _wrong(names, fields)), *lost),
         tuple(f"{where}: {warning}" for warning in _missing(names, fields) if inserts),
     )
+
+
+async def _unanswerable(mappings: Sequence[Mapping], destination: Destination) -> AsyncIterator[str]:
+    """Lookups in what the destination does not have; asked for null, which no record has and every type takes."""
+    for i, mapping in enumerate(mappings):
+        if mapping.lookup is None:
+            continue
+        request = LookupRequest(mapping.lookup.object, mapping.lookup.match_field, mapping.lookup.return_field)
+        try:
+            await destination.lookup(request, [b"null"])
+        except LoginRefused:
+            raise
+        except DestinationError as error:
+            yield f"spec.mappings[{i}].lookup: {error}"
+        except (TryLater, BatchRejected):
+            continue  # that says nothing of the lookup
 
 
 def _field(name: str, payload: str) -> str:
