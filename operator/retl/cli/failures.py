@@ -10,6 +10,8 @@ _STEPS: dict[Step, str] = {
     "deliver": "while sending",
     "commit": "while sending",  # what ended it is known to the run only when all that was sent is recorded
 }
+_UNRECORDED = ("StateUnavailable", "SnapshotDamaged", "Fenced")
+"""Reasons for which not all that was acknowledged may be recorded."""
 _CHECK = "retl validate --check tries both ends without sending anything"
 _TO_DO = {
     "InvalidInput": f"correct the manifest; {_CHECK}",
@@ -38,7 +40,11 @@ def story(result: RunResult, width: int) -> str:
     """Why, what is kept, what to do: the lines below the headline."""
     counts = result.counts
     parts = {"cause": "\n".join(map(plain, result.message.splitlines()))}
-    if kept := counts.created + counts.updated + counts.deleted:
+    kept = counts.created + counts.updated + counts.deleted
+    if kept and result.reason in _UNRECORDED:
+        again = "those that could not be recorded are sent again by the next run"
+        parts["acknowledged"] = f"{count(kept, 'record')}; {again}"
+    elif kept:
         parts["kept"] = f"{count(kept, 'record')} that the destination acknowledged; the next run goes on from there"
     if result.reason in _TO_DO:
         parts["to do"] = _TO_DO[result.reason]
