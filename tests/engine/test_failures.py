@@ -345,6 +345,17 @@ async def test_a_breached_guard_holds_the_run_before_it_writes(
     assert (approved.status, approved.counts) == ("Succeeded", RunCounts(read=100, created=100))
 
 
+async def test_one_record_and_one_attempt_are_told_in_the_singular(
+    sync: Sync, warehouse: Warehouse, endpoint: Endpoint
+) -> None:
+    warehouse.run("DELETE FROM accounts WHERE id > 1")
+    sync.more |= {"guards": {"maxChanges": 0, "minRows": 1}, "delivery": {"maxAttempts": 1}}
+    held = await sync.run()
+    assert held.message == "1 record would be written, more than guards.maxChanges 0"
+    endpoint.always = Answer(503)
+    assert "given up after 1 attempt: " in (await sync.run(approved_plan=held.plan_hash)).message
+
+
 async def test_an_approval_of_another_plan_approves_nothing(
     sync: Sync, warehouse: Warehouse, endpoint: Endpoint
 ) -> None:

@@ -121,7 +121,8 @@ class Calls:
         if self._breaker.dead:
             self.end(DestinationUnavailable(f"given up after {self._breaker.failures} calls failed in a row: {later}"))
         elif may_repeat and attempts >= self._max_attempts:
-            self.end(DestinationUnavailable(f"given up after {attempts} attempts: {later}"))
+            tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+            self.end(DestinationUnavailable(f"given up after {tried}: {later}"))
         elif may_repeat:
             return
         raise _unanswered(doubt, Rejected(later.code, f"{later}{later.said}"), attempts)
