@@ -158,3 +158,9 @@ async def test_no_dead_letter_of_a_call_repeats_what_is_said_of_any_of_its_recor
 )
 def test_a_value_is_found_in_each_of_its_forms(message: str, value: bytes, shown: str) -> None:
     assert without_values(message, [value], cut=False) == shown
+
+
+def test_a_message_that_was_cut_within_a_value_loses_the_part_of_it_too() -> None:
+    assert without_values("it is 078-05", [b'"078-05-1120"'], cut=True) == "it is "
+    assert without_values("it is 4366", [b"436601234567"], cut=True) == "it is "
+    assert without_values("it is 4366", [b"436601234567"], cut=False) == "it is 4366"
