@@ -645,7 +645,7 @@ def test_what_chance_rarely_finds_or_was_once_wrong(play: Any, scenario: Scenari
 
 
 @settings(
-    max_examples=SCENARIOS or 60,
+    max_examples=SCENARIOS or 50,
     derandomize=not SCENARIOS,
     deadline=None,
     database=None,
