@@ -173,6 +173,18 @@ async def test_one_bad_record_of_n_costs_at_most_twice_log_n_calls(
         assert len(endpoint.requests) - 1 <= 2 * log2(size)
 
 
+async def test_a_record_that_breaks_the_server_holds_up_no_other(sync: Sync, endpoint: Endpoint) -> None:
+    endpoint.atomic, endpoint.refusal = True, 500
+    endpoint.check = lambda record: "breaks the server" if record["id"] == 7 else None
+    sync.more = {"delivery": {"batchSize": 10, "maxInFlight": 2, "maxAttempts": 2}}
+    broken = await sync.run()
+    assert (broken.status, broken.counts.rejected, broken.dead_letters) == ("Succeeded", 1, 1)
+    assert broken.counts.created == broken.counts.read - 1
+    endpoint.check = lambda record: None
+    mended = await sync.run()
+    assert (mended.counts.created, mended.dead_letters) == (1, 0)
+
+
 @pytest.mark.parametrize(("limit", "refused"), [(3, 4), ("3%", 4), (0, 1), ("0%", 1)])
 async def test_a_run_stops_when_more_records_are_refused_than_the_sync_allows(
     sync: Sync, endpoint: Endpoint, store: WatchedStore, limit: int | str, refused: int
@@ -181,7 +193,9 @@ async def test_a_run_stops_when_more_records_are_refused_than_the_sync_allows(
     endpoint.atomic, endpoint.check = True, lambda record: "bad" if record["id"] > 20 else None
     result = await sync.run()
     assert (result.status, result.reason, result.retriable) == ("Failed", "ErrorBudgetExceeded", False)
-    assert f"{refused} records were refused, more than guards.maxRejected {limit}" in result.message
+    assert f"{refused} record{' was' if refused == 1 else 's were'} refused, more than guards.maxRejected {limit}" in (
+        result.message
+    )
     assert result.counts == RunCounts(read=100, created=20, rejected=refused, skipped=80 - refused)
     assert result.dead_letters == refused
     endpoint.check = lambda record: None

@@ -50,16 +50,20 @@ class Calls:
         self.halt = self.halt or error
         self.over.set()
 
-    async def make(self, call: Callable[[], Awaitable[R]], *, repeatable: bool = True) -> tuple[R, int]:
+    async def make(
+        self, call: Callable[[], Awaitable[R]], *, repeatable: bool = True, divisible: bool = False
+    ) -> tuple[R, int]:
         """The call's answer, and how many attempts it took.
 
         Args:
             repeatable: whether it may be made again when nobody knows if it was carried out.
+            divisible: whether its records can be sent apart, should it fail for the sake of one.
         Raises:
-            BatchRejected: as the destination raised it.
+            BatchRejected: as the destination raised it; or it fails at this call alone, and answered others meanwhile.
             Unanswered: it was given up, or the run is over.
         """
         attempts = refusals = 0
+        answered = self._breaker.answered
         doubt = ""  # what was said of an attempt that may have been carried out all the same
         while True:
             try:
@@ -78,6 +82,9 @@ class Calls:
                 else:
                     attempts += 1
                     doubt = str(later) if later.code == "OUTCOME_UNKNOWN" else doubt
+                    alone = divisible and not doubt and self._breaker.answered > answered
+                    if alone and attempts >= self._max_attempts:
+                        raise BatchRejected(later.code, f"{later}{later.said}") from None
                     self._give_up(later, attempts, doubt, repeatable=repeatable)
                 try:
                     await self._pause(later, attempts + refusals)

@@ -182,7 +182,9 @@ class Deliverer:
         batch = chunk.batch(self._payload, self._target.fields, ids)
         repeatable = chunk.operation in self._repeatable
         try:
-            outcomes, attempts = await self._calls.make(lambda: self._destination.write(batch), repeatable=repeatable)
+            outcomes, attempts = await self._calls.make(
+                lambda: self._destination.write(batch), repeatable=repeatable, divisible=True
+            )
         except BatchRejected as refused:
             await self._search(chunk, refused)
             return False

@@ -185,9 +185,10 @@ class Settlement:
         else:
             most, of = self._limit, ""
         if self._rejected > most:
+            refused = "1 record was" if self._rejected == 1 else f"{self._rejected} records were"
             self._end(
                 ErrorBudgetExceeded(
-                    f"{self._rejected} records were refused, more than guards.maxRejected {self._limit}{of}; "
+                    f"{refused} refused, more than guards.maxRejected {self._limit}{of}; "
                     "look at the dead letters, then correct the mappings or raise the limit"
                 )
             )
