@@ -51,13 +51,19 @@ class Calls:
         self.over.set()
 
     async def make(
-        self, call: Callable[[], Awaitable[R]], *, repeatable: bool = True, divisible: bool = False
+        self,
+        call: Callable[[], Awaitable[R]],
+        *,
+        repeatable: bool = True,
+        divisible: bool = False,
+        suspect: bool = False,
     ) -> tuple[R, int]:
         """The call's answer, and how many attempts it took.
 
         Args:
             repeatable: whether it may be made again when nobody knows if it was carried out.
             divisible: whether its records can be sent apart, should it fail for the sake of one.
+            suspect: its records are part of a call that failed alone.
         Raises:
             BatchRejected: as the destination raised it; or it fails at this call alone, and answered others meanwhile.
             Unanswered: it was given up, or the run is over.
@@ -82,8 +88,9 @@ class Calls:
                 else:
                     attempts += 1
                     doubt = str(later) if later.code == "OUTCOME_UNKNOWN" else doubt
-                    alone = divisible and not doubt and self._breaker.answered > answered
-                    if alone and attempts >= self._max_attempts:
+                    alone = suspect or self._breaker.answered > answered
+                    if divisible and alone and not doubt and attempts >= self._max_attempts:
+                        self._breaker.succeeded()  # it is there: the fault is in the records
                         raise BatchRejected(later.code, f"{later}{later.said}") from None
                     self._give_up(later, attempts, doubt, repeatable=repeatable)
                 try:
