@@ -111,7 +111,8 @@ class Stage:
     def _deploy(self) -> None:
         self._apply(PERMISSIONS)
         self._apply(MANIFESTS / "namespaces.yaml")
-        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=b64encode(os.urandom(32)).decode())
+        self.state_key = b64encode(os.urandom(32)).decode()
+        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=self.state_key)
         self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
         self._secret(TEAM, "crm-login", token=self.crm.token)
         self._apply(MANIFESTS / "operator.yaml")

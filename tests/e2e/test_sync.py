@@ -76,7 +76,8 @@ def runner(stage: Stage, name: str) -> dict[str, Any]:
 def dead_letters(stage: Stage) -> list[dict[str, Any]]:
     """Open dead letters of the team, as the command line shows them."""
     command = ("dlq", "list", "--state", stage.postgres.url("state"), "--namespace", TEAM, "--output", "json")
-    return [json.loads(line) for line in run(Path(sys.executable).parent / "retl", *command).splitlines()]
+    program, environment = Path(sys.executable).parent / "retl", {"RETL_STATE_KEY": stage.state_key}
+    return [json.loads(line) for line in run(program, *command, env=environment).splitlines()]
 
 
 def reads(stage: Stage, name: str) -> str:
