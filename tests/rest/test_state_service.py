@@ -140,7 +140,7 @@ def _commit_header(keys: int) -> bytes:
         ("PUT", f"{HELD}/compactions/x/parts/1", b""),
         ("POST", f"{HELD}/compactions/7", b"{}"),
         ("POST", f"{HELD}/compactions/7", b'{"count": 3, "replaces": 1}'),
-        ("PUT", f"{HELD}/compactions/7/parts/1", wire.pack_part(SnapshotPart(1, hashes(2), hashes(2), b"{}"))),
+        ("PUT", f"{HELD}/compactions/7/parts/1", wire.pack_part(SnapshotPart(1, bytes(32), bytes(32), b"{}"))),
         ("POST", f"{HELD}/heartbeats", b"[]"),
         ("POST", f"{HELD}/letters", b'{"payload": "Both"}'),
         ("POST", f"{HELD}/rates/account/calls", b'{"calls": 1}'),
