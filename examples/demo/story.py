@@ -200,7 +200,8 @@ class Story:
             self.telling.command("retl", *command)
             environment = os.environ | {"RETL_STATE_DATABASE_URL": self.state_url}
             done = subprocess.run([RETL, *command], capture_output=True, text=True, env=environment)
-            if done.returncode or len(done.stdout.splitlines()) != self.refused + 1:
+            # Two lines each, below a header.
+            if done.returncode or len(done.stdout.splitlines()) != 2 * self.refused + 1:
                 raise DemoFailed(f"expected {self.refused} dead letters: {done.stdout}{done.stderr}")
             self.telling.say(done.stdout)
             self.telling.achieved(

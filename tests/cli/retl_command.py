@@ -32,7 +32,8 @@ class Answer:
 
 
 def retl(*args: str, cwd: Path, stdin: str = "", **environment: str) -> Answer:
-    """Call it and wait."""
+    """Call it and wait; what it prints is as wide as it makes it where there is no terminal."""
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.run(
         [RETL, *args],
         cwd=cwd,
@@ -40,7 +41,7 @@ def retl(*args: str, cwd: Path, stdin: str = "", **environment: str) -> Answer:
         capture_output=True,
         text=True,
         timeout=60,
-        env=os.environ | environment,
+        env=inherited | environment,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Answer(done.returncode, done.stdout, done.stderr)

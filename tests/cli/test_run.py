@@ -315,7 +315,7 @@ def test_past_runs_are_listed_newest_first(accounts: Accounts) -> None:
     assert [each["run"] for each in listed] == runs[::-1]
     assert listed[1]["created"] == SENT
     text = retl("runs", "list", cwd=accounts.folder).out.splitlines()
-    assert text[0].split()[:2] == ["RUN", "STATUS"]
+    assert text[0].split()[:2] == ["RUN", "MODE"]
     assert text[1].startswith(runs[1])
     assert text[2] == "  read 12 = 10 unchanged + 2 skipped"
 

@@ -81,7 +81,7 @@ class Endpoint:
         key: field that identifies a record.
         style: how a reply speaks of single records.
         check: says what is wrong with a record, or None.
-        atomic: one bad record refuses the whole request, with the status `refusal`, and the reply names none.
+        atomic: one bad record refuses the whole request with 422 and names none.
         answers: given to the next requests, one each; None is the usual answer.
         always: given to all requests.
         gate: requests wait until it is set.
@@ -101,7 +101,6 @@ class Endpoint:
     style: Style = "none"
     check: Callable[[Record], str | None] = lambda record: None
     atomic: bool = False
-    refusal: int = 422
     token: str | None = None
     answers: deque[Answer | None] = field(default_factory=deque)
     always: Answer | None = None
@@ -191,7 +190,7 @@ class Endpoint:
         if single and refused:
             return refused[0][0], {"message": refused[0][1]}
         if self.atomic and any(status == 422 for status, _ in refused):
-            return self.refusal, {"message": next(words for status, words in refused if status == 422)}
+            return 422, {"message": next(words for status, words in refused if status == 422)}
         if self.style == "none" and any(status == 409 for status, _ in refused):
             return 409, {"message": "some record exists"}
         if refused:

@@ -173,18 +173,6 @@ async def test_one_bad_record_of_n_costs_at_most_twice_log_n_calls(
         assert len(endpoint.requests) - 1 <= 2 * log2(size)
 
 
-async def test_a_record_that_breaks_the_server_holds_up_no_other(sync: Sync, endpoint: Endpoint) -> None:
-    endpoint.atomic, endpoint.refusal = True, 500
-    endpoint.check = lambda record: "breaks the server" if record["id"] == 7 else None
-    sync.more = {"delivery": {"batchSize": 10, "maxInFlight": 2, "maxAttempts": 2}}
-    broken = await sync.run()
-    assert (broken.status, broken.counts.rejected, broken.dead_letters) == ("Succeeded", 1, 1)
-    assert broken.counts.created == broken.counts.read - 1
-    endpoint.check = lambda record: None
-    mended = await sync.run()
-    assert (mended.counts.created, mended.dead_letters) == (1, 0)
-
-
 @pytest.mark.parametrize(("limit", "refused"), [(3, 4), ("3%", 4), (0, 1), ("0%", 1)])
 async def test_a_run_stops_when_more_records_are_refused_than_the_sync_allows(
     sync: Sync, endpoint: Endpoint, store: WatchedStore, limit: int | str, refused: int

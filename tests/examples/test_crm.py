@@ -80,6 +80,7 @@ def test_one_bad_record_does_not_hold_up_the_others_and_results_keep_their_index
         "records": 3,
         "created": 2,
         "updated": 0,
+        "deleted": 0,
         "rejected": 1,
     }
 

@@ -25,7 +25,6 @@ class Breaker:
 
     Attributes:
         failures: calls that have failed since the last one that the destination answered.
-        answered: calls that the destination answered so far.
     """
 
     def __init__(self, most: int, probes: int, over: asyncio.Event) -> None:
@@ -34,7 +33,7 @@ class Breaker:
         self._over = over
         self._permits = most
         self._active = 0
-        self.failures = self.answered = 0
+        self.failures = 0
         self._failed_probes = 0
         self._opened_at = self._probe_at = 0.0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -91,7 +90,6 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The destination answered a call."""
-        self.answered += 1
         self.failures = self._failed_probes = 0
         if self._permits < self._most:
             self._permits = min(self._most, self._permits * 2)

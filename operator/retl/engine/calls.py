@@ -50,26 +50,16 @@ class Calls:
         self.halt = self.halt or error
         self.over.set()
 
-    async def make(
-        self,
-        call: Callable[[], Awaitable[R]],
-        *,
-        repeatable: bool = True,
-        divisible: bool = False,
-        suspect: bool = False,
-    ) -> tuple[R, int]:
+    async def make(self, call: Callable[[], Awaitable[R]], *, repeatable: bool = True) -> tuple[R, int]:
         """The call's answer, and how many attempts it took.
 
         Args:
             repeatable: whether it may be made again when nobody knows if it was carried out.
-            divisible: whether its records can be sent apart, should it fail for the sake of one.
-            suspect: its records are part of a call that failed alone.
         Raises:
-            BatchRejected: as the destination raised it; or it fails at this call alone, and answered others meanwhile.
+            BatchRejected: as the destination raised it.
             Unanswered: it was given up, or the run is over.
         """
         attempts = refusals = 0
-        answered = self._breaker.answered
         doubt = ""  # what was said of an attempt that may have been carried out all the same
         while True:
             try:
@@ -88,10 +78,6 @@ class Calls:
                 else:
                     attempts += 1
                     doubt = str(later) if later.code == "OUTCOME_UNKNOWN" else doubt
-                    alone = suspect or self._breaker.answered > answered
-                    if divisible and alone and not doubt and attempts >= self._max_attempts:
-                        self._breaker.succeeded()  # it is there: the fault is in the records
-                        raise BatchRejected(later.code, f"{later}{later.said}") from None
                     self._give_up(later, attempts, doubt, repeatable=repeatable)
                 try:
                     await self._pause(later, attempts + refusals)

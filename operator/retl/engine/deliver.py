@@ -176,15 +176,13 @@ class Deliverer:
             await self._committer.intend(keys=chunk.keys, row=SENT, records=chunk.records)
         await self._write(chunk)
 
-    async def _write(self, chunk: Chunk, *, suspect: bool = False) -> bool:
+    async def _write(self, chunk: Chunk) -> bool:
         """Whether the destination took the chunk without a word against any record."""
         ids = RecordIds(chunk.keys, chunk.hashes, self._id_scope)
         batch = chunk.batch(self._payload, self._target.fields, ids)
         repeatable = chunk.operation in self._repeatable
         try:
-            outcomes, attempts = await self._calls.make(
-                lambda: self._destination.write(batch), repeatable=repeatable, divisible=True, suspect=suspect
-            )
+            outcomes, attempts = await self._calls.make(lambda: self._destination.write(batch), repeatable=repeatable)
         except BatchRejected as refused:
             await self._search(chunk, refused)
             return False
@@ -207,8 +205,7 @@ class Deliverer:
         if chunk.size == 1:
             return await self._settlement.settle(chunk, [Rejected(refused.code, refused.message)])
         first, second = cut(chunk, chunk.size // 2)
-        suspect = refused.code == "DESTINATION_UNAVAILABLE"
-        if await self._write(first, suspect=suspect) and second.size > 1:
+        if await self._write(first) and second.size > 1:
             return await self._search(second, refused)
-        await self._write(second, suspect=suspect)
+        await self._write(second)
         return None
