@@ -1,6 +1,7 @@
 """The demo, for real: it tells its story to the end, can be left up and stopped, and leaves nothing behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def _demo(directory: Path, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(directory), *args],
         cwd=PROJECT,
+        env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
