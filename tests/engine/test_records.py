@@ -1,7 +1,5 @@
 """Records and rows are not the same: keys that change, are spelled anew, or are written by another row."""
 
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import LiteralString
 
@@ -14,14 +12,6 @@ from tests.engine.syncs import Sync, to_endpoint, to_table
 from tests.engine.warehouse import Warehouse
 
 ROWS = 20
-
-
-@pytest.fixture
-async def keyed(tmp_path: Path) -> AsyncIterator[SqlStateStore]:
-    """A state store with a key, as mirrors need it."""
-    store = await SqlStateStore.open(f"sqlite:///{tmp_path}/keyed.db", key=os.urandom(32))
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -50,14 +40,14 @@ def addresses(warehouse: Warehouse) -> set[str]:
 
 
 async def test_a_key_in_another_spelling_is_not_deleted_with_the_record_it_was_written_to(
-    warehouse: Warehouse, keyed: SqlStateStore, tmp_path: Path
+    warehouse: Warehouse, sealed: SqlStateStore, tmp_path: Path
 ) -> None:
     warehouse.run(
         "CREATE SCHEMA crm; CREATE TABLE accounts (id text, email text, age text);"
         "INSERT INTO accounts SELECT md5(i::text)::uuid, 'x', '30' FROM generate_series(1, 20) i;"
         "CREATE TABLE crm.accounts (email uuid PRIMARY KEY, age int)"
     )
-    sync = mirror(warehouse, keyed, tmp_path)
+    sync = mirror(warehouse, sealed, tmp_path)
     sync.mappings[0]["source"] = "id"
     await sync.run()
     warehouse.run("UPDATE accounts SET id = upper(id) WHERE id = (SELECT min(id) FROM accounts)")
@@ -79,9 +69,9 @@ async def test_a_key_in_another_spelling_is_not_deleted_with_the_record_it_was_w
     ids=["a value that cannot be cast", "two rows with one key"],
 )
 async def test_a_mirror_deletes_nothing_while_a_row_whose_key_may_have_changed_is_not_written(
-    people: Warehouse, keyed: SqlStateStore, tmp_path: Path, change: LiteralString, invalid: int
+    people: Warehouse, sealed: SqlStateStore, tmp_path: Path, change: LiteralString, invalid: int
 ) -> None:
-    sync = mirror(people, keyed, tmp_path)
+    sync = mirror(people, sealed, tmp_path)
     await sync.run()
     before = addresses(people)
     people.run(change)
@@ -166,3 +156,14 @@ async def test_many_rows_of_a_megabyte_arrive_within_the_default_memory(
     done = await to_endpoint(warehouse, endpoint, state, tmp_path).run()
     assert (done.status, done.counts) == ("Succeeded", RunCounts(read=200, created=200))
     assert max(endpoint.requests) <= 4
+
+
+async def test_a_run_of_all_columns_is_no_change_of_the_sync(
+    people: Warehouse, endpoint: Endpoint, state: SqlStateStore, tmp_path: Path
+) -> None:
+    sync = to_endpoint(people, endpoint, state, tmp_path)
+    sync.mappings, sync.more = [], {"allColumns": {}, "guards": {"maxChanges": "50%"}}
+    await sync.run()
+    people.run("UPDATE accounts SET age = '31' WHERE id = 1")
+    again = await sync.run()
+    assert (again.status, again.message, again.counts.updated) == ("Succeeded", "", 1)

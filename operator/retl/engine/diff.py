@@ -22,7 +22,6 @@ DUPLICATE_TARGET = -3
 """Value of `bad` for a row whose key fields another row has, too: both would be written to the same record."""
 
 CREATE, UPDATE, DELETE, DOUBTFUL = "create", "update", "delete", "doubtful"
-WRITES = (CREATE, UPDATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from retl.destinations.base import Destination, Target
 from retl.engine import contradictions, guards, plan, replay, selection
 from retl.engine import cursor as cursors
 from retl.engine.baseline import baseline, mapping_fingerprint, notes
+from retl.engine.blocks import BLOCK_BYTES, BLOCK_ROWS
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
 from retl.engine.deliver import Deliverer
@@ -38,11 +39,8 @@ from retl.runspec.spec import RunSpec
 from retl.sources.base import Source
 from retl.state.store import GONE, HEARTBEAT, Claim, ClaimRequest, Notes, StateStore, Waiting
 
-BLOCK_ROWS = 16_384
-"""Rows fetched from disk at once, and then cut into batches."""
-BLOCK_BYTES = 32 * 1024**2
 BATCH_BYTES = 4 * 1024**2
-"""Of rows that are so wide that fewer of them must do: for a block and for a batch, on average."""
+"""Of rows that are so wide that fewer of them must do in a batch, on average."""
 MAX_PARTS = 100
 """Parts of a snapshot, beside those that are as large as they become, that may be left to the next run to merge."""
 
@@ -73,10 +71,13 @@ async def run(
     tally = Tally()
     report = Report(spec, tally)
     try:
-        claim = await state.claim(_request(spec, destination, owner))
+        request = _request(spec, destination, owner)
+        claim = await state.claim(request)
     except RetlError as error:
         return report.result(Ending.failed(error, spec))
-    work = _Run(spec, source, destination, state, claim, tally, stop or asyncio.Event(), progress or Silent())
+    work = _Run(
+        spec, source, destination, state, claim, request.baseline, tally, stop or asyncio.Event(), progress or Silent()
+    )
     try:
         ending = await beside(work.steps(staging), work.heartbeat())
     except Fenced as error:
@@ -114,11 +115,13 @@ class _Run:
         destination: Destination,
         state: StateStore,
         claim: Claim,
+        baseline: str,
         tally: Tally,
         stop: asyncio.Event,
         progress: Progress,
     ) -> None:
         self.spec = spec
+        self.baseline = baseline
         self.source = source
         self.destination = destination
         self.state = state
@@ -206,13 +209,13 @@ class _Run:
 
     async def judge(self, changes: Changes, snapshot: Snapshot, work: Workspace) -> Ending | None:
         """guard: how the run ends before anything is written, or None if it goes on."""
-        anew = self.claim.previous not in (None, baseline(self.spec))
+        anew = self.claim.previous not in (None, self.baseline)
         found = guards.verdicts(self.spec.guards, changes, self.semantics, anew=anew)
         breach, approved = guards.breach(found), self.spec.run.approved_plan
         planning = self.spec.run.mode == "Plan"
         if not planning and breach is None and (approved is None or not changes.to_send):
             return None
-        digest = await asyncio.to_thread(plan.plan_hash, baseline(self.spec), snapshot, changes, work)
+        digest = await asyncio.to_thread(plan.plan_hash, self.baseline, snapshot, changes, work)
         if not planning and approved == digest:
             return None
         planned = replace(self.tally)
@@ -246,7 +249,7 @@ class _Run:
     def changed_since(self) -> list[str]:
         """What is to be said of a sync whose definition changed since its last run, or that never ran."""
         now = mapping_fingerprint(self.spec.mappings)
-        return notes(self.claim.previous, baseline(self.spec), self.claim.notes.mapping, now)
+        return notes(self.claim.previous, self.baseline, self.claim.notes.mapping, now)
 
     async def columns(self) -> pa.Schema:
         """What the query returns (raises SourceError)."""

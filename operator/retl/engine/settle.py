@@ -18,6 +18,7 @@ from retl.destinations.base import ACKNOWLEDGED, Acknowledged, Capabilities, Cod
 from retl.engine.blocks import known, new
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
+from retl.engine.guards import exceeded
 from retl.engine.letters import Letters
 from retl.engine.mapping import LOOKUP
 from retl.engine.progress import Progress
@@ -177,14 +178,8 @@ class Settlement:
 
     def _check_limit(self, rejected: int) -> None:
         self._rejected += rejected
-        if self._limit is None:
-            return
-        most: float
-        if isinstance(self._limit, str):
-            most, of = self._to_send * int(self._limit.removesuffix("%")) / 100, f" of the {self._to_send} to be sent"
-        else:
-            most, of = self._limit, ""
-        if self._rejected > most:
+        if self._limit is not None and exceeded(self._limit, self._rejected, self._to_send):
+            of = f" of the {self._to_send} to be sent" if isinstance(self._limit, str) else ""
             refused = "1 record was" if self._rejected == 1 else f"{self._rejected} records were"
             self._end(
                 ErrorBudgetExceeded(
