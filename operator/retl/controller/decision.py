@@ -8,6 +8,7 @@ from typing import Literal
 from retl.controller.kinds import Key, Manifest
 from retl.resources.conditions import Condition, with_condition, without_condition
 from retl.resources.fields import StatusModel
+from retl.resources.sync import TickRecord
 
 RECHECK = timedelta(seconds=30)
 """How often a problem is looked at again that may be mended without any event, such as a missing Secret."""
@@ -34,6 +35,21 @@ Action = Create | Delete
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What people are told of an object by `kubectl describe`, once for each time that it becomes so.
+
+    Attributes:
+        type: Normal, or Warning where somebody should look.
+        reason: CamelCase word.
+        note: a sentence, of at most 1,024 characters.
+    """
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to do about one object.
 
@@ -42,12 +58,14 @@ class Decision:
         actions: carried out in order.
         wake: when to look again even if nothing changes.
         verdicts: of the ticks that were decided upon, for the metrics.
+        events: told once the status is written.
     """
 
     status: StatusModel | None = None
     actions: tuple[Action, ...] = ()
     wake: datetime | None = None
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[TickRecord, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

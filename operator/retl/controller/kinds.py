@@ -56,6 +56,14 @@ SYNC_LABEL = f"{GROUP}/sync"
 RUN_LABEL = f"{GROUP}/run"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "reverse-etl-operator"
+CHECK_LABEL = f"{GROUP}/check"
+"""On the Job of a check and on its pod: the uid of the SyncSource or SyncDestination."""
+PINNED_LABEL = f"{GROUP}/pinned"
+"""On a SyncRun that history limits leave alone, with the value `true`."""
+CHECK_REQUESTED = f"{GROUP}/check-requested-at"
+"""Annotation on a connection: any new value asks for a check."""
+KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
+"""Labels that a Job takes over from its SyncRun, else from its sync; the only ones."""
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Label selector of the Jobs and pods that the controller made."""
 
@@ -63,6 +71,9 @@ OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 def slim(kind: str, manifest: Manifest) -> Manifest:
     """An object without what nobody here reads: most of a Job or pod, and the bookkeeping in everyone's metadata."""
     metadata = {k: v for k, v in manifest["metadata"].items() if k not in ("managedFields", "annotations", "selfLink")}
+    asked = (manifest["metadata"].get("annotations") or {}).get(CHECK_REQUESTED)
+    if asked is not None:
+        metadata["annotations"] = {CHECK_REQUESTED: asked}
     kept = {"metadata": metadata, "status": manifest.get("status") or {}}
     if kind in RESOURCES:
         kept |= {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "spec": manifest.get("spec")}

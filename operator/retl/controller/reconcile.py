@@ -90,7 +90,7 @@ class Reconciler:
 
     def _count(self, key: Key, observed: Manifest, decision: Decision) -> None:
         for verdict in decision.verdicts:
-            self._metrics.ticks.labels(verdict).inc()
+            self._metrics.ticks.labels(verdict.verdict).inc()
         status = decision.status
         if (
             isinstance(status, RunStatus)

@@ -1,10 +1,10 @@
 """What a run tells whoever watches: the command line's progress bar, or nobody."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
-from retl.resources.run import RunCounts
+from retl.resources.run import RunCounts, RunStep
 
-Step = Literal["extract", "diff", "deliver", "commit"]
+Step = RunStep
 
 
 class Progress(Protocol):

@@ -1,10 +1,11 @@
 """SyncDestination: a connection to the tool that rows are written into."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from retl.resources.fields import ConnectorName, Credentials, Duration, Model, Number, parse_duration
+from retl.resources.fields import ConnectorName, Credentials, Duration, Model, Number, StatusModel, parse_duration
 from retl.resources.meta import Resource
 from retl.resources.source import ConnectionStatus
 
@@ -28,6 +29,28 @@ class SyncDestinationSpec(Model):
         default=None,
         description="Calls that the account allows, over all runners; only what it says itself if not set.",
     )
+    max_concurrent_runs: Number | None = Field(
+        default=None, ge=1, le=50, description="Most runs into this destination at the same time; others wait in line."
+    )
+    check_interval: Duration = Field(
+        default=parse_duration("6h"), description="How often a Job logs in and looks at what is there."
+    )
+
+
+class Slot(StatusModel):
+    """A run that may be under way now."""
+
+    run: str
+    uid: str
+    since: datetime
+
+
+class DestinationStatus(ConnectionStatus):
+    """What the controller knows of a destination."""
+
+    slots: list[Slot] = Field(
+        default_factory=list, max_length=50, description="Runs that maxConcurrentRuns lets go on, oldest first."
+    )
 
 
 class SyncDestination(Resource):
@@ -39,4 +62,4 @@ class SyncDestination(Resource):
 
     kind: Literal["SyncDestination"]
     spec: SyncDestinationSpec
-    status: ConnectionStatus = ConnectionStatus()
+    status: DestinationStatus = DestinationStatus()

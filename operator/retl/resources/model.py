@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from retl.resources.fields import Column, Model, NameRef
 from retl.resources.meta import Resource
 from retl.resources.rules import Rule, rules
-from retl.resources.source import ConnectionStatus
+from retl.resources.source import ModelStatus
 
 SQL_MAX = 65_536
 
@@ -46,4 +46,4 @@ class SyncModel(Resource):
 
     kind: Literal["SyncModel"]
     spec: SyncModelSpec = Field(description="Which rows: a query or a whole table.")
-    status: ConnectionStatus = ConnectionStatus()
+    status: ModelStatus = ModelStatus()

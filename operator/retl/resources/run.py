@@ -86,6 +86,28 @@ class RunCounts(StatusModel):
     unknown: int = 0
 
 
+RunStep = Literal["extract", "diff", "deliver", "commit"]
+
+
+class RunProgress(StatusModel):
+    """How far a run is, as its runner last said."""
+
+    step: RunStep
+    rows: int = Field(default=0, description="Rows that this step has handled.")
+    total: int | None = Field(default=None, description="Rows that this step will handle, if that is known.")
+    updated_at: datetime
+
+
+class Attempt(StatusModel):
+    """One attempt that has ended without success."""
+
+    number: int
+    job_name: str
+    reason: str
+    message: str = Field(default="", max_length=512)
+    finished_at: datetime | None = None
+
+
 class RunStatus(StatusModel):
     """The record of a run."""
 
@@ -98,7 +120,10 @@ class RunStatus(StatusModel):
     finished_at: datetime | None = None
     counts: RunCounts | None = None
     dead_letters: int | None = Field(default=None, description="Open dead letters of the sync after this run.")
+    dead_letters_by_code: dict[str, int] = Field(default_factory=dict, max_length=20)
     plan_hash: str | None = Field(default=None, description="Identifies what this run planned to write.")
+    progress: RunProgress | None = None
+    failed_attempts: list[Attempt] = Field(default_factory=list, max_length=5, description="The newest five.")
 
 
 class SyncRun(Resource):

@@ -16,6 +16,7 @@ from retl.resources.fields import (
     Lag,
     Limit,
     Model,
+    Moment,
     NameRef,
     Number,
     StatusModel,
@@ -69,9 +70,28 @@ KEY_MAPPED = Rule(
     " || (has(self.mappings) && self.mappings.exists(m, has(m.key) && m.key))",
     "mark at least one mapping with key: true; the destination finds its record by it",
 )
+AFTER = "@after"
+"""In the place of a cron expression: the sync runs after those it depends on, and at no other time."""
 CRON_FORM = Matches(
-    r"[ \t]*[^ \t]+([ \t]+[^ \t]+){4}[ \t]*",
-    "write five fields (minute, hour, day of month, month, day of week), for example 15 */4 * * *",
+    r"@(hourly|daily|midnight|weekly|monthly|yearly|annually|after)|[ \t]*[^ \t@]+([ \t]+[^ \t@]+){4}[ \t]*",
+    "write five fields (minute, hour, day of month, month, day of week), for example 15 */4 * * *, "
+    "or @hourly, @daily, @weekly, @monthly, @yearly, or @after",
+)
+BLACKOUT_CRON_FORM = Matches(
+    r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[ \t]*[^ \t@]+([ \t]+[^ \t@]+){4}[ \t]*",
+    "write five fields (minute, hour, day of month, month, day of week), for example 0 22 * * fri",
+)
+ONE_BLACKOUT = Rule(
+    "has(self.cron) ? has(self.duration) && !has(self.start) && !has(self.end)"
+    " : !has(self.duration) && has(self.start) && has(self.end) && timestamp(self.start) < timestamp(self.end)",
+    "set cron and duration, or start and a later end",
+)
+AFTER_WHAT = Rule(
+    "self.cron != '@after' || (has(self.dependsOn) && size(self.dependsOn) > 0)",
+    "cron @after runs after other syncs: name them in dependsOn",
+)
+CATCH_UP_MAX = Rule(
+    "!has(self.catchUpMax) || (has(self.catchUp) && self.catchUp == 'All')", "catchUpMax belongs to catchUp All"
 )
 
 
@@ -161,13 +181,90 @@ class ChangeDetection(Model):
         return self
 
 
+class Blackout(Model):
+    """A time in which no tick starts a run: again and again (cron, duration), or once (start, end)."""
+
+    model_config = ConfigDict(json_schema_extra=rules(ONE_BLACKOUT))
+
+    cron: Annotated[str, BLACKOUT_CRON_FORM] | None = Field(
+        default=None, min_length=1, max_length=255, description="When it begins, in the schedule's time zone."
+    )
+    duration: Duration | None = Field(default=None, description="How long it lasts each time.")
+    start: Moment | None = Field(default=None, description="Its first moment, with zone.")
+    end: Moment | None = Field(default=None, description="The first moment after it, with zone.")
+    reason: str = Field(default="", max_length=100, description="What people are told of a tick that it skips.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        once = self.start is not None and self.end is not None and self.start < self.end
+        again = self.cron is not None and self.duration is not None
+        if once == again or (again and (self.start or self.end)) or (once and (self.cron or self.duration)):
+            raise ValueError(ONE_BLACKOUT.message)
+        return self
+
+
+class Dependency(Model):
+    """Another sync that must have succeeded first."""
+
+    sync_ref: NameRef = Field(description="The ReverseETLSync, in the same namespace.")
+    max_age: Duration | None = Field(
+        default=None,
+        description="Its last success may be no older than this; without it, its last run must have succeeded.",
+    )
+    on_failure: Literal["Skip", "Wait"] = Field(
+        default="Skip",
+        description="Where that does not hold when a tick is due: skip the tick, or wait until it does.",
+    )
+
+
+class Freshness(Model):
+    """Runs only when the source has something new."""
+
+    sql: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="A SELECT of one value, such as max(loaded_at); it must be greater than at the last success.",
+    )
+
+
 class Schedule(Model):
     """When the sync runs by itself."""
 
+    model_config = ConfigDict(json_schema_extra=rules(AFTER_WHAT, CATCH_UP_MAX))
+
     cron: Annotated[str, CRON_FORM] = Field(
-        min_length=1, max_length=255, description="Five fields: minute, hour, day of month, month, day of week."
+        min_length=1,
+        max_length=255,
+        description="Five fields: minute, hour, day of month, month, day of week; or @hourly and the like; "
+        "or @after, which runs after each success of what dependsOn names.",
     )
     time_zone: str = Field(default="UTC", min_length=1, max_length=64, description="IANA name, such as Europe/Vienna.")
+    starting_deadline: Duration | None = Field(
+        default=None, description="A tick that could not start within this time is given up as Missed."
+    )
+    catch_up: Literal["None", "Latest", "All"] = Field(
+        default="Latest",
+        description="Of ticks that were not answered in time, run none, the newest, or one after the other.",
+    )
+    catch_up_max: Number | None = Field(
+        default=None, ge=1, le=20, description="Most ticks that catchUp All runs late, the newest; 20 if not set."
+    )
+    jitter: Duration | None = Field(
+        default=None, description="Start up to this much after the tick, always the same for one sync."
+    )
+    blackouts: list[Blackout] = Field(default_factory=list, max_length=20, description="When no tick starts a run.")
+    depends_on: list[Dependency] = Field(
+        default_factory=list, max_length=20, description="Syncs that must have succeeded first."
+    )
+    freshness: Freshness | None = Field(default=None, description="What must be new at the source.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.cron == AFTER and not self.depends_on:
+            raise ValueError(AFTER_WHAT.message)
+        if self.catch_up_max is not None and self.catch_up != "All":
+            raise ValueError(CATCH_UP_MAX.message)
+        return self
 
 
 class Canary(Model):
@@ -338,7 +435,16 @@ class TickRecord(StatusModel):
 
     at: datetime
     verdict: TickVerdict
-    reason: str = Field(default="", max_length=255)
+    reason: str = Field(default="", max_length=255, description="One CamelCase word; empty for a run that succeeded.")
+    message: str = Field(default="", max_length=256)
+
+
+class WaitingTick(StatusModel):
+    """A tick that is due and may not start yet."""
+
+    at: datetime
+    reason: str
+    message: str = Field(default="", max_length=1024)
 
 
 class ActiveRun(StatusModel):
@@ -371,7 +477,9 @@ class SyncStatus(StatusModel):
     last_success_time: datetime | None = None
     last_tick: datetime | None = Field(default=None, description="Newest tick that has a verdict.")
     next_run_time: datetime | None = None
+    waiting_tick: WaitingTick | None = None
     dead_letters: int = Field(default=0, description="Open dead letters after the last run.")
+    dead_letters_by_code: dict[str, int] = Field(default_factory=dict, max_length=20)
     recent_ticks: list[TickRecord] = Field(default_factory=list, max_length=20)
 
 

@@ -70,6 +70,7 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
         delivery=spec.delivery,
         guards=spec.guards,
         dead_letters=spec.dead_letters,
+        freshness=spec.schedule.freshness if spec.schedule and run.spec.tick else None,
     )
 
 

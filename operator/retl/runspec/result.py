@@ -16,11 +16,13 @@ class RunResult(StatusModel):
 
     Attributes:
         status: how it ended.
-        reason: CamelCase word, such as SourceFailed or GuardBreached; empty when it succeeded.
+        reason: CamelCase word, such as SourceFailed or GuardBreached; empty when it succeeded, or SourceNotFresh when
+            there was nothing new to read.
         message: for people; never holds a row's value or a secret.
         retriable: another attempt may do better (the destination was down), or will not (the query is wrong).
         counts: read = unchanged + created + updated + deleted + skipped + invalid + rejected + unknown.
         dead_letters: open dead letters of the sync after this run.
+        dead_letters_by_code: the same, a number a code.
         dead_letters_dropped: refused records that no dead letter was kept of, because there are too many.
         plan_hash: identifies the planned changes; an approval names it.
     """
@@ -33,6 +35,7 @@ class RunResult(StatusModel):
     retriable: bool = False
     counts: RunCounts = RunCounts()
     dead_letters: int = 0
+    dead_letters_by_code: dict[str, int] = Field(default_factory=dict)
     dead_letters_dropped: int = 0
     plan_hash: str | None = None
     duration_seconds: float = 0.0

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from retl.resources.destination import RateLimit
 from retl.resources.fields import Model
 from retl.resources.run import Replay, RunMode
-from retl.resources.sync import AllColumns, ChangeDetection, DeadLetters, Delivery, Guards, Mapping, Mode
+from retl.resources.sync import AllColumns, ChangeDetection, DeadLetters, Delivery, Freshness, Guards, Mapping, Mode
 
 
 class RunIdentity(Model):
@@ -85,3 +85,4 @@ class RunSpec(Model):
     delivery: Delivery = Delivery()
     guards: Guards = Guards()
     dead_letters: DeadLetters = DeadLetters()
+    freshness: Freshness | None = Field(default=None, description="Of a run that answers a tick: what must be new.")

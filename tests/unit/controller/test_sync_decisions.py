@@ -102,7 +102,7 @@ def test_every_due_tick_gets_a_verdict_or_a_run(
     assert after.last_tick == NOON
     runs_it = after.active_run is not None and after.active_run.tick == NOON
     assert runs_it == (not verdicts or verdicts[-1][1] == "Missed")
-    assert list(decision.verdicts) == [verdict for _, verdict, _ in verdicts]
+    assert [record.verdict for record in decision.verdicts] == [verdict for _, verdict, _ in verdicts]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def decide(view: SyncView, now: datetime) -> Decision:
         status,
         actions=(*_missing_run(view, status), *_outlived(view, status)),
         wake=_wake(view, status, now),
-        verdicts=tuple(record.verdict for record in (*ended, *answered)),
+        verdicts=(*ended, *answered),
     )
 
 
