@@ -66,6 +66,15 @@ def controller(
     job_ttl: Annotated[
         str | None, typer.Option("--job-ttl", metavar="DURATION", help="How long a finished Job stays, such as 1h.")
     ] = None,
+    state_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-token-file",
+            metavar="FILE",
+            envvar="RETL_STATE_TOKEN_FILE",
+            help="Token to read catalogs and progress from the state service with. Default: they are not read.",
+        ),
+    ] = None,
     log_level: Log = LogLevel.info,
 ) -> None:
     """Turn due ticks into runs, and runs into Jobs."""
@@ -92,6 +101,7 @@ def controller(
         health_port=health_port,
         lease=LeaseSettings(lease_namespace) if lease_namespace else None,
         workers=workers,
+        state_token_file=state_token_file,
     )
     asyncio.run(run_controller(settings))
 

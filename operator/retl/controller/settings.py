@@ -76,6 +76,8 @@ class ControllerSettings:
         lease: by which one of several controllers is chosen; None works without asking.
         workers: reconciles under way at the same time.
         request_timeout: longest wait for one answer of the API server.
+        state_token_file: the controller's own token for the state service, to read catalogs and progress; None reads
+            neither.
     """
 
     runner: RunnerSettings
@@ -88,3 +90,4 @@ class ControllerSettings:
     lease: LeaseSettings | None = None
     workers: int = 8
     request_timeout: timedelta = timedelta(seconds=15)
+    state_token_file: Path | None = None

@@ -21,6 +21,7 @@ from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
 from retl.controller.settings import ControllerSettings
+from retl.controller.state_reads import StateReads
 from retl.controller.watch import fill, watch
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
@@ -43,7 +44,9 @@ class Controller:
         self.queue = Queue()
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
-        world = World(self.cache, kube, Secrets(kube, clock))
+        token_file = settings.state_token_file
+        self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
+        world = World(self.cache, kube, Secrets(kube, clock), self.state)
         self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings)
         self.lease = Lease(kube, settings.lease) if settings.lease else None
         self.leading = asyncio.Event()
@@ -128,6 +131,8 @@ async def run_controller(
             server, _ = start_http_server(settings.metrics_port, registry=controller.metrics.registry)
         await controller.run(configuration)
     finally:
+        if controller.state:
+            await controller.state.close()
         if server:
             server.shutdown()
         await kube.close()

@@ -7,6 +7,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
+from retl.controller.state_reads import StateReads
 
 _TRUSTED = timedelta(seconds=60)
 _RECHECKED = timedelta(seconds=5)
@@ -36,11 +37,16 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where facts come from."""
+    """Where facts come from.
+
+    Attributes:
+        state: the state service; None when there is no token to ask it with.
+    """
 
     cache: Cache
     kube: Kube
     secrets: Secrets
+    state: StateReads | None = None
 
     async def fresh(self, key: Key) -> Manifest | None:
         """The object as it is at this moment, past the cache; the cache learns of it."""

@@ -1,0 +1,121 @@
+"""What the controller reads from the state service: catalogs of connections, and how far runs are.
+
+Best effort. Everything that a decision rests on stands in the API server; where the state service cannot be asked, less
+is known and shown, and nothing waits for it.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from pathlib import Path
+from time import monotonic
+
+import httpx
+from pydantic import ValidationError
+
+from retl.resources.fields import StatusModel
+from retl.resources.run import RunProgress
+from retl.runspec.catalog import Catalog
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/internal/v1"
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+REST_SECONDS = 15.0
+"""After a request that failed, nothing is asked for so long: thousands of decisions do not each wait for a dead pod."""
+KEPT_FIELDS = 100_000
+"""Fields of all catalogs that are kept in memory; those that were looked at longest ago go first."""
+
+
+class RunsProgress(StatusModel):
+    """The answer on runs: those that have said how far they are, by uid."""
+
+    runs: dict[str, RunProgress]
+
+
+class StateReads:
+    """Reads as the controller's own ServiceAccount.
+
+    Args:
+        url: of the state service, without a path.
+        token_file: the projected token; it rotates, so it is read for each request.
+    """
+
+    def __init__(self, url: str, token_file: Path, clock: Callable[[], float] = monotonic) -> None:
+        self._token_file = token_file
+        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + PREFIX, timeout=TIMEOUT, trust_env=False)
+        self._clock = clock
+        self._resting_until = 0.0
+        self._catalogs: OrderedDict[str, tuple[str, Catalog]] = OrderedDict()
+        self._kept = 0
+
+    async def catalog(self, uid: str, digest: str) -> Catalog | None:
+        """The catalog that the last check of a connection handed in; None if there is none, or nobody can be asked.
+
+        Args:
+            uid: of the SyncSource or SyncDestination.
+            digest: its `status.lastCheck.catalog`; empty if there is none. What is kept is taken for the same digest.
+        """
+        if not digest:
+            return None
+        kept = self._catalogs.get(uid)
+        if kept and kept[0] == digest:
+            self._catalogs.move_to_end(uid)
+            return kept[1]
+        answer = await self._ask("GET", f"/connections/{uid}/catalog")
+        try:
+            found = Catalog.model_validate_json(answer) if answer else None
+        except ValidationError:
+            logger.warning("the state service's catalog of connection %s cannot be read", uid)
+            return None
+        if found is not None:
+            self._keep(uid, digest, found)
+        return found
+
+    async def progress(self, run_uids: Collection[str]) -> dict[str, RunProgress]:
+        """How far runs are, by uid; of some, nothing is known. One request, whatever their number."""
+        if not run_uids:
+            return {}
+        answer = await self._ask("POST", "/progress", list(run_uids))
+        try:
+            return RunsProgress.model_validate_json(answer).runs if answer else {}
+        except ValidationError:
+            logger.warning("the state service's answer on the progress of runs cannot be read")
+            return {}
+
+    async def close(self) -> None:
+        """Release connections; safe to call twice."""
+        await self._client.aclose()
+
+    async def _ask(self, method: str, path: str, body: object = None) -> bytes | None:
+        """The answer's body; None if there is nothing, or nobody to ask."""
+        if self._clock() < self._resting_until:
+            return None
+        try:
+            token = self._token_file.read_text().strip()
+            headers = {"Authorization": f"Bearer {token}"}
+            response = await self._client.request(method, path, json=body, headers=headers)
+        except (OSError, httpx.HTTPError, ValueError) as error:
+            self._rest(str(error) or type(error).__name__)
+            return None
+        if response.is_success:
+            return response.content
+        if response.status_code != httpx.codes.NOT_FOUND:
+            self._rest(f"it answered {response.status_code}: {response.text[:200]}")
+        return None
+
+    def _rest(self, why: str) -> None:
+        logger.warning("the state service cannot be asked, so catalogs and progress are not looked at: %s", why)
+        self._resting_until = self._clock() + REST_SECONDS
+
+    def _keep(self, uid: str, digest: str, catalog: Catalog) -> None:
+        if uid in self._catalogs:
+            self._kept -= _size(self._catalogs.pop(uid)[1])
+        self._catalogs[uid] = digest, catalog
+        self._kept += _size(catalog)
+        while self._kept > KEPT_FIELDS and len(self._catalogs) > 1:
+            self._kept -= _size(self._catalogs.popitem(last=False)[1][1])
+
+
+def _size(catalog: Catalog) -> int:
+    return sum(1 + len(each.fields) for each in catalog.objects)
