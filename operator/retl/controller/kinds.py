@@ -41,13 +41,14 @@ class Endpoint:
 
 RESOURCES = tuple(KINDS)
 SYNC, RUN, SOURCE, MODEL, DESTINATION = "ReverseETLSync", "SyncRun", "SyncSource", "SyncModel", "SyncDestination"
-JOB, POD, SECRET, LEASE = "Job", "Pod", "Secret", "Lease"
+JOB, POD, SECRET, LEASE, EVENT = "Job", "Pod", "Secret", "Lease", "Event"
 
 ENDPOINTS = {kind: Endpoint(GROUP, VERSION, model.plural) for kind, model in KINDS.items()} | {
     JOB: Endpoint("batch", "v1", "jobs"),
     POD: Endpoint("", "v1", "pods"),
     SECRET: Endpoint("", "v1", "secrets"),
     LEASE: Endpoint("coordination.k8s.io", "v1", "leases"),
+    EVENT: Endpoint("events.k8s.io", "v1", "events"),
 }
 
 WATCHED = (*RESOURCES, JOB, POD)
