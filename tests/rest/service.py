@@ -13,6 +13,9 @@ from retl.rest.app import create_apps
 from retl.rest.auth import Caller, unauthorized
 from retl.state.sql import SqlStateStore
 
+CONTROLLER = "operators/runner"
+"""Account of the controller; its token reads `token-of-operators`."""
+
 
 async def namespace_in_token(token: str) -> Caller:
     """Tokens of these tests read `token-of-<namespace>`; the real thing is tested against a real API server."""
@@ -25,7 +28,7 @@ async def namespace_in_token(token: str) -> Caller:
 @asynccontextmanager
 async def serving(store: SqlStateStore, port: int = 0, *, public: bool = False) -> AsyncIterator[str]:
     """URL of the state service over this store, or of the public app beside it."""
-    apps = create_apps(lambda: store, namespace_in_token)
+    apps = create_apps(lambda: store, namespace_in_token, CONTROLLER)
     async with listening(apps.public if public else apps.internal, port) as url:
         yield url
 

@@ -57,9 +57,11 @@ ROUTES = [
     ("POST", f"{HELD}/heartbeats"),
     ("POST", f"{HELD}/result"),
 ]
+CATALOG = "/internal/v1/connections/uid-of-crm/catalog"
+READS = [("PUT", CATALOG), ("GET", CATALOG), ("POST", "/internal/v1/progress")]
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, *READS])
 @pytest.mark.parametrize("header", [None, "Bearer", "Basic dG9rZW4=", "Bearer garbage"])
 async def test_no_route_answers_without_a_valid_token(
     http: httpx.AsyncClient, claim: Claim, method: str, path: str, header: str | None
@@ -142,6 +144,8 @@ def _commit_header(keys: int) -> bytes:
         ("POST", f"{HELD}/compactions/7", b'{"count": 3, "replaces": 1}'),
         ("PUT", f"{HELD}/compactions/7/parts/1", wire.pack_part(SnapshotPart(1, bytes(32), bytes(32), b"{}"))),
         ("POST", f"{HELD}/heartbeats", b"[]"),
+        ("PUT", CATALOG, b"{}"),
+        ("POST", "/internal/v1/progress", b"[]"),
         ("POST", f"{HELD}/letters", b'{"payload": "Both"}'),
         ("POST", f"{HELD}/rates/account/calls", b'{"calls": 1}'),
         ("POST", f"{HELD}/rates/account/calls", b'{"limit": {"requests": 1, "per": "1s"}, "calls": 0}'),

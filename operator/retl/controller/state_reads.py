@@ -13,24 +13,17 @@ from time import monotonic
 import httpx
 from pydantic import ValidationError
 
-from retl.resources.fields import StatusModel
 from retl.resources.run import RunProgress
 from retl.runspec.catalog import Catalog
+from retl.state import wire
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "/internal/v1"
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 REST_SECONDS = 15.0
 """After a request that failed, nothing is asked for so long: thousands of decisions do not each wait for a dead pod."""
 KEPT_FIELDS = 100_000
 """Fields of all catalogs that are kept in memory; those that were looked at longest ago go first."""
-
-
-class RunsProgress(StatusModel):
-    """The answer on runs: those that have said how far they are, by uid."""
-
-    runs: dict[str, RunProgress]
 
 
 class StateReads:
@@ -43,17 +36,17 @@ class StateReads:
 
     def __init__(self, url: str, token_file: Path, clock: Callable[[], float] = monotonic) -> None:
         self._token_file = token_file
-        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + PREFIX, timeout=TIMEOUT, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
         self._clock = clock
         self._resting_until = 0.0
         self._catalogs: OrderedDict[str, tuple[str, Catalog]] = OrderedDict()
         self._kept = 0
 
-    async def catalog(self, uid: str, digest: str) -> Catalog | None:
+    async def catalog(self, namespace: str, uid: str, digest: str) -> Catalog | None:
         """The catalog that the last check of a connection handed in; None if there is none, or nobody can be asked.
 
         Args:
-            uid: of the SyncSource or SyncDestination.
+            namespace, uid: of the SyncSource or SyncDestination.
             digest: its `status.lastCheck.catalog`; empty if there is none. What is kept is taken for the same digest.
         """
         if not digest:
@@ -62,7 +55,7 @@ class StateReads:
         if kept and kept[0] == digest:
             self._catalogs.move_to_end(uid)
             return kept[1]
-        answer = await self._ask("GET", f"/connections/{uid}/catalog")
+        answer = await self._ask("GET", f"/connections/{uid}/catalog?namespace={namespace}")
         try:
             found = Catalog.model_validate_json(answer) if answer else None
         except ValidationError:
@@ -76,9 +69,9 @@ class StateReads:
         """How far runs are, by uid; of some, nothing is known. One request, whatever their number."""
         if not run_uids:
             return {}
-        answer = await self._ask("POST", "/progress", list(run_uids))
+        answer = await self._ask("POST", "/progress", {"runs": list(run_uids)})
         try:
-            return RunsProgress.model_validate_json(answer).runs if answer else {}
+            return wire.RunsProgress.model_validate_json(answer).runs if answer else {}
         except ValidationError:
             logger.warning("the state service's answer on the progress of runs cannot be read")
             return {}

@@ -25,7 +25,7 @@ from retl.engine.deliver import Deliverer
 from retl.engine.diff import CREATE, DELETE, DOUBTFUL, UPDATE, Changes, Rules, diff
 from retl.engine.letters import Letters
 from retl.engine.mapping import Projection, compile_mapping
-from retl.engine.progress import Progress, Silent
+from retl.engine.progress import Followed, Progress, Silent
 from retl.engine.report import CANCELLED, Ending, Report
 from retl.engine.snapshot import PART_ROWS, Snapshot, fetch, merge
 from retl.engine.stage import Staged, stage
@@ -76,7 +76,15 @@ async def run(
     except RetlError as error:
         return report.result(Ending.failed(error, spec))
     work = _Run(
-        spec, source, destination, state, claim, request.baseline, tally, stop or asyncio.Event(), progress or Silent()
+        spec,
+        source,
+        destination,
+        state,
+        claim,
+        request.baseline,
+        tally,
+        stop or asyncio.Event(),
+        Followed(progress or Silent()),
     )
     try:
         ending = await beside(work.steps(staging), work.heartbeat())
@@ -118,7 +126,7 @@ class _Run:
         baseline: str,
         tally: Tally,
         stop: asyncio.Event,
-        progress: Progress,
+        progress: Followed,
     ) -> None:
         self.spec = spec
         self.baseline = baseline
@@ -138,7 +146,7 @@ class _Run:
         """Keep the claim for as long as the run lasts."""
         while True:
             await asyncio.sleep(HEARTBEAT.total_seconds())
-            await self.state.heartbeat(self.claim, self.tally.counts())
+            await self.state.heartbeat(self.claim, self.tally.counts(), self.progress.now())
 
     async def steps(self, staging: Path) -> Ending:
         """The run between claim and finish."""

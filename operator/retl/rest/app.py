@@ -25,18 +25,19 @@ class Apps:
     internal: FastAPI
 
 
-def create_apps(store: StoreNow, identify: Identify) -> Apps:
+def create_apps(store: StoreNow, identify: Identify, controller_account: str | None = None) -> Apps:
     """Build both apps.
 
     Args:
         store: the open state store; raises StateError while it is not open.
         identify: says who holds a bearer token.
+        controller_account: NAMESPACE/NAME of the controller's ServiceAccount; None: it reads nothing here.
     """
     metrics = Metrics()
     public = _app("Reverse ETL Operator", "public", metrics)
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
     _add_health(public, store, metrics)
-    state_service.install(internal, store, identify)
+    state_service.install(internal, store, identify, controller_account)
     return Apps(public, internal)
 
 

@@ -35,6 +35,9 @@ class Caller:
     namespace: str
     account: str
 
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.account}"
+
 
 Identify = Callable[[str], Awaitable[Caller]]
 """Says who holds a bearer token (raises Problem)."""

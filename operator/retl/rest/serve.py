@@ -37,6 +37,7 @@ class ApiSettings:
         port: of the public app; 0 lets the system choose.
         internal_port: of the state service; 0 lets the system choose.
         kubeconfig: how to reach the API server; None means from within the cluster.
+        controller_account: NAMESPACE/NAME of the controller's ServiceAccount; it reads catalogs and progress.
     """
 
     state_url: str
@@ -44,6 +45,7 @@ class ApiSettings:
     port: int = 8080
     internal_port: int = 8081
     kubeconfig: Path | None = None
+    controller_account: str | None = None
 
 
 def read_state_url(url: str | None, file: Path | None) -> str:
@@ -119,7 +121,7 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         database = StateDatabase(settings.state_url)
         stack.push_async_callback(database.close)
         reviewer = TokenReviewer(client.AuthenticationV1Api(kubernetes))
-        apps = create_apps(database.store, reviewer.identify)
+        apps = create_apps(database.store, reviewer.identify, settings.controller_account)
         sockets = [_bind(settings.host, port) for port in (settings.port, settings.internal_port)]
         servers = [_Server(_config(app)) for app in (apps.public, apps.internal)]
         _stop_on_signals(servers)

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
-from retl.resources.run import Replay, RunCounts
+from retl.resources.run import Replay
 from retl.rest.auth import Caller, Identify, bearer
 from retl.rest.problems import Problem, not_found
 from retl.runspec.result import RunResult
 from retl.state import wire
+from retl.state.catalogs import Whose
 from retl.state.sql import SqlStateStore
 from retl.state.store import Claim
 
@@ -35,8 +36,19 @@ def _store(request: Request) -> SqlStateStore:
 async def _caller(request: Request) -> Caller:
     identify: Identify = request.app.state.identify
     caller = await identify(bearer(request.headers.get("authorization")))
-    request.scope["retl.caller"] = f"{caller.namespace}/{caller.account}"
+    request.scope["retl.caller"] = str(caller)
     return caller
+
+
+async def _runner(request: Request, caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    """A caller that may write: any but the controller, which only reads what all namespaces show of themselves."""
+    if _is_controller(request, caller):
+        raise Problem(403, "forbidden", "the controller may read catalogs and progress, and nothing else")
+    return caller
+
+
+def _is_controller(request: Request, caller: Caller) -> bool:
+    return bool(str(caller) == request.app.state.controller_account)
 
 
 async def _body(request: Request, _: Annotated[Caller, Depends(_caller)]) -> bytes:
@@ -52,9 +64,10 @@ async def _body(request: Request, _: Annotated[Caller, Depends(_caller)]) -> byt
 Store = Annotated[SqlStateStore, Depends(_store)]
 Body = Annotated[bytes, Depends(_body)]
 KnownCaller = Annotated[Caller, Depends(_caller)]
+Runner = Annotated[Caller, Depends(_runner)]
 
 
-async def _claim(sync_uid: str, run_uid: str, fence: int, caller: KnownCaller, store: Store) -> Claim:
+async def _claim(sync_uid: str, run_uid: str, fence: int, caller: Runner, store: Store) -> Claim:
     """The claim that the path names, if the sync is the caller's. Salt and size are not needed after the claim."""
     if await store.namespace_of(sync_uid) != caller.namespace:
         raise not_found("such sync")
@@ -68,7 +81,7 @@ _RUN = "/syncs/{sync_uid}/runs/{run_uid}/claims/{fence}"
 
 
 @router.post("/syncs/{sync_uid}/claims")
-async def claim(sync_uid: str, caller: KnownCaller, store: Store, body: Body) -> Response:
+async def claim(sync_uid: str, caller: Runner, store: Store, body: Body) -> Response:
     asked = _read(wire.ClaimBody, body)
     if asked.sync.uid != sync_uid:
         raise Problem(422, "invalid-input", "sync.uid: is not the one in the path")
@@ -131,7 +144,8 @@ async def swap(compaction: int, held: HeldClaim, store: Store, body: Body) -> No
 
 @router.post(_RUN + "/heartbeats", status_code=204)
 async def heartbeat(held: HeldClaim, store: Store, body: Body) -> None:
-    await store.heartbeat(held, _read(RunCounts, body))
+    said = _read(wire.Heartbeat, body)
+    await store.heartbeat(held, said.counts, said.progress)
 
 
 @router.post(_RUN + "/result")
@@ -139,8 +153,40 @@ async def result(held: HeldClaim, store: Store, body: Body) -> Response:
     return _json(await store.finish(held, _read(RunResult, body)))
 
 
-def install(app: FastAPI, store: StoreNow, identify: Identify) -> None:
-    """Add the state service to an app."""
+@router.put("/connections/{uid}/catalog")
+async def put_catalog(uid: str, caller: Runner, store: Store, body: Body) -> Response:
+    if len(body) > wire.MAX_CATALOG:
+        raise Problem(413, "content-too-large", f"a catalog has at most {wire.MAX_CATALOG} bytes")
+    asked = _read(wire.CatalogBody, body)
+    whose = Whose(caller.namespace, uid, asked.kind, asked.name)
+    return _json(wire.CatalogKept(changes=await store.put_catalog(whose, asked.catalog)))
+
+
+@router.get("/connections/{uid}/catalog")
+async def catalog(
+    uid: str, request: Request, caller: KnownCaller, store: Store, namespace: str | None = None
+) -> Response:
+    wanted = namespace or caller.namespace
+    allowed = wanted == caller.namespace or _is_controller(request, caller)
+    found = await store.catalog(wanted, uid) if allowed else None
+    if found is None:
+        raise not_found("such catalog")
+    return Response(found, media_type="application/json")
+
+
+@router.post("/progress")
+async def progress(request: Request, caller: KnownCaller, store: Store, body: Body) -> Response:
+    namespace = None if _is_controller(request, caller) else caller.namespace
+    return _json(wire.RunsProgress(runs=await store.progress(_read(wire.AskProgress, body).runs, namespace)))
+
+
+def install(app: FastAPI, store: StoreNow, identify: Identify, controller_account: str | None = None) -> None:
+    """Add the state service to an app.
+
+    Args:
+        controller_account: NAMESPACE/NAME of the ServiceAccount that reads catalogs and progress of all namespaces.
+    """
+    app.state.controller_account = controller_account
     app.state.store = store
     app.state.identify = identify
     app.include_router(router)

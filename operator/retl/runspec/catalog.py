@@ -4,6 +4,8 @@ The controller reads it to stop a sync whose mappings name what does not exist b
 """
 
 import hashlib
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -11,6 +13,9 @@ from pydantic import Field
 from retl.resources.fields import StatusModel
 
 RowSetKind = Literal["SyncModel", "ReverseETLSync"]
+
+CHANGES_TOLD = 20
+"""Of more changes than this, only the first are told one by one."""
 
 
 class CatalogField(StatusModel):
@@ -33,22 +38,82 @@ class CatalogObject(StatusModel):
     Attributes:
         name: of the object; of a row set `SyncModel/NAME` or `ReverseETLSync/NAME`, of a table its own name.
         problem: why its fields could not be read; it then has none.
+        listed: the other end lists it; False for one that is there because somebody asked for it by name.
+        definition: digest of the query, of a row set.
     """
 
     name: str
     fields: list[CatalogField] = Field(default_factory=list)
     problem: str = ""
+    listed: bool = True
+    definition: str = ""
 
 
 class Catalog(StatusModel):
-    """Everything that one check found."""
+    """Everything that one check found.
+
+    Attributes:
+        cut: there is more than a catalog may hold; what is missing is not known.
+    """
 
     objects: list[CatalogObject] = Field(default_factory=list)
+    cut: bool = False
 
     def object(self, name: str) -> CatalogObject | None:
         """The object of that name."""
-        return next((o for o in self.objects if o.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, CatalogObject]:
+        return {each.name: each for each in self.objects}
 
     def digest(self) -> str:
         """The same for the same catalog, 16 hexadecimal digits."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+
+def changes(before: Catalog, after: Catalog) -> list[str]:
+    """What became different at the other end, a few words each.
+
+    What the manifests made different is left out: objects that are asked for since, and queries that are others now.
+    """
+    found = list(_changes(before, after))
+    more = len(found) - CHANGES_TOLD
+    return [*found[:CHANGES_TOLD], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _changes(before: Catalog, after: Catalog) -> Iterator[str]:
+    for old in before.objects:
+        new = after.object(old.name)
+        if new is None:
+            if old.listed and not after.cut:
+                yield f"{old.name} is gone"
+        elif new.definition == old.definition:
+            yield from _differences(old, new)
+    for new in after.objects:
+        if new.listed and before.object(new.name) is None and not before.cut:
+            yield f"{new.name} is new"
+
+
+def _differences(old: CatalogObject, new: CatalogObject) -> Iterator[str]:
+    if new.problem or old.problem:
+        if new.problem and not old.problem:
+            yield f"{new.name} cannot be read any more"
+        elif old.problem and not new.problem:
+            yield f"{new.name} can be read again"
+        return
+    fields, known = {f.name: f for f in new.fields}, {f.name: f for f in old.fields}
+    for name, field in known.items():
+        if name not in fields:
+            yield f"{new.name}.{name} is gone"
+        elif (now := fields[name]) != field:
+            yield f"{new.name}.{name} {_field_change(field, now)}"
+    yield from (f"{new.name}.{name} is new" for name in fields if name not in known)
+
+
+def _field_change(before: CatalogField, now: CatalogField) -> str:
+    if before.type != now.type:
+        return f"was {before.type or 'without a type'} and is {now.type or 'without a type'}"
+    if before.read_only != now.read_only:
+        return "cannot be written any more" if now.read_only else "can be written now"
+    return "is required now" if now.required else "is no longer required"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import Busy, Fenced, StateError
-from retl.resources.run import RunCounts
+from retl.resources.run import RunCounts, RunProgress
 from retl.state import dead_letters, notes, runs, snapshots
 from retl.state.owner import is_gone
 from retl.state.sealing import Sealer
@@ -94,13 +94,15 @@ def check(connection: Connection, claim: Claim) -> Row[Any]:
     return _still_held(row, claim)
 
 
-def renew(connection: Connection, claim: Claim, counts: RunCounts, now: datetime) -> None:
+def renew(connection: Connection, claim: Claim, counts: RunCounts, progress: RunProgress | None, now: datetime) -> None:
     """Extend the lease and record progress."""
     hold(connection, claim)
     connection.execute(
         update(syncs).where(syncs.c.uid == claim.sync_uid).values(heartbeat_at=now, lease_until=now + LEASE)
     )
-    runs.progress(connection, claim, counts)
+    runs.counted(connection, claim, counts)
+    if progress is not None:
+        runs.advanced(connection, claim, progress.model_copy(update={"updated_at": now}))
 
 
 def free(connection: Connection, claim: Claim) -> None:

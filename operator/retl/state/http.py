@@ -19,7 +19,9 @@ import orjson
 
 from retl.errors import Busy, Fenced, InvalidInput, StateError
 from retl.resources.destination import RateLimit
-from retl.resources.run import Replay, RunCounts
+from retl.resources.run import Replay, RunCounts, RunProgress
+from retl.runspec.catalog import Catalog
+from retl.runspec.check import CheckSpec
 from retl.runspec.result import RunResult
 from retl.state import wire
 from retl.state.pairs import bounded
@@ -95,12 +97,20 @@ class HttpStateStore(StateStore):
             count = part.sequence
         await self._send("POST", compaction, wire.Swap(count=count, replaces=replaces).model_dump_json().encode())
 
-    async def heartbeat(self, claim: Claim, counts: RunCounts) -> None:
-        await self._send("POST", _path(claim, "heartbeats"), counts.model_dump_json().encode())
+    async def heartbeat(self, claim: Claim, counts: RunCounts, progress: RunProgress | None = None) -> None:
+        body = wire.Heartbeat(counts=counts, progress=progress).model_dump_json().encode()
+        await self._send("POST", _path(claim, "heartbeats"), body)
 
     async def finish(self, claim: Claim, result: RunResult) -> RunResult:
         answer = await self._send("POST", _path(claim, "result"), result.model_dump_json().encode())
         return RunResult.model_validate_json(answer)
+
+    async def put_catalog(self, check: CheckSpec, catalog: Catalog) -> list[str]:
+        """Hand in what a check found; what differs from what the check before it found, a few words each."""
+        body = wire.CatalogBody(kind=check.kind, name=check.connection.name, catalog=catalog)
+        path = f"/connections/{quote(check.connection.uid, safe='')}/catalog"
+        answer = await self._send("PUT", path, body.model_dump_json(by_alias=True).encode())
+        return wire.CatalogKept.model_validate_json(answer).changes
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -51,6 +51,12 @@ def count_open(connection: Connection, sync_uid: str | None = None) -> int:
     return int(connection.execute(total if sync_uid is None else total.where(_c.sync_uid == sync_uid)).scalar_one())
 
 
+def open_by_code(connection: Connection, sync_uid: str) -> dict[str, int]:
+    """Open entries of a sync; only codes that have any."""
+    found = select(_c.code, _c.open).where(_c.sync_uid == sync_uid, _c.open > 0).order_by(_c.code)
+    return {code: int(count) for code, count in connection.execute(found)}
+
+
 def _negative(counter: Counter[str]) -> Counter[str]:
     return Counter({code: -count for code, count in counter.items()})
 

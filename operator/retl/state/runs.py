@@ -1,12 +1,13 @@
 """The record of each run: who ran, how it ended, what it counted."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
 from retl.errors import Fenced
-from retl.resources.run import RunCounts
+from retl.resources.run import RunCounts, RunProgress
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.sealing import Sealer
@@ -36,6 +37,7 @@ def start(connection: Connection, sync: SyncIdentity, run: RunIdentity, fence: i
         "state": "Running",
         "finished_at": None,
         "counts": RunCounts().model_dump(),
+        "progress": None,
         "result": None,
         "dead_letters": 0,
     }
@@ -45,9 +47,28 @@ def start(connection: Connection, sync: SyncIdentity, run: RunIdentity, fence: i
         connection.execute(insert(runs).values(first | again | {"mode": run.mode}))
 
 
-def progress(connection: Connection, claim: Claim, counts: RunCounts) -> None:
-    """Show how far the run has come."""
+def counted(connection: Connection, claim: Claim, counts: RunCounts) -> None:
+    """Show what the run has counted so far."""
     connection.execute(update(runs).where(*_of(claim)).values(counts=counts.model_dump()))
+
+
+def advanced(connection: Connection, claim: Claim, progress: RunProgress) -> None:
+    """Show how far the run has come."""
+    connection.execute(update(runs).where(*_of(claim)).values(progress=progress.model_dump(mode="json")))
+
+
+def progress(connection: Connection, uids: Sequence[str], namespace: str | None) -> dict[str, RunProgress]:
+    """How far runs have come, by uid: those under way that have said so.
+
+    Args:
+        namespace: only runs of this one; None for all.
+    """
+    found = select(runs.c.uid, runs.c.progress).where(
+        runs.c.uid.in_(uids), runs.c.state == "Running", runs.c.progress.is_not(None)
+    )
+    if namespace is not None:
+        found = found.where(runs.c.namespace == namespace)
+    return {uid: RunProgress.model_validate(value) for uid, value in connection.execute(found)}
 
 
 def interrupt(connection: Connection, sync_uid: str, run_uid: str, last_seen: datetime) -> None:
@@ -69,7 +90,11 @@ def ended(connection: Connection, claim: Claim, result: RunResult) -> RunResult 
     if row is None or row.result is None:
         return None
     recorded = RunResult.model_validate(row.result)
-    counted = {"dead_letters": result.dead_letters, "dead_letters_dropped": result.dead_letters_dropped}
+    counted = {
+        "dead_letters": result.dead_letters,
+        "dead_letters_by_code": result.dead_letters_by_code,
+        "dead_letters_dropped": result.dead_letters_dropped,
+    }
     if recorded.model_copy(update=counted) != result:
         raise Fenced(f"run {row.name}: has already ended as {recorded.status}")
     return recorded

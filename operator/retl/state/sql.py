@@ -16,9 +16,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.errors import InvalidInput
 from retl.resources.destination import RateLimit
-from retl.resources.run import Replay, RunCounts
+from retl.resources.run import Replay, RunCounts, RunProgress
+from retl.runspec.catalog import Catalog
 from retl.runspec.result import RunResult
-from retl.state import claims, dead_letters, erasure, letter_counts, letter_pages, notes, rates, runs, snapshots
+from retl.state import (
+    catalogs,
+    claims,
+    dead_letters,
+    erasure,
+    letter_counts,
+    letter_pages,
+    notes,
+    rates,
+    runs,
+    snapshots,
+)
 from retl.state.blobs import URL_VARIABLE, Blobs
 from retl.state.database import BUSY_TIMEOUT, Database
 from retl.state.letter_rows import LetterSealer
@@ -185,8 +197,8 @@ class SqlStateStore(StateStore, StateReader):
         """
         await self._database.run(_swap, claim, compaction, count, replaces)
 
-    async def heartbeat(self, claim: Claim, counts: RunCounts) -> None:
-        await self._database.run(claims.renew, claim, counts, self._clock())
+    async def heartbeat(self, claim: Claim, counts: RunCounts, progress: RunProgress | None = None) -> None:
+        await self._database.run(claims.renew, claim, counts, progress, self._clock())
 
     async def finish(self, claim: Claim, result: RunResult) -> RunResult:
         return await self._database.run(_finish, claim, result, self._clock())
@@ -239,6 +251,26 @@ class SqlStateStore(StateStore, StateReader):
     async def namespace_of(self, sync_uid: str) -> str | None:
         """The namespace of a sync; None if it never had a run."""
         return await self._database.read(claims.namespace_of, sync_uid)
+
+    async def put_catalog(self, connection: catalogs.Whose, catalog: Catalog) -> list[str]:
+        """Keep what a check found in the place of what the check before it found.
+
+        Returns:
+            What differs between the two, a few words each; nothing if there was none before.
+        """
+        return await self._database.run(catalogs.put, connection, catalog, self._clock())
+
+    async def catalog(self, namespace: str, uid: str) -> str | None:
+        """What the last check of a connection found, a Catalog as JSON; None if there is none."""
+        return await self._database.read(catalogs.one, namespace, uid)
+
+    async def progress(self, uids: Sequence[str], namespace: str | None = None) -> dict[str, RunProgress]:
+        """How far runs are, by uid: those under way that have said so.
+
+        Args:
+            namespace: only runs of this one; None for all.
+        """
+        return await self._database.read(runs.progress, uids, namespace)
 
     async def totals(self) -> Totals:
         """Numbers over all syncs, for monitoring."""
@@ -323,7 +355,7 @@ def _commit(
         dead_letters.put(connection, sync, run, commit.dead_letters, now, LetterSealer(sealer, sync.uid))
     if commit.notes is not None:
         notes.write(connection, sync.uid, commit.notes, sealer)
-    runs.progress(connection, claim, commit.counts)
+    runs.counted(connection, claim, commit.counts)
 
 
 def _begin(connection: Connection, sync: Row[Any], now: datetime) -> None:
@@ -365,8 +397,10 @@ def _finish(connection: Connection, claim: Claim, result: RunResult, now: dateti
     if (recorded := runs.ended(connection, claim, result)) is not None:
         return recorded
     sync = claims.hold(connection, claim)
+    by_code = letter_counts.open_by_code(connection, claim.sync_uid)
     counted = {
-        "dead_letters": letter_counts.count_open(connection, claim.sync_uid),
+        "dead_letters": sum(by_code.values()),
+        "dead_letters_by_code": by_code,
         "dead_letters_dropped": 0 if sync.claim_plan else sync.dropped,
     }
     final = result.model_copy(update=counted)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from retl.resources.destination import RateLimit
-from retl.resources.run import Replay, RunCounts, RunMode
+from retl.resources.run import Replay, RunCounts, RunMode, RunProgress
 from retl.resources.sync import DeadLetters
 from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
@@ -42,11 +42,13 @@ class Notes:
         mapping: fingerprint of the mappings that rows were last sent with.
         columns: names and types of the columns that the query returned last.
         watermark: text of the cursor column's value from which the next run must read; None to read all.
+        freshness: what schedule.freshness found at the last success, with its type; None if it was not asked.
     """
 
     mapping: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     watermark: str | None = None
+    freshness: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +345,8 @@ class StateStore(ABC):
         """Replace all parts up to sequence `replaces` by these, in one transaction (raises Fenced)."""
 
     @abstractmethod
-    async def heartbeat(self, claim: Claim, counts: RunCounts) -> None:
-        """Keep the lease and show progress (raises Fenced)."""
+    async def heartbeat(self, claim: Claim, counts: RunCounts, progress: RunProgress | None = None) -> None:
+        """Keep the lease and show how far the run is, as of now (raises Fenced)."""
 
     @abstractmethod
     async def finish(self, claim: Claim, result: RunResult) -> RunResult:

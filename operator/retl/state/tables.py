@@ -87,11 +87,13 @@ runs = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("counts", JSON, nullable=False),
+    Column("progress", JSON(none_as_null=True), comment="RunProgress, of the last heartbeat"),
     Column("result", JSON(none_as_null=True), comment="RunResult; null until the run ends"),
     Column("dead_letters", Integer, nullable=False),
     Column("plan", LargeBinary, comment="JSON, sealed"),
     Index("ix_retl_runs_namespace", "namespace", "started_at"),
     Index("ix_retl_runs_sync", "sync_uid", "started_at"),
+    Index("ix_retl_runs_uid", "uid"),
 )
 
 commits = Table(
@@ -172,6 +174,19 @@ letter_counts = Table(
     Column("code", Text, primary_key=True),
     Column("open", BigInteger, nullable=False),
     Column("resolved", BigInteger, nullable=False),
+)
+
+catalogs = Table(
+    "retl_catalogs",
+    metadata,
+    # The uid comes from the runner: keyed with the namespace, nobody can reach another's catalog by naming its uid.
+    Column("namespace", Text, primary_key=True),
+    Column("uid", Text, primary_key=True, comment="of the SyncSource or SyncDestination"),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("catalog", Text, nullable=False, comment="Catalog as JSON"),
 )
 
 rates = Table(

@@ -15,8 +15,10 @@ from pydantic import Field, ValidationError
 
 from retl.resources.destination import RateLimit
 from retl.resources.fields import Model
-from retl.resources.run import RunCounts
+from retl.resources.run import RunCounts, RunProgress
 from retl.resources.sync import DeadLetters
+from retl.runspec.catalog import Catalog
+from retl.runspec.check import ConnectionKind
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.pairs import check_pairs
 from retl.state.store import (
@@ -36,6 +38,8 @@ PREFIX = "/internal/v1"
 BINARY = "application/octet-stream"
 MAX_BODY = 64 * 2**20
 """Most bytes of a request."""
+MAX_CATALOG = 16 * 2**20
+"""Most bytes of one that hands in a catalog; a check cuts what it found to half of that."""
 
 PROBLEM_BUSY = "another-run-active"
 PROBLEM_FENCED = "fenced"
@@ -106,6 +110,39 @@ class ClaimAnswer(Model):
             previous=self.previous,
             notes=self.notes,
         )
+
+
+class Heartbeat(Model):
+    """What a runner says of itself every few seconds."""
+
+    counts: RunCounts
+    progress: RunProgress | None = None
+
+
+class CatalogBody(Model):
+    """A catalog, and whose it is."""
+
+    kind: ConnectionKind
+    name: str
+    catalog: Catalog
+
+
+class CatalogKept(Model):
+    """The answer: what differs from the catalog before."""
+
+    changes: list[str]
+
+
+class AskProgress(Model):
+    """Asks how far runs are, by uid."""
+
+    runs: list[str] = Field(max_length=10_000)
+
+
+class RunsProgress(Model):
+    """How far runs are, by uid."""
+
+    runs: dict[str, RunProgress]
 
 
 class Swap(Model):

@@ -1,4 +1,4 @@
-"""The first schema: syncs and their claims, runs, commits, snapshots, dead letters."""
+"""The first schema: syncs and their claims, runs, commits, snapshots, dead letters, catalogs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("finished_at", UtcDateTime()),
         sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("progress", sa.JSON(), comment="RunProgress, of the last heartbeat"),
         sa.Column("result", sa.JSON(), comment="RunResult; null until the run ends"),
         sa.Column("dead_letters", sa.Integer(), nullable=False),
         sa.Column("plan", sa.LargeBinary(), comment="JSON, sealed"),
@@ -56,6 +57,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_retl_runs_namespace", "retl_runs", ["namespace", "started_at"])
     op.create_index("ix_retl_runs_sync", "retl_runs", ["sync_uid", "started_at"])
+    op.create_index("ix_retl_runs_uid", "retl_runs", ["uid"])
 
     op.create_table(
         "retl_commits",
@@ -134,6 +136,18 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "retl_catalogs",
+        sa.Column("namespace", sa.Text(), nullable=False),
+        sa.Column("uid", sa.Text(), nullable=False, comment="of the SyncSource or SyncDestination"),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("checked_at", UtcDateTime(), nullable=False),
+        sa.Column("catalog", sa.Text(), nullable=False, comment="Catalog as JSON"),
+        sa.PrimaryKeyConstraint("namespace", "uid", name="pk_retl_catalogs"),
+    )
+
+    op.create_table(
         "retl_rates",
         sa.Column("namespace", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False, comment="uid of the destination"),
@@ -147,7 +161,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "retl_rates", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_blobs",
+        "retl_rates", "retl_catalogs", "retl_letter_counts", "retl_dead_letters", "retl_snapshot_blobs",
         "retl_snapshot_parts", "retl_commits", "retl_runs", "retl_syncs",
     ):
         op.drop_table(table)
