@@ -344,8 +344,8 @@ def test_metrics_and_health_are_served(controller: ControllerProcess, shop: Name
         shop.until("retl", "accounts", free)
         metrics = _read(f"http://127.0.0.1:{controller.metrics_port}/metrics")
         assert '"queue"' in _read(f"http://127.0.0.1:{controller.health_port}/healthz")
-    assert 'retl_runs_total{phase="Succeeded"} 1.0' in metrics
-    assert 'retl_ticks_total{verdict="Ran"} 1.0' in metrics
+    assert 'retl_runs_total{phase="Succeeded",reason="Succeeded"} 1.0' in metrics
+    assert 'retl_ticks_total{reason="",verdict="Ran"} 1.0' in metrics
 
 
 def _read(url: str) -> str:

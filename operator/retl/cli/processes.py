@@ -46,6 +46,10 @@ def controller(
     context: Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")] = None,
     metrics_port: Annotated[int, typer.Option("--metrics-port", min=0, max=65535, help="0 listens nowhere.")] = 8080,
     health_port: Annotated[int, typer.Option("--health-port", min=0, max=65535, help="0 listens nowhere.")] = 8081,
+    metrics_max_syncs: Annotated[
+        int,
+        typer.Option("--metrics-max-syncs", min=0, help="So many syncs have series of their own in the metrics."),
+    ] = 20_000,
     lease_namespace: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +103,7 @@ def controller(
         context=context,
         metrics_port=metrics_port,
         health_port=health_port,
+        metrics_max_syncs=metrics_max_syncs,
         lease=LeaseSettings(lease_namespace) if lease_namespace else None,
         workers=workers,
         state_token_file=state_token_file,

@@ -4,6 +4,7 @@ The status is written first because it holds the reservation and the attempt: wh
 reads it, and nothing may happen that it does not announce.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from retl.controller.decision import Action, Decision, Delete
@@ -17,17 +18,20 @@ class Refused(Exception):
     """Kubernetes will never take an object that was to be created; the message is its own."""
 
 
-async def act(world: World, key: Key, observed: Manifest, decision: Decision) -> bool:
+async def act(world: World, key: Key, observed: Manifest, decision: Decision, written: Callable[[], None]) -> bool:
     """Carry a decision out; whether there is something new that the next decision may build on.
 
     Args:
         observed: the version of the object that was decided upon; a newer one makes the write fail.
+        written: called once if the status is written, before the actions, which may fail.
     Raises:
         Conflict: the object has changed meanwhile; nothing was done.
         Refused: an action asked for an object that is invalid.
         KubeError: a request failed; what came before it stands.
     """
     news = await _publish(world, key, observed, decision.status)
+    if news:
+        written()
     for action in decision.actions:
         news |= await _carry_out(world, action)
     return news

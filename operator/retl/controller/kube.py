@@ -18,6 +18,7 @@ from retl.errors import RetlError
 
 _PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_MERGE_PATCH = "application/merge-patch+json"
 
 
 class KubeError(RetlError):
@@ -97,6 +98,11 @@ class Kube:
             "PUT", ENDPOINTS[key.kind].path(key.namespace, key.name), {"fieldManager": FIELD_MANAGER}, manifest
         )
 
+    async def patch(self, key: Key, change: Manifest) -> Manifest:
+        """Merge a change into an object of this program's own; a null takes a field away."""
+        path = ENDPOINTS[key.kind].path(key.namespace, key.name)
+        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, content=_MERGE_PATCH)
+
     async def delete(self, key: Key, uid: str, propagation: str = "Background") -> None:
         """Delete an object, unless it is gone or another one has its name."""
         options = {"propagationPolicy": propagation, "preconditions": {"uid": uid}}
@@ -127,12 +133,13 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
         accept: str = "application/json",
+        content: str = "application/json",
     ) -> Manifest:
         prepared = await self._client.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": accept, "Content-Type": "application/json"},
+            header_params={"Accept": accept, "Content-Type": content},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -73,6 +73,7 @@ class ControllerSettings:
         kubeconfig, context: how to reach the API server from outside; both None means: from inside the cluster if this
             is a pod, else as kubectl would.
         metrics_port, health_port: 0 listens nowhere.
+        metrics_max_syncs: so many syncs have series of their own in the metrics.
         lease: by which one of several controllers is chosen; None works without asking.
         workers: reconciles under way at the same time.
         request_timeout: longest wait for one answer of the API server.
@@ -86,8 +87,14 @@ class ControllerSettings:
     context: str | None = None
     metrics_port: int = 8080
     health_port: int = 8081
+    metrics_max_syncs: int = 20_000
     retry: RetryPolicy = RetryPolicy()
     lease: LeaseSettings | None = None
     workers: int = 8
     request_timeout: timedelta = timedelta(seconds=15)
     state_token_file: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """Of this process among all controllers."""
+        return self.lease.identity if self.lease else socket.gethostname()

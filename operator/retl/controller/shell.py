@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio.client import ApiClient, Configuration
-from prometheus_client import start_http_server
 
 from retl.controller import access
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
+from retl.controller.events import Recorder
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube, KubeError
 from retl.controller.lease import Lease
@@ -20,6 +20,7 @@ from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
+from retl.controller.scrape import serving
 from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
 from retl.controller.watch import fill, watch
@@ -40,23 +41,28 @@ class Controller:
     def __init__(self, settings: ControllerSettings, kube: Kube, clock: Clock) -> None:
         self.settings = settings
         self.kube = kube
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.metrics_max_syncs, clock.now)
         self.queue = Queue()
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
         self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
         world = World(self.cache, kube, Secrets(kube, clock), self.state)
-        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings)
+        self.events = Recorder(kube, clock, settings.identity, self.metrics.event)
+        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, self.events, settings)
         self.lease = Lease(kube, settings.lease) if settings.lease else None
         self.leading = asyncio.Event()
-        self.metrics.observe(self.queue.__len__, self.cache.__len__)
+        readings = self.metrics.readings
+        readings.queue_depth, readings.cached_objects = self.queue.__len__, self.cache.__len__
+        readings.leading = self.leading.is_set
 
     async def run(self, configuration: Configuration) -> None:
         """Fill the cache, then watch and work until the process is told to end."""
         await self._first_fill()
         hands = [self._work() for _ in range(self.settings.workers)]
-        crew = [asyncio.create_task(work) for work in (*hands, self._lead(), self.alarm.run(), self._mend())]
+        crew = [
+            asyncio.create_task(work) for work in (*hands, self._lead(), self._report(), self.alarm.run(), self._mend())
+        ]
         # kopf comes last: at its end it waits for all tasks that came after it.
         crew.append(asyncio.create_task(watch(self.cache, configuration, self.settings, self._health)))
         logger.info("the controller is at work: %d objects", len(self.cache))
@@ -64,6 +70,8 @@ class Controller:
             await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _dismiss(crew)
+            if self.leading.is_set():
+                await self.events.flush()
             if self.lease:
                 await self.lease.release()
         _raise_what_broke(crew)
@@ -81,6 +89,10 @@ class Controller:
     async def _work(self) -> None:
         await self.leading.wait()
         await self.queue.work(self.reconciler.reconcile)
+
+    async def _report(self) -> None:
+        await self.leading.wait()
+        await self.events.run()
 
     async def _first_fill(self) -> None:
         try:
@@ -100,6 +112,7 @@ class Controller:
                 logger.warning("cannot compare the cache with the API server: %s", error)
 
     def _changed(self, key: Key, before: Manifest | None, now: Manifest | None) -> None:
+        self.metrics.changed(key, now)
         if now is None:
             self.alarm.forget(key)
         for other in concerned(self.cache, key, before, now):
@@ -125,16 +138,12 @@ async def run_controller(
     kube = Kube(ApiClient(configuration), settings.request_timeout)
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
-    server = None
     try:
-        if settings.metrics_port:
-            server, _ = start_http_server(settings.metrics_port, registry=controller.metrics.registry)
-        await controller.run(configuration)
+        with serving(settings.metrics_port, controller.metrics.exposition):
+            await controller.run(configuration)
     finally:
         if controller.state:
             await controller.state.close()
-        if server:
-            server.shutdown()
         await kube.close()
 
 
