@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from retl.controller import access
 from retl.controller.kinds import RUN, SYNC, Key
 from retl.controller.kube import AlreadyExists, Conflict, Kube, KubeError
 from retl.controller.settings import FIELD_MANAGER
+from retl.controller.transport import Call
 from tests.cluster.objects import Namespace, run_of, sync
 
 
@@ -24,15 +25,8 @@ class Listening(Kube):
 
     answers: list[dict[str, Any]]
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: dict[str, Any] | None = None,
-        accept: str = "application/json",
-    ) -> dict[str, Any]:
-        answer = await super()._request(method, path, query, body, accept)
+    async def _request(self, call: Call) -> dict[str, Any]:
+        answer = await super()._request(call)
         self.answers.append(answer)
         return answer
 

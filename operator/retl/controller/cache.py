@@ -1,7 +1,7 @@
 """What the API server said last, slimmed, by kind, namespace and name.
 
-It is filled by one LIST at the start, kept by watch events and by the answers to the controller's own writes, and
-mended by a LIST now and then: a watch that was interrupted never tells of what was deleted meanwhile.
+It is filled by LISTs and kept by watch events and by the answers to the controller's own writes. Everything in it has
+an order that only depends on what it was told, so that a simulated run can be repeated exactly.
 """
 
 from collections import OrderedDict, defaultdict
@@ -24,8 +24,8 @@ class Cache:
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
         self._objects: dict[Key, Manifest] = {}
-        self._kinds: dict[tuple[str, str], set[Key]] = defaultdict(set)
-        self._groups: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
+        self._kinds: dict[tuple[str, str], dict[Key, None]] = defaultdict(dict)
+        self._groups: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
         self._graves: OrderedDict[Key, str] = OrderedDict()
         self._last_words: OrderedDict[tuple[str, str, str], list[Manifest]] = OrderedDict()
 
@@ -90,16 +90,16 @@ class Cache:
                 self._last_words.popitem(last=False)
 
     def _store(self, key: Key, manifest: Manifest) -> None:
-        self._kinds[key.kind, key.namespace].add(key)
+        self._kinds[key.kind, key.namespace][key] = None
         if parent := _parent(key, manifest):
-            self._groups[parent].add(key)
+            self._groups[parent][key] = None
         self._objects[key] = manifest
 
     def _drop(self, key: Key) -> None:
         manifest = self._objects.pop(key)
-        self._kinds[key.kind, key.namespace].discard(key)
+        self._kinds[key.kind, key.namespace].pop(key, None)
         if parent := _parent(key, manifest):
-            self._groups[parent].discard(key)
+            self._groups[parent].pop(key, None)
             if not self._groups[parent]:
                 del self._groups[parent]
 

@@ -1,87 +1,80 @@
 """The API server, as far as the controller uses it: the one place where requests are made.
 
-Objects are plain dictionaries; every request has a time limit. Tests wrap a `Kube` to fail or die at a chosen request.
+Objects are plain dictionaries; every request has a time limit. Tests wrap a `Kube` to fail or die at a chosen request,
+and the fault simulation puts another one in its place.
 """
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
-import aiohttp
+import orjson
 from kubernetes.aio.client import ApiClient
 
 from retl.controller.kinds import ENDPOINTS, SECRET, Key, Manifest
+from retl.controller.refusals import AlreadyExists, Conflict, KubeError, NamespaceTerminating, NotLeading, refusal
 from retl.controller.settings import FIELD_MANAGER
-from retl.errors import RetlError
+from retl.controller.transport import Call, Transport
+
+__all__ = ["AlreadyExists", "Conflict", "Kube", "KubeError", "NamespaceTerminating", "NotLeading"]
 
 _PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_MERGE_PATCH = "application/merge-patch+json"
-
-
-class KubeError(RetlError):
-    """The API server refused a request, or could not be reached.
-
-    Attributes:
-        status: HTTP status; 0 when there was no answer.
-        kube_reason: the API server's own word, such as Forbidden.
-    """
-
-    reason = "ApiRequestFailed"
-
-    def __init__(self, message: str, *, status: int = 0, kube_reason: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.kube_reason = kube_reason
-
-
-class Conflict(KubeError):
-    """Somebody else wrote the object first."""
-
-
-class AlreadyExists(KubeError):
-    """The name is taken."""
-
-
-class NamespaceTerminating(KubeError):
-    """The namespace is going away; nothing can be created in it, and nothing needs to be."""
+_WATCH_LASTS = timedelta(minutes=5)
+"""After this the API server ends a watch; the next one begins where it ended."""
+_OWNER = {"fieldManager": FIELD_MANAGER}
 
 
 class Kube:
     """Requests to one API server."""
 
     def __init__(self, client: ApiClient, timeout: timedelta) -> None:
-        self._client = client
-        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
+        self._transport = Transport(client, timeout)
 
     async def list(
         self, kind: str, namespace: str | None = None, selector: str = ""
     ) -> AsyncIterator[tuple[list[Manifest], str]]:
         """All objects of a kind in pages, each with the resource version of the list."""
-        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        query = {"limit": str(_PAGE)} | _selected(selector)
         while True:
-            page = await self._request("GET", ENDPOINTS[kind].path(namespace), query)
+            page = await self._request(Call("list", kind, ENDPOINTS[kind].path(namespace), query))
             metadata = page.get("metadata", {})
             yield page.get("items") or [], metadata.get("resourceVersion", "")
             if not metadata.get("continue"):
                 return
-            query["continue"] = metadata["continue"]
+            query = query | {"continue": metadata["continue"]}
+
+    async def watch(self, kind: str, namespace: str | None, selector: str, version: str) -> AsyncGenerator[Manifest]:
+        """What happens to objects of a kind after that version, until the stream ends; that it ends is normal.
+
+        Events are as the API server sends them: `type` (ADDED, MODIFIED, DELETED, BOOKMARK, ERROR) and `object`. A
+        bookmark comes about every minute and has nothing but the resource version up to which all was told.
+
+        Raises:
+            KubeError: it was refused (410: the version is too old), broke off, or cannot be understood.
+        """
+        lasts = str(int(_WATCH_LASTS.total_seconds()))
+        query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": lasts}
+        call = Call("watch", kind, ENDPOINTS[kind].path(namespace), query | _selected(selector))
+        async with self._transport.stream(call) as (head, lines):
+            if head.status >= HTTPStatus.BAD_REQUEST:
+                raise refusal(str(call), head.status, head.text)
+            async for line in lines:
+                yield _event(call, line)
 
     async def get(self, key: Key) -> Manifest | None:
         """One object; None when it does not exist."""
-        return await self._find(ENDPOINTS[key.kind].path(key.namespace, key.name))
+        return await self._find(Call("get", key.kind, ENDPOINTS[key.kind].path(key.namespace, key.name)))
 
     async def secret_exists(self, namespace: str, name: str) -> bool:
         """Whether a Secret is there. Only its metadata is asked for: no secret ever enters this process."""
         path = ENDPOINTS[SECRET].path(namespace, name)
-        return await self._find(path, accept=_METADATA_ONLY) is not None
+        return await self._find(Call("get", SECRET, path, accept=_METADATA_ONLY)) is not None
 
     async def create(self, kind: str, manifest: Manifest) -> Manifest:
         """Create an object (raises AlreadyExists, NamespaceTerminating)."""
         path = ENDPOINTS[kind].path(manifest["metadata"]["namespace"])
-        return await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
+        return await self._request(Call("create", kind, path, _OWNER, manifest))
 
     async def put_status(self, key: Key, observed: Manifest, status: Manifest) -> Manifest:
         """Replace an object's status, if nobody has changed the object since it was observed (raises Conflict)."""
@@ -90,24 +83,25 @@ class Kube:
         # The API server takes only the status of this request, yet wants to see a valid object.
         body["spec"] = observed["spec"]
         path = ENDPOINTS[key.kind].path(key.namespace, key.name, "status")
-        return await self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+        return await self._request(Call("update", key.kind, path, _OWNER, body))
 
     async def replace(self, key: Key, manifest: Manifest) -> Manifest:
         """Replace an object of this program's own; its resource version is the precondition (raises Conflict)."""
-        return await self._request(
-            "PUT", ENDPOINTS[key.kind].path(key.namespace, key.name), {"fieldManager": FIELD_MANAGER}, manifest
-        )
+        path = ENDPOINTS[key.kind].path(key.namespace, key.name)
+        return await self._request(Call("update", key.kind, path, _OWNER, manifest))
 
     async def patch(self, key: Key, change: Manifest) -> Manifest:
         """Merge a change into an object of this program's own; a null takes a field away."""
         path = ENDPOINTS[key.kind].path(key.namespace, key.name)
-        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, content=_MERGE_PATCH)
+        call = Call("patch", key.kind, path, _OWNER, change, sends="application/merge-patch+json")
+        return await self._request(call)
 
     async def delete(self, key: Key, uid: str, propagation: str = "Background") -> None:
         """Delete an object, unless it is gone or another one has its name."""
         options = {"propagationPolicy": propagation, "preconditions": {"uid": uid}}
+        path = ENDPOINTS[key.kind].path(key.namespace, key.name)
         try:
-            await self._request("DELETE", ENDPOINTS[key.kind].path(key.namespace, key.name), body=options)
+            await self._request(Call("delete", key.kind, path, body=options))
         except Conflict:
             return
         except KubeError as error:
@@ -116,55 +110,38 @@ class Kube:
 
     async def close(self) -> None:
         """Release connections; safe to call twice."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._transport.close()
 
-    async def _find(self, path: str, accept: str = "application/json") -> Manifest | None:
+    async def _find(self, call: Call) -> Manifest | None:
         try:
-            return await self._request("GET", path, accept=accept)
+            return await self._request(call)
         except KubeError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Manifest | None = None,
-        accept: str = "application/json",
-        content: str = "application/json",
-    ) -> Manifest:
-        prepared = await self._client.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": accept, "Content-Type": content},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            response = await self._client.call_api(*prepared, _request_timeout=self._timeout)
-            text = await response.read()  # type: ignore[no-untyped-call]
-        except (aiohttp.ClientError, OSError) as error:
-            raise KubeError(
-                f"{method} {path}: no answer from the API server: {error or type(error).__name__}"
-            ) from error
-        if response.status >= HTTPStatus.BAD_REQUEST:
-            raise _refusal(f"{method} {path}", response.status, text)
-        answer: Manifest = json.loads(text)
-        return answer
+    async def _request(self, call: Call) -> Manifest:
+        answer = await self._transport.exchange(call)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise refusal(str(call), answer.status, answer.text)
+        manifest: Manifest = orjson.loads(answer.text)
+        return manifest
 
 
-def _refusal(request: str, status: int, text: bytes) -> KubeError:
+def _selected(selector: str) -> dict[str, str]:
+    return {"labelSelector": selector} if selector else {}
+
+
+def _event(call: Call, line: bytes) -> Manifest:
+    """One line of a watch (raises KubeError if it is none)."""
     try:
-        said: dict[str, Any] = json.loads(text)
-    except ValueError:
-        said = {}
-    reason = str(said.get("reason", ""))
-    kind = {"Conflict": Conflict, "AlreadyExists": AlreadyExists}.get(reason, KubeError)
-    causes = ((said.get("details") or {}).get("causes")) or []
-    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
-        kind = NamespaceTerminating
-    message = said.get("message") or text.decode(errors="replace")[:500] or HTTPStatus(status).phrase
-    return kind(f"{request}: {message}", status=status, kube_reason=reason)
+        event: Manifest = orjson.loads(line)
+        if event["type"] not in ("BOOKMARK", "ERROR"):
+            Key.of(call.kind, event["object"])
+        if event["type"] != "ERROR":
+            int(event["object"]["metadata"]["resourceVersion"])
+    except (ValueError, KeyError, TypeError) as error:
+        shown = line[:100].decode(errors="replace")
+        message = f"{call}: the API server sent a line that is no event: {shown}"
+        raise KubeError(message, status=HTTPStatus.OK) from error
+    return event

@@ -8,7 +8,6 @@ the lock.
 
 import asyncio
 import logging
-import time
 from datetime import UTC, datetime
 
 from retl.controller.kinds import LEASE, Key, Manifest
@@ -36,14 +35,14 @@ class Lease:
 
     async def acquire(self) -> None:
         """Wait until this process leads."""
-        seen, since = "", time.monotonic()
+        seen, since = "", _steady()
         while self._held is None:
             try:
                 found = await self._kube.get(self._key)
                 version = found["metadata"]["resourceVersion"] if found else ""
                 if version != seen:
-                    seen, since = version, time.monotonic()
-                abandoned = time.monotonic() - since > self._settings.duration.total_seconds()
+                    seen, since = version, _steady()
+                abandoned = _steady() - since > self._settings.duration.total_seconds()
                 if found is None or abandoned or not found["spec"].get("holderIdentity"):
                     self._held = await self._take(found)
                     break
@@ -56,15 +55,15 @@ class Lease:
 
     async def keep(self) -> None:
         """Renew until cancelled (raises LeaseLost)."""
-        renewed = time.monotonic()
+        renewed = _steady()
         while True:
             await asyncio.sleep(self._settings.renewal.total_seconds())
             try:
                 self._held = await self._renewed()
-                renewed = time.monotonic()
+                renewed = _steady()
             except KubeError as error:
                 logger.warning("cannot renew the lease: %s", error)
-            if time.monotonic() - renewed > self._settings.deadline.total_seconds():
+            if _steady() - renewed > self._settings.deadline.total_seconds():
                 self._held = None
                 raise LeaseLost(f"the lease {self._key} could not be renewed in time")
 
@@ -103,3 +102,8 @@ class Lease:
             return await self._kube.create(LEASE, manifest)
         metadata["resourceVersion"] = standing["metadata"]["resourceVersion"]
         return await self._kube.replace(self._key, manifest)
+
+
+def _steady() -> float:
+    """Seconds of a clock that nobody sets."""
+    return asyncio.get_running_loop().time()

@@ -1,8 +1,8 @@
 """One reconcile: gather, decide, act; and what to do when that fails."""
 
+import asyncio
 import logging
 import random
-import time
 from datetime import timedelta
 
 from retl.controller.act import Refused, act
@@ -10,7 +10,6 @@ from retl.controller.clock import Alarm, Clock
 from retl.controller.connections.decide import decide as decide_connection
 from retl.controller.connections.gather import gather as gather_connection
 from retl.controller.decision import Decision
-from retl.controller.events import Recorder
 from retl.controller.kinds import RUN, SYNC, Key, Manifest
 from retl.controller.kube import Conflict, KubeError
 from retl.controller.metrics import Metrics
@@ -39,22 +38,23 @@ class Reconciler:
         queue: Queue,
         alarm: Alarm,
         metrics: Metrics,
-        events: Recorder,
         settings: ControllerSettings,
+        chance: random.Random,
     ) -> None:
         self._world = world
         self._clock = clock
         self._queue = queue
         self._alarm = alarm
         self._metrics = metrics
-        self._events = events
         self._settings = settings
+        self._chance = chance
         self._failures: dict[Key, int] = {}
         self._refusals: dict[Key, str] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Bring one object a step forward; never raises but for cancellation."""
-        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             await self._step(key)
             self._failures.pop(key, None)
@@ -66,7 +66,7 @@ class Reconciler:
             logger.exception("%s: this should not have happened", key)
             self._rest(key, error)
         finally:
-            self._metrics.reconciles.labels(key.kind).observe(time.perf_counter() - started)
+            self._metrics.reconciles.labels(key.kind).observe(loop.time() - started)
 
     async def _step(self, key: Key) -> None:
         gathered = await self._decide(key)
@@ -75,11 +75,12 @@ class Reconciler:
             return
         decision, observed = gathered
         try:
-            acted = await act(self._world, key, observed, decision, lambda: self._tell(key, observed, decision))
+            acted = await act(self._world, key, observed, decision)
         except Refused as refused:
             self._refusals[key] = str(refused)
             acted = True
         if acted:
+            self._count(key, observed, decision)
             self._queue.add(key)
         if decision.wake:
             self._alarm.set(key, decision.wake)
@@ -96,11 +97,16 @@ class Reconciler:
         connection = await gather_connection(world, key)
         return connection and (decide_connection(connection[0], self._clock.now()), connection[1])
 
-    def _tell(self, key: Key, observed: Manifest, decision: Decision) -> None:
-        """Count, and say to people, what has just been written down."""
-        self._metrics.decided(key, observed, decision)
-        self._events.record(key, observed, decision.events)
-        if isinstance(decision.status, RunStatus) and decision.status.phase in TERMINAL:
+    def _count(self, key: Key, observed: Manifest, decision: Decision) -> None:
+        for verdict in decision.verdicts:
+            self._metrics.ticks.labels(verdict.verdict).inc()
+        status = decision.status
+        if (
+            isinstance(status, RunStatus)
+            and status.phase in TERMINAL
+            and observed["status"].get("phase") != status.phase
+        ):
+            self._metrics.runs.labels(status.phase).inc()
             self._refusals.pop(key, None)
 
     async def _look_again(self, key: Key) -> None:
@@ -114,7 +120,7 @@ class Reconciler:
 
     def _rest(self, key: Key, error: Exception) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 16)) * random.uniform(0.8, 1.2)  # noqa: S311
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 16)) * self._chance.uniform(0.8, 1.2)
         self._metrics.errors.labels(key.kind).inc()
         logger.warning("%s: %s; trying again in %.1f s", key, error, pause.total_seconds())
         self._alarm.set(key, self._clock.now() + pause)

@@ -1,4 +1,6 @@
-"""kopf as the source of events: what it sees goes into the cache, and nothing else happens there.
+"""kopf as the shell of the process (signals, login, probes) and as the source of events of connections and models.
+
+What it sees goes into the cache, and nothing else happens there.
 
 Only `on.event` is used. kopf's other handlers write annotations and finalizers into people's objects, one write an
 object at first sight, and cost quadratic time at the start; this one writes nothing.
@@ -12,26 +14,11 @@ from kubernetes.aio.client import Configuration
 
 from retl.controller.access import for_kopf
 from retl.controller.cache import Cache
-from retl.controller.kinds import ENDPOINTS, JOB, OURS, POD, WATCHED, Key
-from retl.controller.kube import Kube
+from retl.controller.kinds import DESTINATION, ENDPOINTS, MODEL, SOURCE
 from retl.controller.settings import FIELD_MANAGER, ControllerSettings
 
-SELECTORS = {JOB: OURS, POD: OURS}
-"""Only the controller's own Jobs and pods are looked at; the API server leaves out all others."""
-
-
-async def fill(cache: Cache, kube: Kube, namespaces: tuple[str, ...]) -> None:
-    """Make the cache agree with the API server, by one LIST a kind; also drops what is no longer there."""
-    for kind in WATCHED:
-        for namespace in namespaces or (None,):
-            listed: list[Key] = []
-            version = "0"
-            async for page, listed_at in kube.list(kind, namespace, SELECTORS.get(kind, "")):
-                version = listed_at
-                for manifest in page:
-                    listed.append(Key.of(kind, manifest))
-                    cache.put(kind, manifest)
-            cache.retain(kind, namespace, listed, version)
+WATCHED_BY_KOPF = (SOURCE, MODEL, DESTINATION)
+"""Few, and rarely changed; those that matter by the second have informers of our own."""
 
 
 async def watch(
@@ -68,7 +55,7 @@ def _register(
     async def probe(**_: Any) -> dict[str, Any]:
         return healthy()
 
-    for kind in WATCHED:
+    for kind in WATCHED_BY_KOPF:
         endpoint = ENDPOINTS[kind]
         kopf.on.event(endpoint.group, endpoint.version, endpoint.plural, registry=registry, id=kind.lower())(
             _into(cache, kind)
@@ -92,9 +79,6 @@ def _kopf_settings(settings: ControllerSettings) -> kopf.OperatorSettings:
     chosen.posting.enabled = False
     chosen.networking.request_timeout = settings.request_timeout.total_seconds()
     chosen.watching.chunk_size = 500
-    for kind, selector in SELECTORS.items():
-        endpoint = ENDPOINTS[kind]
-        chosen.watching.label_selectors[endpoint.group, endpoint.version, endpoint.plural] = selector
     # Workers of objects at rest linger; the default of 5 s keeps one task for each object through the first wave.
     chosen.queueing.idle_timeout = 0.5
     chosen.process.ultimate_exiting_timeout = 30
