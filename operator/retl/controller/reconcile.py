@@ -10,6 +10,7 @@ from retl.controller.clock import Alarm, Clock
 from retl.controller.connections.decide import decide as decide_connection
 from retl.controller.connections.gather import gather as gather_connection
 from retl.controller.decision import Decision
+from retl.controller.events import Recorder
 from retl.controller.kinds import RUN, SYNC, Key, Manifest
 from retl.controller.kube import Conflict, KubeError
 from retl.controller.metrics import Metrics
@@ -38,6 +39,7 @@ class Reconciler:
         queue: Queue,
         alarm: Alarm,
         metrics: Metrics,
+        events: Recorder,
         settings: ControllerSettings,
         chance: random.Random,
     ) -> None:
@@ -46,6 +48,7 @@ class Reconciler:
         self._queue = queue
         self._alarm = alarm
         self._metrics = metrics
+        self._events = events
         self._settings = settings
         self._chance = chance
         self._failures: dict[Key, int] = {}
@@ -75,12 +78,11 @@ class Reconciler:
             return
         decision, observed = gathered
         try:
-            acted = await act(self._world, key, observed, decision)
+            acted = await act(self._world, key, observed, decision, lambda: self._tell(key, observed, decision))
         except Refused as refused:
             self._refusals[key] = str(refused)
             acted = True
         if acted:
-            self._count(key, observed, decision)
             self._queue.add(key)
         if decision.wake:
             self._alarm.set(key, decision.wake)
@@ -97,16 +99,11 @@ class Reconciler:
         connection = await gather_connection(world, key)
         return connection and (decide_connection(connection[0], self._clock.now()), connection[1])
 
-    def _count(self, key: Key, observed: Manifest, decision: Decision) -> None:
-        for verdict in decision.verdicts:
-            self._metrics.ticks.labels(verdict.verdict).inc()
-        status = decision.status
-        if (
-            isinstance(status, RunStatus)
-            and status.phase in TERMINAL
-            and observed["status"].get("phase") != status.phase
-        ):
-            self._metrics.runs.labels(status.phase).inc()
+    def _tell(self, key: Key, observed: Manifest, decision: Decision) -> None:
+        """Count, and say to people, what has just been written down."""
+        self._metrics.decided(key, observed, decision)
+        self._events.record(key, observed, decision.events)
+        if isinstance(decision.status, RunStatus) and decision.status.phase in TERMINAL:
             self._refusals.pop(key, None)
 
     async def _look_again(self, key: Key) -> None:

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio.client import ApiClient, Configuration
-from prometheus_client import start_http_server
 
 from retl.controller import access
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
+from retl.controller.events import Recorder
 from retl.controller.informer import FOLLOWED, Informer, fill
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube, KubeError
@@ -22,6 +22,7 @@ from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
+from retl.controller.scrape import serving
 from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
 from retl.controller.watch import WATCHED_BY_KOPF, watch
@@ -48,19 +49,22 @@ class Controller:
         chance = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
         self.settings = settings
         self.kube = kube
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.metrics_max_syncs, clock.now)
         self.queue = Queue()
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
         self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
         world = World(self.cache, kube, Secrets(kube, clock), self.state)
-        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, settings, chance)
+        self.events = Recorder(kube, clock, settings.identity, self.metrics.event)
+        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, self.events, settings, chance)
         places = settings.namespaces or (None,)
         self.informers = [Informer(self.cache, kube, kind, place, chance) for place in places for kind in FOLLOWED]
         self.lease = Lease(kube, settings.lease) if settings.lease else None
         self.leading = asyncio.Event()
-        self.metrics.observe(self.queue.__len__, self.cache.__len__)
+        readings = self.metrics.readings
+        readings.queue_depth, readings.cached_objects = self.queue.__len__, self.cache.__len__
+        readings.leading = self.leading.is_set
 
     async def run(self, configuration: Configuration) -> None:
         """Fill the cache, then watch and work until the process is told to end."""
@@ -73,6 +77,8 @@ class Controller:
             await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _dismiss(crew)
+            if self.leading.is_set():
+                await self.events.flush()
             if self.lease:
                 await self.lease.release()
         _raise_what_broke(crew)
@@ -90,7 +96,10 @@ class Controller:
         """Everything that goes on at the same time, apart from kopf."""
         hands = [self._work() for _ in range(self.settings.workers)]
         eyes = [informer.run() for informer in self.informers]
-        return [asyncio.create_task(work) for work in (*eyes, *hands, self._lead(), self.alarm.run(), self._mend())]
+        return [
+            asyncio.create_task(work)
+            for work in (*eyes, *hands, self._lead(), self._report(), self.alarm.run(), self._mend())
+        ]
 
     async def _lead(self) -> None:
         """Become the leader, and stay it."""
@@ -105,6 +114,10 @@ class Controller:
     async def _work(self) -> None:
         await self.leading.wait()
         await self.queue.work(self.reconciler.reconcile)
+
+    async def _report(self) -> None:
+        await self.leading.wait()
+        await self.events.run()
 
     async def _mend(self) -> None:
         """LIST now and then what kopf watches: it does not tell of what was deleted while its watch was interrupted."""
@@ -123,6 +136,7 @@ class Controller:
                 await fill(self.cache, self.kube, kind, namespace)
 
     def _changed(self, key: Key, before: Manifest | None, now: Manifest | None) -> None:
+        self.metrics.changed(key, now)
         if now is None:
             self.alarm.forget(key)
         for other in concerned(self.cache, key, before, now):
@@ -148,16 +162,12 @@ async def run_controller(
     kube = Kube(ApiClient(configuration), settings.request_timeout)
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
-    server = None
     try:
-        if settings.metrics_port:
-            server, _ = start_http_server(settings.metrics_port, registry=controller.metrics.registry)
-        await controller.run(configuration)
+        with serving(settings.metrics_port, controller.metrics.exposition):
+            await controller.run(configuration)
     finally:
         if controller.state:
             await controller.state.close()
-        if server:
-            server.shutdown()
         await kube.close()
 
 
