@@ -15,7 +15,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.events import Recorder
 from retl.controller.informer import FOLLOWED, Informer, fill
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import SYNC, Key, Manifest
 from retl.controller.kube import Kube, KubeError
 from retl.controller.lease import Lease
 from retl.controller.metrics import Metrics
@@ -25,6 +25,7 @@ from retl.controller.routing import concerned
 from retl.controller.scrape import serving
 from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
+from retl.controller.syncs.arming import first_alarm
 from retl.controller.watch import WATCHED_BY_KOPF, watch
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
@@ -51,6 +52,8 @@ class Controller:
         self.kube = kube
         self.metrics = Metrics(settings.metrics_max_syncs, clock.now)
         self.queue = Queue()
+        self._starting = True
+        self._clock = clock
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
@@ -91,6 +94,18 @@ class Controller:
             await self._compare()
         except KubeError as error:
             raise _cannot_start(error) from error
+        self._arm()
+        self._starting = False
+
+    def _arm(self) -> None:
+        """Set the alarm for every tick that the first LIST tells of: none waits until all syncs were looked at."""
+        now, armed = self._clock.now(), 0
+        for key in self.cache.keys(SYNC):
+            sync = self.cache.get(key)
+            if sync and (at := first_alarm(sync, now)):
+                self.alarm.set(key, at)
+                armed += 1
+        logger.info("%d schedules are armed", armed)
 
     def crew(self) -> list[asyncio.Task[None]]:
         """Everything that goes on at the same time, apart from kopf."""
@@ -140,7 +155,7 @@ class Controller:
         if now is None:
             self.alarm.forget(key)
         for other in concerned(self.cache, key, before, now):
-            self.queue.add(other)
+            self.queue.add(other, later=self._starting)
 
     def _health(self) -> dict[str, Any]:
         return {"queue": len(self.queue), "objects": len(self.cache)}
