@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from retl.errors import DestinationError
 from retl.runspec.capabilities import Capabilities as Capabilities
+from retl.runspec.catalog import CatalogObject
 from retl.runspec.codes import FOR_ITS_OWN_SAKE as FOR_ITS_OWN_SAKE
 from retl.runspec.codes import Code as Code
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
@@ -211,6 +212,22 @@ class Destination(ABC):
 
     async def fields(self) -> Sequence[FieldInfo] | None:
         """The fields of the target's object, after `open`; None if the destination cannot say."""
+        return None
+
+    async def server(self) -> str:
+        """Log in, without a target; what the destination says of itself, if anything (raises as `open`)."""
+        return ""
+
+    async def objects(self) -> Sequence[CatalogObject] | None:
+        """The objects that it has, each with its fields, after `server`; None if the destination cannot say."""
+        return None
+
+    async def describe(self, name: str, mode: str) -> Sequence[FieldInfo] | None:
+        """The fields of one object for a sync in that mode, after `server`; None if the destination cannot say.
+
+        Raises:
+            DestinationError: there is no such object.
+        """
         return None
 
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:

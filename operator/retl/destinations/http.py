@@ -5,7 +5,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import httpx
@@ -26,6 +26,7 @@ MAX_CONNECTIONS = 64
 MAX_REPLY = 16 * 1024 * 1024
 """Bytes of a reply that are read, before and after it is unpacked."""
 CONNECT_SECONDS = 10.0
+CHECK_TIMEOUT = timedelta(seconds=30)
 ANY_ZLIB = 47
 """Window bits with which zlib takes gzip and deflate."""
 
@@ -51,7 +52,18 @@ class HttpDestination(Destination):
         self._calls: dict[str, tuple[Call, Reader]] = {}
         for operation in ("upsert", "delete") if target.mode == "mirror" else (target.mode,):
             self._call_of(operation)
-        self._timeout = target.timeout.total_seconds()
+        self._connect(target.timeout)
+        if config.check_url is not None:
+            await self._check(config.check_url)
+
+    async def server(self) -> str:
+        if self._config.check_url is not None:
+            self._connect(CHECK_TIMEOUT)
+            await self._check(self._config.check_url)
+        return ""
+
+    def _connect(self, timeout: timedelta) -> None:
+        self._timeout = timeout.total_seconds()
         self._client = httpx.AsyncClient(
             # Three to five times the requests of httpx's own transport at 4 to 8 calls in flight, measured.
             transport=AiohttpTransport(limits=httpx.Limits(max_connections=MAX_CONNECTIONS)),
@@ -61,8 +73,6 @@ class HttpDestination(Destination):
             follow_redirects=False,
             trust_env=False,
         )
-        if config.check_url is not None:
-            await self._check(config.check_url)
 
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         assert batch.payloads is not None

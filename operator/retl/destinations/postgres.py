@@ -7,7 +7,8 @@ refuses a batch for the sake of some row, the ingested table is written in halve
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -34,11 +35,14 @@ from retl.destinations.postgres_table import Table, describe
 from retl.destinations.postgres_write import Interrupted, Writer, code_of, read
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted
+from retl.postgresql_tables import SERVER_VERSION, listed, tables_of
+from retl.runspec.catalog import CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 R = TypeVar("R")
 
 SESSION = "-c TimeZone=UTC -c client_min_messages=error"
+CHECK_TIMEOUT = timedelta(seconds=30)
 
 
 class PostgresDestination(Destination):
@@ -58,19 +62,8 @@ class PostgresDestination(Destination):
 
     async def open(self, target: Target) -> None:
         self._target = target
-        self._open = True
-        limit = int(target.timeout.total_seconds() * 1000)
-        self._uri = connection_uri(
-            self._config, self._credentials, f"{SESSION} -c statement_timeout={limit} -c lock_timeout={limit}"
-        )
-        try:
-            self._table = await asyncio.to_thread(
-                self._with_cursor, lambda cursor: self._described(cursor, target.object)
-            )
-        except TryLater as later:
-            raise DestinationUnavailable(str(later)) from None
-        except BatchRejected as error:
-            raise DestinationError(f"{self._where}: {error}") from None
+        self._log_in_as(target.timeout)
+        self._table = await self._asked(lambda cursor: self._described(cursor, target.object))
         if problem := self._table.problem(target):
             raise DestinationError(f"{self._where}: {problem}")
         self._hopeful = self._table.empty
@@ -93,6 +86,17 @@ class PostgresDestination(Destination):
     async def fields(self) -> Sequence[FieldInfo]:
         return self._table.fields(self._target)
 
+    async def server(self) -> str:
+        self._log_in_as(CHECK_TIMEOUT)
+        return await self._asked(lambda cursor: str(_rows(cursor, SERVER_VERSION)[0][0]))
+
+    async def objects(self) -> Sequence[CatalogObject]:
+        return await self._asked(lambda cursor: listed(_rows(cursor, tables_of(("INSERT", "UPDATE", "DELETE")))))
+
+    async def describe(self, name: str, mode: str) -> Sequence[FieldInfo]:
+        table = await self._asked(lambda cursor: self._described(cursor, name))
+        return table.fields(Target(name, mode, key=(), fields=(), timeout=CHECK_TIMEOUT))
+
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
         return await asyncio.to_thread(self._with_cursor, lambda cursor: self._look_up(cursor, request, values))
 
@@ -100,6 +104,23 @@ class PostgresDestination(Destination):
         self._open = False
         while self._idle:
             await asyncio.to_thread(self._idle.pop().close)
+
+    def _log_in_as(self, timeout: timedelta) -> None:
+        """From now on, connections wait so long for a statement."""
+        limit = int(timeout.total_seconds() * 1000)
+        self._uri = connection_uri(
+            self._config, self._credentials, f"{SESSION} -c statement_timeout={limit} -c lock_timeout={limit}"
+        )
+        self._open = True
+
+    async def _asked(self, work: Callable[[dbapi.Cursor], R]) -> R:
+        """What the server answers before anything is written (raises DestinationError)."""
+        try:
+            return await asyncio.to_thread(self._with_cursor, work)
+        except TryLater as later:
+            raise DestinationUnavailable(str(later)) from None
+        except BatchRejected as error:
+            raise DestinationError(f"{self._where}: {error}") from None
 
     def _with_cursor(self, work: Callable[[dbapi.Cursor], R]) -> R:
         """Do some work on a connection; one that an error came over is not used again."""
@@ -174,6 +195,11 @@ class PostgresDestination(Destination):
             f"ON t.{match} = v.value::{table.columns[request.match_field].type}"
         )
         return {values[at]: found.encode() for at, found in _found(cursor, select, values, 0)}
+
+
+def _rows(cursor: dbapi.Cursor, sql: str) -> list[tuple[Any, ...]]:
+    cursor.execute(sql)
+    return list(cursor.fetchall())
 
 
 def _found(cursor: dbapi.Cursor, select: str, values: Sequence[bytes], offset: int) -> Iterator[tuple[int, str]]:

@@ -20,9 +20,19 @@ def connectors(spec: RunSpec, secrets_dir: Path | None) -> tuple[Source, Destina
     Raises:
         InvalidInput: unknown connector, wrong settings, a missing Secret or key.
     """
-    source: Source = _connector(SOURCES, spec.source, secrets_dir)
-    destination: Destination = _connector(DESTINATIONS, spec.destination, secrets_dir)
-    return source, destination
+    return source(spec.source, secrets_dir), destination(spec.destination, secrets_dir)
+
+
+def source(connection: Connection, secrets_dir: Path | None) -> Source:
+    """The connector of one source; see `connectors`."""
+    found: Source = _connector(SOURCES, connection, secrets_dir)
+    return found
+
+
+def destination(connection: Connection, secrets_dir: Path | None) -> Destination:
+    """The connector of one destination; see `connectors`."""
+    found: Destination = _connector(DESTINATIONS, connection, secrets_dir)
+    return found
 
 
 def load_secret(secrets_dir: Path, name: str) -> dict[str, str]:

@@ -9,20 +9,28 @@ import os
 import signal
 import socket
 import traceback
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from retl.engine import pipeline
 from retl.errors import InvalidInput, RetlError
 from retl.resources.problems import describe
+from retl.runner.check import check
 from retl.runner.connect import connectors
 from retl.runner.events import LoggedProgress, log
 from retl.runspec import pod
-from retl.runspec.result import RunResult
+from retl.runspec.check import CheckResult, CheckSpec
+from retl.runspec.result import MESSAGE_MAX, RunResult
 from retl.runspec.spec import RunSpec
-from retl.state.http import HttpStateStore
+from retl.state.http import PATIENCE, HttpStateStore
 
+S = TypeVar("S", bound=BaseModel)
+
+CATALOG_PATIENCE = timedelta(seconds=60)
+"""How long a check tries to hand in what it found; without that it has still found out whether it can log in."""
 TERMINATION_MESSAGE_MAX = 4096
 """Bytes that the kubelet keeps of a termination message."""
 CUT = 64
@@ -35,10 +43,12 @@ def main() -> int:
 
 
 async def execute() -> int:
-    """Run the RunSpec of this pod; returns the process's exit code.
+    """Run the RunSpec of this pod, or check the connection of its CheckSpec; returns the process's exit code.
 
     0: succeeded, awaits approval, or was stopped. 1: failed, another attempt may do better. 2: failed, and would again.
     """
+    if path := os.environ.get(pod.ENV_CHECK_SPEC):
+        return await _execute_check(Path(path))
     spec: RunSpec | None = None
     try:
         spec = read_run_spec(Path(os.environ.get(pod.ENV_RUN_SPEC, pod.RUN_SPEC_PATH)))
@@ -47,10 +57,7 @@ async def execute() -> int:
     except RetlError as error:
         result = _failed(spec, error.reason, str(error), retriable=error.retriable)
     except Exception as error:
-        where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        log("internal error", type=type(error).__name__, where=where)  # its message may hold a row's value
-        message = f"internal error {type(error).__name__}; the runner's log says where"
-        result = _failed(spec, "InternalError", message, retriable=True)
+        result = _failed(spec, "InternalError", _internal(error), retriable=True)
     _write_termination_log(termination_message(result))
     log("finished", **result.model_dump(mode="json", by_alias=True))
     if result.status != "Failed":
@@ -58,17 +65,53 @@ async def execute() -> int:
     return pod.EXIT_FAILED if result.retriable else pod.EXIT_INVALID
 
 
+async def _execute_check(path: Path) -> int:
+    try:
+        result = await _check(_read(CheckSpec, path, "check spec"))
+    except RetlError as error:
+        result = CheckResult(
+            succeeded=False, reason=error.reason, message=str(error)[:MESSAGE_MAX], retriable=error.retriable
+        )
+    except asyncio.CancelledError:
+        result = CheckResult(succeeded=False, reason="Interrupted", message="it was told to stop", retriable=True)
+    except Exception as error:
+        result = CheckResult(succeeded=False, reason="InternalError", message=_internal(error), retriable=True)
+    result = result.model_copy(update={"finished_at": datetime.now(UTC)})
+    _write_termination_log(termination_message(result))
+    log("finished", **result.model_dump(mode="json", by_alias=True))
+    if result.succeeded:
+        return pod.EXIT_SUCCEEDED
+    return pod.EXIT_FAILED if result.retriable else pod.EXIT_INVALID
+
+
+async def _check(spec: CheckSpec) -> CheckResult:
+    log("checking", connection=spec.connection.name, namespace=spec.namespace, number=spec.number)
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    state = _state(CATALOG_PATIENCE)
+    try:
+        return await check(spec, _secrets_dir(), state)
+    finally:
+        await state.close()
+
+
 def read_run_spec(path: Path) -> RunSpec:
     """The RunSpec in a file (raises InvalidInput)."""
+    return _read(RunSpec, path, "run spec")
+
+
+def _read(model: type[S], path: Path, what: str) -> S:
     try:
-        return RunSpec.model_validate_json(path.read_bytes())
+        return model.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise InvalidInput(f"the run spec {path} cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise InvalidInput("; ".join(describe(error, "run spec", RunSpec))) from None
+        raise InvalidInput("; ".join(describe(error, what, model))) from None
 
 
-def termination_message(result: RunResult) -> str:
+def termination_message(result: RunResult | CheckResult) -> str:
     """The result as JSON of at most 4096 bytes; its message is cut where it does not fit."""
     text, words = result.model_dump_json(by_alias=True), result.message
     while len(text.encode()) > TERMINATION_MESSAGE_MAX and words:
@@ -81,10 +124,8 @@ async def _run(spec: RunSpec) -> RunResult:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    source, destination = connectors(spec, Path(os.environ.get(pod.ENV_SECRETS_DIR, pod.SECRETS_DIR)))
-    state = HttpStateStore(
-        _required(pod.ENV_STATE_URL), Path(os.environ.get(pod.ENV_STATE_TOKEN_FILE, pod.STATE_TOKEN_PATH))
-    )
+    source, destination = connectors(spec, _secrets_dir())
+    state = _state(PATIENCE)
     try:
         return await pipeline.run(
             spec,
@@ -98,6 +139,22 @@ async def _run(spec: RunSpec) -> RunResult:
         )
     finally:
         await state.close()
+
+
+def _secrets_dir() -> Path:
+    return Path(os.environ.get(pod.ENV_SECRETS_DIR, pod.SECRETS_DIR))
+
+
+def _state(patience: timedelta) -> HttpStateStore:
+    token = Path(os.environ.get(pod.ENV_STATE_TOKEN_FILE, pod.STATE_TOKEN_PATH))
+    return HttpStateStore(_required(pod.ENV_STATE_URL), token, patience=patience)
+
+
+def _internal(error: Exception) -> str:
+    """What is said of a mistake in the program; its message may hold a row's value."""
+    where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    log("internal error", type=type(error).__name__, where=where)
+    return f"internal error {type(error).__name__}; the runner's log says where"
 
 
 def _write_termination_log(message: str) -> None:
@@ -117,6 +174,6 @@ def _failed(spec: RunSpec | None, reason: str, message: str, *, retriable: bool)
         sync=spec.sync.name if spec else "",
         status="Failed",
         reason=reason,
-        message=message[:2000],
+        message=message[:MESSAGE_MAX],
         retriable=retriable,
     )

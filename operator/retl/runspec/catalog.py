@@ -4,7 +4,7 @@ The controller reads it to stop a sync whose mappings name what does not exist b
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -14,6 +14,12 @@ from retl.resources.fields import StatusModel
 
 RowSetKind = Literal["SyncModel", "ReverseETLSync"]
 
+MAX_OBJECTS, MAX_FIELDS = 2_000, 2_000
+"""Most objects of a catalog, and fields of an object."""
+MAX_BYTES = 8 * 2**20
+"""Most bytes of a catalog as JSON."""
+MAX_COLUMNS = 200_000
+"""Most columns that a connector lists, of all tables together; more do not fit into a catalog."""
 CHANGES_TOLD = 20
 """Of more changes than this, only the first are told one by one."""
 
@@ -70,6 +76,34 @@ class Catalog(StatusModel):
     def digest(self) -> str:
         """The same for the same catalog, 16 hexadecimal digits."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+
+def bounded(asked: Sequence[CatalogObject], listed: Sequence[CatalogObject]) -> Catalog:
+    """A catalog of what was asked for and, as far as there is room, of what the other end lists; by name.
+
+    Args:
+        asked: stands for the listed object of the same name.
+    """
+    known = {each.name for each in listed}
+    asked = [each.model_copy(update={"listed": each.name in known}) for each in asked]
+    names = {each.name for each in asked}
+    rest = sorted((each for each in listed if each.name not in names), key=lambda each: each.name)
+    kept: list[CatalogObject] = []
+    room = MAX_BYTES
+    for each in [*sorted(asked, key=lambda each: each.name), *rest]:
+        each = _of_bounded_width(each)
+        room -= len(each.model_dump_json(by_alias=True))
+        if room < 0 or len(kept) == MAX_OBJECTS:
+            return Catalog(objects=kept, cut=True)
+        kept.append(each)
+    return Catalog(objects=kept)
+
+
+def _of_bounded_width(found: CatalogObject) -> CatalogObject:
+    if len(found.fields) <= MAX_FIELDS:
+        return found
+    problem = f"it has {len(found.fields)} fields, and a catalog holds at most {MAX_FIELDS} of an object"
+    return found.model_copy(update={"fields": [], "problem": problem})
 
 
 def changes(before: Catalog, after: Catalog) -> list[str]:

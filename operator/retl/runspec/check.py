@@ -60,6 +60,7 @@ class CheckResult(StatusModel):
         reason, message: why it failed; the other end's own words, without a secret.
         connector_version: of the package that the connector comes in.
         server: what the other end says of itself; empty if it says nothing.
+        changes: what differs from the catalog that the check before it handed in, in words; empty if nothing does.
         catalog: digest of the catalog that was handed to the state service; empty if it could not take it.
     """
 
@@ -72,4 +73,5 @@ class CheckResult(StatusModel):
     objects: int = 0
     fields: int = 0
     catalog: str = ""
+    changes: str = ""
     finished_at: datetime | None = None

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from retl import __version__
 from retl.errors import InvalidInput
 from retl.resources.problems import describe
 from retl.runspec.capabilities import Capabilities
@@ -79,6 +80,13 @@ class Registry:
             f"connector: there is no {self.side} connector {name!r}"
             + (f"; did you mean {hint[0]!r}?" if hint else f"; there are: {', '.join(known)}")
         )
+
+    def version(self, name: str) -> str:
+        """Version of the package that the connector comes in."""
+        if name in self.builtin:
+            return __version__
+        [found] = [e.dist for e in entry_points(group=self.group, name=name)][:1] or [None]
+        return found.version if found else ""
 
     def check(self, name: str, config: Mapping[str, Any]) -> ConnectorConfig:
         """Validate `spec.config`; raise InvalidInput with one line a wrong setting."""

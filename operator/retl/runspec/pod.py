@@ -5,6 +5,7 @@ Names and places only: both sides import them from here, so they cannot drift ap
 
 # Environment variables of the runner's container.
 ENV_RUN_SPEC = "RETL_RUN_SPEC"
+ENV_CHECK_SPEC = "RETL_CHECK_SPEC"  # in the place of a run spec: the connection is checked, nothing is run
 ENV_SECRETS_DIR = "RETL_SECRETS_DIR"
 ENV_STATE_URL = "RETL_STATE_URL"
 ENV_STATE_TOKEN_FILE = "RETL_STATE_TOKEN_FILE"  # noqa: S105 - a path, not a token
@@ -14,12 +15,14 @@ ENV_MEMORY_LIMIT = "RETL_MEMORY_LIMIT"  # bytes, from limits.memory; unset means
 
 # Where the pod mounts what they point at.
 RUN_SPEC_PATH = "/etc/retl/run.json"
+CHECK_SPEC_PATH = "/etc/retl/check.json"
 SECRETS_DIR = "/etc/retl/secrets"  # one directory a Secret, one file a key
 STATE_TOKEN_PATH = "/var/run/secrets/reverseetl.io/token"  # noqa: S105 - a path
 STAGING_DIR = "/var/lib/retl"
 TERMINATION_LOG = "/dev/termination-log"
 
 RUN_SPEC_ANNOTATION = "reverseetl.io/run-spec"
+CHECK_SPEC_ANNOTATION = "reverseetl.io/check-spec"
 STATE_AUDIENCE = "reverse-etl-state"
 
 # Exit codes of `retl run` and `retl execute`.

@@ -4,9 +4,11 @@ Staging, casting, diffing and accounting belong to the engine.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar
 
+from retl.runspec.catalog import CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 
@@ -40,6 +42,14 @@ class Source(ABC):
     @abstractmethod
     def columns(self, query: Query) -> "pa.Schema":
         """Names and types that the query returns, without reading rows (raises SourceError)."""
+
+    def server(self) -> str:
+        """Log in; what the warehouse says of itself, empty if it says nothing (raises SourceError)."""
+        return ""
+
+    def objects(self) -> Sequence[CatalogObject] | None:
+        """The tables and views that can be read, each with its columns; None if the warehouse cannot say."""
+        return None
 
     def cancel(self) -> None:  # noqa: B027 - a connector that cannot interrupt a read need not say so
         """Break off a read that another thread is waiting in; that read then raises SourceError."""

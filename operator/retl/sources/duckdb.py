@@ -2,14 +2,16 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import duckdb
 import pyarrow as pa
 
 from retl.errors import SourceError
 from retl.postgresql import identifier, quoted
+from retl.runspec.catalog import MAX_COLUMNS, CatalogField, CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 from retl.sources.base import Source
@@ -41,6 +43,21 @@ class DuckDBSource(Source):
     def columns(self, query: Query) -> pa.Schema:
         with self._connect() as connection, _translated():
             return connection.sql(f"SELECT * FROM (\n{_statement(query)}\n) LIMIT 0").to_arrow_table().schema
+
+    def server(self) -> str:
+        with self._connect():
+            return f"DuckDB {duckdb.__version__}"
+
+    def objects(self) -> Sequence[CatalogObject]:
+        with self._connect() as connection, _translated():
+            rows = connection.execute(
+                "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || table_name, column_name, "
+                f"data_type FROM duckdb_columns() WHERE NOT internal ORDER BY 1, column_index LIMIT {MAX_COLUMNS}"
+            ).fetchall()
+        return [
+            CatalogObject(name=name, fields=[CatalogField(name=column, type=kind) for _, column, kind in columns])
+            for name, columns in groupby(rows, lambda row: row[0])
+        ]
 
     def cancel(self) -> None:
         with self._lock:

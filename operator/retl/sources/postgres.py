@@ -7,10 +7,10 @@ such columns are selected as text.
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -19,6 +19,8 @@ from adbc_driver_postgresql import StatementOptions, dbapi
 
 from retl.errors import SourceError, SourceUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted, server_error
+from retl.postgresql_tables import SERVER_VERSION, listed, tables_of
+from retl.runspec.catalog import CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 from retl.sources.base import UNREADABLE, Source
@@ -90,6 +92,17 @@ class PostgresSource(Source):
         with self._connect() as connection, connection.cursor() as cursor, self._translated():
             schema = cursor.adbc_execute_schema(_readable(cursor, _statement(query)))
             return pa.schema([field for field in schema if not field.name.startswith(FLATTENED)])
+
+    def server(self) -> str:
+        return str(self._rows(SERVER_VERSION)[0][0])
+
+    def objects(self) -> Sequence[CatalogObject]:
+        return listed(self._rows(tables_of(("SELECT",))))
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._connect() as connection, connection.cursor() as cursor, self._translated():
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
     def cancel(self) -> None:
         with self._lock:
