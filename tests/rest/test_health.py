@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from retl.errors import StateError
 from retl.resources.run import RunCounts
 from retl.rest.app import create_apps
+from retl.rest.metrics import Metrics
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
 from retl.state.store import Commit
@@ -48,8 +49,20 @@ async def test_a_pod_whose_database_answers_is_ready_and_shows_what_waits(databa
         assert (await client.get("/readyz")).status_code == 200
         found = samples((await client.get("/metrics")).text)
     assert found[("retl_state_up",)] == 1
-    assert found[("retl_state_open_dead_letters",)] == 2
+    assert found[("retl_state_open_dead_letters", "DESTINATION_VALIDATION", "growth", "contacts")] == 2
+    assert 0 <= found[("retl_state_oldest_dead_letter_seconds", "growth", "contacts")] < 60
     assert found[("retl_state_claimed_syncs",)] == 1
+
+
+async def test_the_database_is_asked_for_numbers_every_fifteen_seconds_at_most(database: SqlStateStore) -> None:
+    claim, now = await database.claim(request()), [0.0]
+    metrics = Metrics(lambda: database, clock=lambda: now[0])
+    waiting = ("retl_state_open_dead_letters", "DESTINATION_VALIDATION", "growth", "contacts")
+    shown = []
+    for sequence, now[0] in enumerate((0.0, 14.9, 15.0), start=1):
+        await database.commit(claim, Commit(sequence, RunCounts(), dead_letters=[letter(hashes(1))]))
+        shown.append(samples((await metrics.exposition()).decode())[waiting])
+    assert shown == [1, 1, 3]
 
 
 async def test_requests_are_counted_by_route_and_code_and_never_by_uid(database: SqlStateStore, token: Path) -> None:

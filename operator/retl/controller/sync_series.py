@@ -23,12 +23,14 @@ from retl.runspec.codes import Code
 ROWS = tuple(name for name in RunCounts.model_fields if name != "read")
 """What can become of a row; together they are all rows that were read."""
 _CODES = frozenset(get_args(Code))
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What comes of a status that somebody wrote by hand: the others' series must not be lost by it."""
 _BREATHER = 250
 """Syncs that are written before the event loop may have its turn."""
 
 _FAMILIES = {
     "retl_syncs": ("gauge", "ReverseETLSyncs that there are."),
-    "retl_syncs_without_series": ("gauge", "Syncs beyond --metrics-max-syncs, which have no series of their own."),
+    "retl_syncs_without_series": ("gauge", "Syncs that not all is told of: beyond --metrics-max-syncs, or unreadable."),
     "retl_runs_unfinished": ("gauge", "SyncRuns that have not ended, by phase and reason."),
     "retl_sync_rows_total": ("counter", "Rows by what became of them, of runs that ended."),
     "retl_sync_runs_total": ("counter", "Runs that ended, by phase."),
@@ -116,15 +118,19 @@ class SyncSeries:
     def _write(self, page: "_Page", now: datetime) -> None:
         syncs, runs = self._objects[SYNC].copy(), self._objects[RUN].copy()
         page.add("retl_syncs", "", len(syncs))
-        page.add("retl_syncs_without_series", "", max(0, len(syncs) - self._max))
         for (phase, reason), number in Counter(self._standing(run) for run in runs.values()).items():
             page.add("retl_runs_unfinished", f'phase="{phase}",reason="{reason}"', number)
+        left_out = max(0, len(syncs) - self._max)
         for index, (key, sync) in enumerate(islice(syncs.items(), self._max)):
             if index % _BREATHER == 0:
                 time.sleep(0)
             labels = f'namespace="{key.namespace}",sync="{key.name}"'
             self._write_counts(page, labels, self._counts.get(key))
-            self._write_sync(page, labels, key, sync, runs, now)
+            try:
+                self._write_sync(page, labels, key, sync, runs, now)
+            except _UNREADABLE:
+                left_out += 1
+        page.add("retl_syncs_without_series", "", left_out)
         connections = [*self._objects[SOURCE].copy().items(), *self._objects[DESTINATION].copy().items()]
         for key, connection in connections[: self._max]:
             _write_connection(page, key, connection)

@@ -9,12 +9,10 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from retl.errors import StateError
 from retl.rest import problems, state_service
 from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
 from retl.rest.state_service import StoreNow
-from retl.state.sql import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def create_apps(store: StoreNow, identify: Identify, controller_account: str | N
         identify: says who holds a bearer token.
         controller_account: NAMESPACE/NAME of the controller's ServiceAccount; None: it reads nothing here.
     """
-    metrics = Metrics()
+    metrics = Metrics(store)
     public = _app("Reverse ETL Operator", "public", metrics)
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
     _add_health(public, store, metrics)
@@ -62,11 +60,4 @@ def _add_health(app: FastAPI, store: StoreNow, metrics: Metrics) -> None:
 
     @app.get("/metrics")
     async def scrape() -> Response:
-        return Response(metrics.exposition(await _totals(store)), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _totals(store: StoreNow) -> Totals | None:
-    try:
-        return await store().totals()
-    except StateError:
-        return None
+        return Response(await metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -1,55 +1,108 @@
 """What Prometheus reads of the API pod, and the access log: one look at each request serves both."""
 
+import asyncio
 import logging
-from time import perf_counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from time import monotonic, perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retl.state.sql import Totals
+from retl.errors import StateError
+from retl.state.sql import SqlStateStore, Totals
 
 access_log = logging.getLogger("retl.rest.access")
 
+TOTALS_SECONDS = 15.0
+"""How long numbers of the state database are told again before it is asked for new ones."""
+OTHERS = "(others)"
+"""Stands for all syncs that are not told apart; no sync can have this name."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
     """The pod's instruments, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Callable[[], SqlStateStore], clock: Callable[[], float] = monotonic) -> None:
+        """Args:
+        store: the open state store; raises StateError while it is not open.
+        clock: seconds of a steady clock.
+        """
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._store = store
+        self._clock = clock
+        self._asked_at = -TOTALS_SECONDS
+        self._asking = asyncio.Lock()
+        self._totals: Totals | None = None
         self.registry = CollectorRegistry()
+        self.registry.register(_State(lambda: self._totals))
         self._requests = Counter(
             "retl_api_requests", "Requests answered.", ("port", "method", "route", "code"), registry=self.registry
         )
         self._seconds = Histogram(
             "retl_api_request_seconds",
-            "Time to answer a request.",
+            "Seconds until a request was answered.",
             ("port", "route"),
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._open_dead_letters = Gauge(
-            "retl_state_open_dead_letters", "Dead letters that wait, of all syncs.", registry=self.registry
-        )
-        self._running = Gauge("retl_state_claimed_syncs", "Syncs that a run holds.", registry=self.registry)
-        self._up = Gauge("retl_state_up", "1 when the state database answers.", registry=self.registry)
 
     def answered(self, port: str, method: str, route: str, code: int, seconds: float) -> None:
         """Count one request."""
         self._requests.labels(port, method, route, str(code)).inc()
         self._seconds.labels(port, route).observe(seconds)
 
-    def exposition(self, totals: Totals | None) -> bytes:
-        """The text that Prometheus scrapes.
+    async def exposition(self) -> bytes:
+        """The text that Prometheus scrapes; numbers of the state database are up to 15 s old."""
+        async with self._asking:
+            if self._clock() - self._asked_at >= TOTALS_SECONDS or self._totals is None:
+                await self._ask()
+        return await asyncio.to_thread(generate_latest, self.registry)
 
-        Args:
-            totals: of the state store now; None when the database does not answer.
-        """
-        self._up.set(totals is not None)
+    async def _ask(self) -> None:
+        try:
+            self._totals = await self._store().totals()
+        except StateError:
+            self._totals = None
+        self._asked_at = self._clock()
+
+
+class _State(Collector):
+    """Numbers of the state database as metrics; without them, that it does not answer."""
+
+    def __init__(self, totals: Callable[[], Totals | None]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        totals = self._totals()
+        yield GaugeMetricFamily("retl_state_up", "1 when the state database answers.", value=float(totals is not None))
+        claimed = GaugeMetricFamily("retl_state_claimed_syncs", "Syncs that a run holds.", labels=())
+        names = ("namespace", "sync")
+        waiting = GaugeMetricFamily(
+            "retl_state_open_dead_letters",
+            f"Dead letters that wait, by code; of the syncs with the fewest together as {OTHERS}.",
+            labels=(*names, "code"),
+        )
+        ages = GaugeMetricFamily(
+            "retl_state_oldest_dead_letter_seconds", "Age of the sync's oldest dead letter that waits.", labels=names
+        )
         if totals is not None:
-            self._open_dead_letters.set(totals.open_dead_letters)
-            self._running.set(totals.claimed_syncs)
-        return generate_latest(self.registry)
+            claimed.add_metric((), totals.claimed_syncs)
+            _describe(totals, waiting, ages)
+        yield from (claimed, waiting, ages)
+
+
+def _describe(totals: Totals, waiting: GaugeMetricFamily, ages: GaugeMetricFamily) -> None:
+    now, oldest = datetime.now(UTC), {}
+    for letters in totals.letters:
+        waiting.add_metric((letters.namespace, letters.sync or OTHERS, letters.code), letters.open)
+        if letters.oldest is not None:
+            oldest[letters.namespace, letters.sync] = letters.oldest
+    for sync, first_seen in oldest.items():
+        ages.add_metric(sync, max(0.0, (now - first_seen).total_seconds()))
 
 
 class Observe:

@@ -5,13 +5,31 @@ They change in the transaction that changes the entries, under the lock of the s
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from retl.state.tables import letter_counts
+from retl.state.tables import dead_letters, letter_counts, syncs
 
 _c = letter_counts.c
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLetters:
+    """Open entries of one code.
+
+    Attributes:
+        namespace, sync: whose; both empty: of all syncs that are not told apart.
+        oldest: when the oldest open entry of the sync, of any code, was first seen.
+    """
+
+    namespace: str
+    sync: str
+    code: str
+    open: int
+    oldest: datetime | None = None
 
 
 def opened(connection: Connection, sync_uid: str, codes: Iterable[str]) -> None:
@@ -45,16 +63,43 @@ def resolved_all(connection: Connection, sync_uid: str) -> None:
     connection.execute(everything.values(resolved=_c.resolved + _c.open, open=0))
 
 
-def count_open(connection: Connection, sync_uid: str | None = None) -> int:
-    """Open entries of one sync, or of all."""
-    total = select(func.coalesce(func.sum(_c.open), 0))
-    return int(connection.execute(total if sync_uid is None else total.where(_c.sync_uid == sync_uid)).scalar_one())
+def count_open(connection: Connection, sync_uid: str) -> int:
+    """Open entries of a sync."""
+    total = select(func.coalesce(func.sum(_c.open), 0)).where(_c.sync_uid == sync_uid)
+    return int(connection.execute(total).scalar_one())
 
 
 def open_by_code(connection: Connection, sync_uid: str) -> dict[str, int]:
     """Open entries of a sync; only codes that have any."""
     found = select(_c.code, _c.open).where(_c.sync_uid == sync_uid, _c.open > 0).order_by(_c.code)
     return {code: int(count) for code, count in connection.execute(found)}
+
+
+def waiting(connection: Connection, limit: int) -> list[OpenLetters]:
+    """Open entries by sync and code, the most first; those beyond the limit by code only."""
+    number = func.sum(_c.open).label("open")
+    oldest = (
+        select(func.min(dead_letters.c.first_seen_at))
+        .where(dead_letters.c.sync_uid == _c.sync_uid, dead_letters.c.resolved_at.is_(None))
+        .scalar_subquery()
+    )
+    # A sync that was deleted and made again has two uids and one name.
+    found = (
+        select(syncs.c.namespace, syncs.c.name, _c.code, number, func.min(oldest).label("oldest"))
+        .join(syncs, syncs.c.uid == _c.sync_uid)
+        .where(_c.open > 0)
+        .group_by(syncs.c.namespace, syncs.c.name, _c.code)
+        .order_by(number.desc(), syncs.c.namespace, syncs.c.name, _c.code)
+        .limit(limit)
+    )
+    letters = [OpenLetters(*row[:3], int(row.open), row.oldest) for row in connection.execute(found)]
+    if len(letters) < limit:
+        return letters
+    every = select(_c.code, number).where(_c.open > 0).group_by(_c.code).order_by(_c.code)
+    rest = Counter({code: int(count) for code, count in connection.execute(every)})
+    for listed in letters:
+        rest[listed.code] -= listed.open
+    return letters + [OpenLetters("", "", code, count) for code, count in rest.items() if count > 0]
 
 
 def _negative(counter: Counter[str]) -> Counter[str]:

@@ -63,10 +63,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Numbers over all syncs."""
+    """Numbers over all syncs.
+
+    Attributes:
+        letters: those that wait, by sync and code.
+    """
 
     claimed_syncs: int
-    open_dead_letters: int
+    letters: list[letter_counts.OpenLetters]
 
 
 class SqlStateStore(StateStore, StateReader):
@@ -272,13 +276,17 @@ class SqlStateStore(StateStore, StateReader):
         """
         return await self._database.read(runs.progress, uids, namespace)
 
-    async def totals(self) -> Totals:
-        """Numbers over all syncs, for monitoring."""
-        return await self._database.read(_totals)
+    async def totals(self, limit: int = 5_000) -> Totals:
+        """Numbers for monitoring.
+
+        Args:
+            limit: so many syncs and codes are told apart.
+        """
+        return await self._database.read(_totals, limit)
 
 
-def _totals(connection: Connection) -> Totals:
-    return Totals(claims.count(connection), letter_counts.count_open(connection))
+def _totals(connection: Connection, limit: int) -> Totals:
+    return Totals(claims.count(connection), letter_counts.waiting(connection, limit))
 
 
 def _ping(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """The dead letter queue as people use it: pages, statistics, dismissal, replay, bounds, retention, erasure."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from retl.resources.ids import type_id
 from retl.resources.run import Replay, RunCounts
 from retl.resources.sync import DeadLetters
 from retl.state import dead_letters
+from retl.state.letter_counts import OpenLetters
 from retl.state.sql import SqlStateStore
 from retl.state.store import Claim, Commit, KeptLetter, NewDeadLetter, StateStore, Statistics
 from tests.unit.state.databases import NAMESPACE, Backend, hashes, letter, request, result
@@ -107,7 +109,35 @@ async def test_statistics_count_every_change_of_an_entry(backend: Backend) -> No
     assert found == Statistics(1, 2, 2, {"DESTINATION_VALIDATION": 1}, {"contacts": 1}, later)
     assert await read.statistics(namespace=NAMESPACE, sync="deals") == Statistics(0, 0, 0, {}, {}, None)
     assert await read.statistics(namespace="sales") == Statistics(0, 0, 0, {}, {}, None)
-    assert (await read.totals()).open_dead_letters == 1
+    assert (await read.totals()).letters == [OpenLetters(NAMESPACE, "contacts", "DESTINATION_VALIDATION", 1, later)]
+
+
+async def test_what_waits_is_told_by_sync_and_code_and_beyond_a_limit_by_code(backend: Backend) -> None:
+    store, read, began = backend.store, backend.database, backend.clock.now
+    await refuse(store, await store.claim(request()), 1, letter(KEY, "CONFLICT"), letter(OTHER, "NULL_KEY"))
+    backend.clock.pass_by(timedelta(minutes=1))
+    deals = [letter(hashes(1), code) for code in ("NULL_KEY", "NULL_KEY", "CONFLICT")]
+    await refuse(store, await store.claim(request(sync="deals")), 1, *deals)
+    later = began + timedelta(minutes=1)
+    told_apart = [
+        OpenLetters(NAMESPACE, "deals", "NULL_KEY", 2, later),
+        OpenLetters(NAMESPACE, "contacts", "CONFLICT", 1, began),
+        OpenLetters(NAMESPACE, "contacts", "NULL_KEY", 1, began),
+        OpenLetters(NAMESPACE, "deals", "CONFLICT", 1, later),
+    ]
+    assert (await read.totals()).letters == told_apart
+    together = [OpenLetters("", "", "CONFLICT", 1), OpenLetters("", "", "NULL_KEY", 1)]
+    assert (await read.totals(limit=2)).letters == told_apart[:2] + together
+
+
+async def test_a_sync_that_was_made_again_under_its_name_has_one_number(backend: Backend) -> None:
+    store, read, began = backend.store, backend.database, backend.clock.now
+    for uid in ("first", "second"):
+        again = request()
+        again = replace(again, sync=again.sync.model_copy(update={"uid": uid}))
+        await refuse(store, await store.claim(again), 1, letter(hashes(1), "CONFLICT"))
+        backend.clock.pass_by(timedelta(minutes=1))
+    assert (await read.totals()).letters == [OpenLetters(NAMESPACE, "contacts", "CONFLICT", 2, began)]
 
 
 # Dismissal
