@@ -123,13 +123,23 @@ def api(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for people.")] = 8080,
     internal_port: Annotated[int, typer.Option("--internal-port", min=0, max=65535, help="Port for runners.")] = 8081,
     kubeconfig: Kubeconfig = None,
+    controller_account: Annotated[
+        str | None,
+        typer.Option(
+            "--controller-account",
+            metavar="NAMESPACE/NAME",
+            envvar="RETL_CONTROLLER_ACCOUNT",
+            help="ServiceAccount that may read catalogs and progress of all namespaces.",
+        ),
+    ] = None,
     log_level: Log = LogLevel.info,
 ) -> None:
     """Serve the state service and the REST API."""
     from retl.rest.serve import ApiSettings, read_state_url, run_api
 
     _start_logging(log_level)
-    run_api(ApiSettings(read_state_url(state, state_url_file), host, port, internal_port, kubeconfig))
+    state_url = read_state_url(state, state_url_file)
+    run_api(ApiSettings(state_url, host, port, internal_port, kubeconfig, controller_account))
 
 
 def execute(log_level: Log = LogLevel.info) -> None:
