@@ -7,15 +7,22 @@ reads it, and nothing may happen that it does not announce.
 from collections.abc import Callable
 from http import HTTPStatus
 
+from pydantic import ValidationError
+
 from retl.controller.decision import Action, Decision, Delete
 from retl.controller.kinds import Key, Manifest
-from retl.controller.kube import AlreadyExists, KubeError, NamespaceTerminating
+from retl.controller.kube import AlreadyExists, Conflict, KubeError, NamespaceTerminating
 from retl.controller.world import World
 from retl.resources.fields import StatusModel
 
 
-class Refused(Exception):
-    """Kubernetes will never take an object that was to be created; the message is its own."""
+class Refused(KubeError):
+    """Kubernetes does not take an object that was to be created; the message is its own."""
+
+    @property
+    def final(self) -> bool:
+        """Whether it never will: the object is invalid. Else a quota, a policy or a missing right stands in the way."""
+        return self.status == HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 async def act(world: World, key: Key, observed: Manifest, decision: Decision, written: Callable[[], None]) -> bool:
@@ -26,7 +33,7 @@ async def act(world: World, key: Key, observed: Manifest, decision: Decision, wr
         written: called once if the status is written, before the actions, which may fail.
     Raises:
         Conflict: the object has changed meanwhile; nothing was done.
-        Refused: an action asked for an object that is invalid.
+        Refused: an action asked for an object that is invalid, or forbidden.
         KubeError: a request failed; what came before it stands.
     """
     news = await _publish(world, key, observed, decision.status)
@@ -38,11 +45,24 @@ async def act(world: World, key: Key, observed: Manifest, decision: Decision, wr
 
 
 async def _publish(world: World, key: Key, observed: Manifest, status: StatusModel | None) -> bool:
-    if status is None or type(status).model_validate(observed["status"]) == status:
+    if status is None or _says(observed, status):
         return False
     text = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    world.cache.put(key.kind, await world.kube.put_status(key, observed, text))
+    try:
+        world.cache.put(key.kind, await world.kube.put_status(key, observed, text))
+    except KubeError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            raise Conflict(str(error), status=error.status) from error  # deleted meanwhile: a change like any other
+        raise
     return True
+
+
+def _says(observed: Manifest, status: StatusModel) -> bool:
+    """Whether an object has this status already; one that somebody made invalid is written anew."""
+    try:
+        return type(status).model_validate(observed["status"]) == status
+    except ValidationError:
+        return False
 
 
 async def _carry_out(world: World, action: Action) -> bool:
@@ -56,7 +76,9 @@ async def _carry_out(world: World, action: Action) -> bool:
     except NamespaceTerminating:
         return False
     except KubeError as error:
-        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            raise Refused(str(error)) from error
+        if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.FORBIDDEN):
+            raise Refused(str(error), status=error.status, kube_reason=error.kube_reason) from error
+        if error.status == HTTPStatus.NOT_FOUND:
+            return False  # its namespace is gone, and all that was in it
         raise
     return True

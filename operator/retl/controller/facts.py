@@ -1,10 +1,15 @@
-"""What the controller wants to know of a Job and of its pods, read from what the API server says."""
+"""What the controller wants to know of objects, read from what the API server says: a Job, its pods, a status."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from retl.controller.kinds import Manifest
+from retl.resources.fields import StatusModel
+
+S = TypeVar("S", bound=StatusModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +18,9 @@ class JobFacts:
 
     Attributes:
         owner_uid: uid of the object that controls it; empty when nothing does.
+        created: by the API server's clock.
+        started: the Job controller has taken it up; not so while it is suspended.
+        suspended: a queue, or a person, holds it back.
         failed: reason and message of its failure; None unless it failed.
         ended_at: when it completed or failed; None while it is under way.
         deleting: it is being deleted.
@@ -21,6 +29,9 @@ class JobFacts:
     name: str
     uid: str
     owner_uid: str
+    created: datetime | None = None
+    started: bool = False
+    suspended: bool = False
     succeeded: bool = False
     failed: tuple[str, str] | None = None
     ended_at: datetime | None = None
@@ -40,6 +51,9 @@ class JobFacts:
             name=metadata["name"],
             uid=metadata["uid"],
             owner_uid=controller_uid(job),
+            created=moment(metadata["creationTimestamp"]),
+            started=bool(status.get("startTime")),
+            suspended="Suspended" in conditions,
             succeeded=complete is not None,
             failed=(failed.get("reason", ""), failed.get("message", "")) if failed else None,
             ended_at=moment(end["lastTransitionTime"]) if end else None,
@@ -52,23 +66,34 @@ class PodFacts:
     """One pod of an attempt; a Job starts another one when a pod was evicted.
 
     Attributes:
+        uid: as events name it.
         reason, message: the pod's own, such as Evicted.
-        waiting: reason and message of a container that cannot start, such as ImagePullBackOff.
+        waiting: reason and message of what has not started: of its container, such as ImagePullBackOff, or of the pod
+            that no node takes, such as Unschedulable.
+        running: its container was started, and has not ended as far as is known.
         exit_code: how its container ended; None while it has not.
         end_reason: the container's, such as OOMKilled.
         last_words: termination message of its container.
+        deleting: it is being deleted, or is gone already.
     """
 
     name: str
     job: str
     created: datetime
+    uid: str = ""
     reason: str = ""
     message: str = ""
     waiting: tuple[str, str] | None = None
+    running: bool = False
     exit_code: int | None = None
     end_reason: str = ""
     last_words: str = ""
     ended_at: datetime | None = None
+    deleting: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.exit_code is not None or bool(self.reason)
 
     @classmethod
     def read(cls, pod: Manifest) -> "PodFacts":
@@ -79,14 +104,27 @@ class PodFacts:
             name=metadata["name"],
             job=(metadata.get("labels") or {}).get("batch.kubernetes.io/job-name", ""),
             created=moment(metadata["creationTimestamp"]),
+            uid=metadata["uid"],
             reason=status.get("reason", ""),
             message=status.get("message", ""),
             waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else _unschedulable(status),
+            running="running" in state,
             exit_code=terminated.get("exitCode"),
             end_reason=terminated.get("reason", ""),
             last_words=terminated.get("message", ""),
             ended_at=moment(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
+            deleting="deletionTimestamp" in metadata,
         )
+
+
+def status_of(model: type[S], manifest: Manifest) -> S:
+    """An object's status; where somebody edited it by hand, only the fields that can still be understood."""
+    status = manifest.get("status") or {}
+    try:
+        return model.model_validate(status)
+    except ValidationError as error:
+        wrong = {place[0] for item in error.errors() if (place := item["loc"])}
+        return model.model_validate({name: value for name, value in status.items() if name not in wrong})
 
 
 def controller_uid(manifest: Manifest) -> str:

@@ -32,10 +32,14 @@ class Kube:
         self._transport = Transport(client, timeout)
 
     async def list(
-        self, kind: str, namespace: str | None = None, selector: str = ""
+        self, kind: str, namespace: str | None = None, selector: str = "", *, fields: str = ""
     ) -> AsyncIterator[tuple[list[Manifest], str]]:
-        """All objects of a kind in pages, each with the resource version of the list."""
-        query = {"limit": str(_PAGE)} | _selected(selector)
+        """Objects of a kind in pages, each with the resource version of the list.
+
+        Args:
+            selector, fields: label and field selector; all objects if empty.
+        """
+        query = {"limit": str(_PAGE)} | _selected(selector) | ({"fieldSelector": fields} if fields else {})
         while True:
             page = await self._request(Call("list", kind, ENDPOINTS[kind].path(namespace), query))
             metadata = page.get("metadata", {})

@@ -1,13 +1,25 @@
 """The objects that the controller makes: the SyncRun of a tick, and the Job of an attempt. Pure builders.
 
-Labels and annotations are ours alone: nothing is copied from a person's object, so that a GitOps tool's tracking marks
-never make it claim a child. The annotation on all of them spares Argo CD a refresh each time a run makes progress.
+Labels and annotations are ours alone: but for the labels of a queue, nothing is copied from a person's object, so that
+a GitOps tool's tracking marks never make it claim a child. The annotation on all of them spares Argo CD a refresh each
+time a run makes progress.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from retl.controller.kinds import MANAGED_BY, MANAGED_BY_LABEL, RUN, RUN_LABEL, SYNC, SYNC_LABEL, Manifest
+from retl.controller.kinds import (
+    KUEUE_LABELS,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    RUN,
+    RUN_LABEL,
+    SYNC,
+    SYNC_LABEL,
+    Manifest,
+)
 from retl.controller.settings import RunnerSettings
 from retl.resources.meta import API_VERSION, ObjectMeta
 from retl.resources.names import job_name, tick_run_name
@@ -22,8 +34,34 @@ _TOKEN_SECONDS = 3600
 _DEFAULT_REQUESTS = {"cpu": "250m", "memory": "512Mi"}
 _DEFAULT_LIMITS = {"memory": "1Gi"}
 
-_NAME_OF_SPEC_FILE = PurePosixPath(pod.RUN_SPEC_PATH).name
+_CONTAINER = "runner"
+_NOT_ITS_FAULT = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+"""A pod that was evicted, preempted or drained is followed by another one of the same attempt."""
+_FOR_GOOD = {
+    "action": "FailJob",
+    "onExitCodes": {"containerName": _CONTAINER, "operator": "In", "values": [pod.EXIT_INVALID]},
+}
+"""So says the runner itself: another attempt would fail as well."""
+
+POD_FAILURE_POLICY = {"rules": [_NOT_ITS_FAULT, _FOR_GOOD]}
+
 _TOKEN_FILE = PurePosixPath(pod.STATE_TOKEN_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a runner is told: an annotation of its pod, which is mounted as a file that a variable names.
+
+    Attributes:
+        text: JSON.
+        secrets: names of the Secrets that it needs.
+    """
+
+    annotation: str
+    variable: str
+    path: str
+    text: str
+    secrets: tuple[str, ...]
 
 
 def tick_run(sync: ObjectMeta, tick: datetime) -> Manifest:
@@ -36,13 +74,15 @@ def tick_run(sync: ObjectMeta, tick: datetime) -> Manifest:
             "namespace": sync.namespace,
             "labels": {MANAGED_BY_LABEL: MANAGED_BY, SYNC_LABEL: sync.name},
             "annotations": UNTRACKED,
-            "ownerReferences": [_owner(SYNC, sync)],
+            "ownerReferences": [owner(SYNC, sync)],
         },
         "spec": {"syncRef": {"name": sync.name}, "mode": "Sync", "tick": tick.astimezone(UTC).strftime("%FT%TZ")},
     }
 
 
-def job(run: ObjectMeta, spec: RunSpec, runner: Runner, settings: RunnerSettings) -> Manifest:
+def job(
+    run: ObjectMeta, spec: RunSpec, runner: Runner, settings: RunnerSettings, sync_labels: Mapping[str, str]
+) -> Manifest:
     """The Job of one attempt.
 
     Args:
@@ -50,21 +90,23 @@ def job(run: ObjectMeta, spec: RunSpec, runner: Runner, settings: RunnerSettings
         spec: what the runner is told; its attempt gives the Job its name.
         runner: the sync's wishes for the pod.
         settings: what all runners have in common.
+        sync_labels: where the run has no label that puts it into a queue, the sync's counts.
     """
     labels = {MANAGED_BY_LABEL: MANAGED_BY, SYNC_LABEL: spec.sync.name, RUN_LABEL: run.name}
-    text = spec.model_dump_json(by_alias=True, exclude_none=True)
+    told = Told(
+        pod.RUN_SPEC_ANNOTATION,
+        pod.ENV_RUN_SPEC,
+        pod.RUN_SPEC_PATH,
+        spec.model_dump_json(by_alias=True, exclude_none=True),
+        _secrets(spec),
+    )
     job_spec: Manifest = {
         # An attempt is one pod; a further attempt is another Job, decided here and visible in the run's record.
         "backoffLimit": 0,
         "activeDeadlineSeconds": max(1, int(runner.timeout.total_seconds())),
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {
-            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
-        },
-        "template": {
-            "metadata": {"labels": labels, "annotations": UNTRACKED | {pod.RUN_SPEC_ANNOTATION: text}},
-            "spec": _pod_spec(spec, runner.resources, settings),
-        },
+        "podFailurePolicy": POD_FAILURE_POLICY,
+        "template": pod_template(labels, told, runner.resources, settings),
     }
     if settings.keep_for is not None:
         job_spec["ttlSecondsAfterFinished"] = int(settings.keep_for.total_seconds())
@@ -74,15 +116,20 @@ def job(run: ObjectMeta, spec: RunSpec, runner: Runner, settings: RunnerSettings
         "metadata": {
             "name": job_name(run.name, spec.run.attempt),
             "namespace": run.namespace,
-            "labels": labels,
+            "labels": labels | _queue_labels(run.labels, sync_labels),
             "annotations": UNTRACKED,
-            "ownerReferences": [_owner(RUN, run)],
+            "ownerReferences": [owner(RUN, run)],
         },
         "spec": job_spec,
     }
 
 
-def _owner(kind: str, metadata: ObjectMeta) -> Manifest:
+def _queue_labels(run: Mapping[str, str], sync: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name in KUEUE_LABELS if (value := run.get(name) or sync.get(name))}
+
+
+def owner(kind: str, metadata: ObjectMeta) -> Manifest:
+    """The reference that makes an object the child of another."""
     return {
         "apiVersion": API_VERSION,
         "kind": kind,
@@ -93,7 +140,17 @@ def _owner(kind: str, metadata: ObjectMeta) -> Manifest:
     }
 
 
-def _pod_spec(spec: RunSpec, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
+def pod_template(
+    labels: Mapping[str, str], told: Told, resources: RunnerResources, settings: RunnerSettings
+) -> Manifest:
+    """The pod of a run or a check."""
+    return {
+        "metadata": {"labels": dict(labels), "annotations": UNTRACKED | {told.annotation: told.text}},
+        "spec": _pod_spec(told, resources, settings),
+    }
+
+
+def _pod_spec(told: Told, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
     return {
         "restartPolicy": "Never",
         "serviceAccountName": settings.service_account,
@@ -107,17 +164,17 @@ def _pod_spec(spec: RunSpec, resources: RunnerResources, settings: RunnerSetting
             "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec, resources, settings)],
-        "volumes": _volumes(spec),
+        "containers": [_container(told, resources, settings)],
+        "volumes": _volumes(told),
     }
 
 
-def _container(spec: RunSpec, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
+def _container(told: Told, resources: RunnerResources, settings: RunnerSettings) -> Manifest:
     container: Manifest = {
-        "name": "runner",
+        "name": _CONTAINER,
         "image": settings.image,
         "command": list(settings.command),
-        "env": _environment(settings),
+        "env": _environment(told, settings),
         "resources": _resources(resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -130,15 +187,15 @@ def _container(spec: RunSpec, resources: RunnerResources, settings: RunnerSettin
             # As a single file, so that the Secrets can be mounted beside it: a volume of this kind is read-only.
             {
                 "name": "run",
-                "mountPath": pod.RUN_SPEC_PATH,
-                "subPath": _NAME_OF_SPEC_FILE,
+                "mountPath": told.path,
+                "subPath": PurePosixPath(told.path).name,
                 "readOnly": True,
             },
             {"name": "state-token", "mountPath": str(_TOKEN_FILE.parent), "readOnly": True},
             {"name": "staging", "mountPath": pod.STAGING_DIR},
             *(
                 {"name": f"secret-{index}", "mountPath": f"{pod.SECRETS_DIR}/{name}", "readOnly": True}
-                for index, name in enumerate(_secrets(spec))
+                for index, name in enumerate(told.secrets)
             ),
         ],
     }
@@ -147,9 +204,9 @@ def _container(spec: RunSpec, resources: RunnerResources, settings: RunnerSettin
     return container
 
 
-def _environment(settings: RunnerSettings) -> list[Manifest]:
+def _environment(told: Told, settings: RunnerSettings) -> list[Manifest]:
     values = {
-        pod.ENV_RUN_SPEC: pod.RUN_SPEC_PATH,
+        told.variable: told.path,
         pod.ENV_SECRETS_DIR: pod.SECRETS_DIR,
         pod.ENV_STATE_URL: settings.state_url,
         pod.ENV_STATE_TOKEN_FILE: pod.STATE_TOKEN_PATH,
@@ -164,26 +221,27 @@ def _environment(settings: RunnerSettings) -> list[Manifest]:
     ]
 
 
-def _volumes(spec: RunSpec) -> list[Manifest]:
-    annotation = f"metadata.annotations['{pod.RUN_SPEC_ANNOTATION}']"
+def _volumes(told: Told) -> list[Manifest]:
+    annotation = f"metadata.annotations['{told.annotation}']"
+    name = PurePosixPath(told.path).name
     token = {"audience": pod.STATE_AUDIENCE, "expirationSeconds": _TOKEN_SECONDS, "path": _TOKEN_FILE.name}
     return [
         {
             "name": "run",
-            "downwardAPI": {"items": [{"path": _NAME_OF_SPEC_FILE, "fieldRef": {"fieldPath": annotation}}]},
+            "downwardAPI": {"items": [{"path": name, "fieldRef": {"fieldPath": annotation}}]},
         },
         {"name": "state-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "staging", "emptyDir": {}},
         *(
             {"name": f"secret-{index}", "secret": {"secretName": name, "defaultMode": 0o440}}
-            for index, name in enumerate(_secrets(spec))
+            for index, name in enumerate(told.secrets)
         ),
     ]
 
 
-def _secrets(spec: RunSpec) -> list[str]:
+def _secrets(spec: RunSpec) -> tuple[str, ...]:
     """Names of the Secrets that the runner needs, each once, in a stable order."""
-    return sorted({c.secret for c in (spec.source, spec.destination) if c.secret})
+    return tuple(sorted({c.secret for c in (spec.source, spec.destination) if c.secret}))
 
 
 def _resources(wanted: RunnerResources) -> Manifest:

@@ -17,6 +17,7 @@ from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.runs.decide import decide as decide_run
 from retl.controller.runs.gather import gather as gather_run
+from retl.controller.runs.view import Refusal
 from retl.controller.settings import ControllerSettings
 from retl.controller.syncs.decide import decide as decide_sync
 from retl.controller.syncs.gather import gather as gather_sync
@@ -52,7 +53,7 @@ class Reconciler:
         self._settings = settings
         self._chance = chance
         self._failures: dict[Key, int] = {}
-        self._refusals: dict[Key, str] = {}
+        self._refusals: dict[Key, Refusal] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Bring one object a step forward; never raises but for cancellation."""
@@ -80,8 +81,13 @@ class Reconciler:
         try:
             acted = await act(self._world, key, observed, decision, lambda: self._tell(key, observed, decision))
         except Refused as refused:
-            self._refusals[key] = str(refused)
+            if key.kind != RUN:
+                raise
+            self._refusals[key] = Refusal(str(refused), self._clock.now(), refused.final)
             acted = True
+        else:
+            if decision.actions:
+                self._refusals.pop(key, None)
         if acted:
             self._queue.add(key)
         if decision.wake:
@@ -94,7 +100,7 @@ class Reconciler:
             sync = await gather_sync(world, key)
             return sync and (decide_sync(sync[0], self._clock.now()), sync[1])
         if key.kind == RUN:
-            run = await gather_run(world, key, self._refusals.get(key, ""))
+            run = await gather_run(world, key, self._clock.now(), self._refusals.get(key))
             return run and (decide_run(run[0], self._clock.now(), settings.retry, settings.runner), run[1])
         connection = await gather_connection(world, key)
         return connection and (decide_connection(connection[0], self._clock.now()), connection[1])

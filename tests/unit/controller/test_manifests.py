@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from retl.controller.kinds import KUEUE_LABELS
 from retl.controller.manifests import job, tick_run
 from retl.controller.settings import RunnerSettings
 from retl.resources import SyncRun
@@ -16,11 +17,18 @@ from tests.unit.controller.views import NOON, meta, run_spec
 
 SETTINGS = RunnerSettings(image="runner:1", state_url="http://state:8081", pull_policy="IfNotPresent")
 
+QUEUE, PRIORITY = KUEUE_LABELS
+
 
 def built(
-    secret: str | None = None, runner: Runner | None = None, settings: RunnerSettings = SETTINGS
+    secret: str | None = None,
+    runner: Runner | None = None,
+    settings: RunnerSettings = SETTINGS,
+    of_run: dict[str, str] | None = None,
+    of_sync: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    return job(meta("accounts-1"), run_spec(secret), runner or Runner(), settings)
+    run = meta("accounts-1").model_copy(update={"labels": of_run or {}})
+    return job(run, run_spec(secret), runner or Runner(), settings, of_sync or {})
 
 
 def container(of: dict[str, Any]) -> dict[str, Any]:
@@ -41,8 +49,10 @@ def test_the_run_of_a_tick_is_named_after_it_and_owned_by_its_sync() -> None:
 def test_a_job_is_one_pod_that_kubernetes_does_not_try_again() -> None:
     spec = built()["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["podReplacementPolicy"]) == (0, 3600, "Failed")
-    [rule] = spec["podFailurePolicy"]["rules"]
-    assert (rule["action"], rule["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    disruption, permanent = spec["podFailurePolicy"]["rules"]
+    assert (disruption["action"], disruption["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert permanent["action"] == "FailJob"
+    assert permanent["onExitCodes"] == {"containerName": container(built())["name"], "operator": "In", "values": [2]}
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert "ttlSecondsAfterFinished" not in spec
 
@@ -114,3 +124,20 @@ def test_children_carry_our_labels_and_nothing_else() -> None:
     }
     assert manifest["metadata"]["labels"] == manifest["spec"]["template"]["metadata"]["labels"] == labels
     assert manifest["metadata"]["name"] == "accounts-1-1"
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_sync", "queue"),
+    [
+        ({}, {}, {}),
+        ({}, {QUEUE: "etl", "team": "growth"}, {QUEUE: "etl"}),
+        ({QUEUE: "urgent"}, {QUEUE: "etl", PRIORITY: "low"}, {QUEUE: "urgent", PRIORITY: "low"}),
+    ],
+    ids=["none", "of the sync", "of the run first"],
+)
+def test_a_job_takes_over_the_labels_of_its_queue(
+    of_run: dict[str, str], of_sync: dict[str, str], queue: dict[str, str]
+) -> None:
+    ours, manifest = built()["metadata"]["labels"], built(of_run=of_run, of_sync=of_sync)
+    assert manifest["metadata"]["labels"] == ours | queue
+    assert manifest["spec"]["template"]["metadata"]["labels"] == ours

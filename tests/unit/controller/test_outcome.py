@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from retl.controller.decision import Problem
 from retl.controller.facts import JobFacts, PodFacts
 from retl.controller.runs.outcome import outcome
 from tests.unit.controller.views import at, job, pod, said
 
 FAILED: dict[str, Any] = {"failed": ("BackoffLimitExceeded", ""), "ended_at": at(2)}
+FOR_GOOD: dict[str, Any] = {"failed": ("PodFailurePolicy", ""), "ended_at": at(2)}
 TOO_LONG: dict[str, Any] = {"failed": ("DeadlineExceeded", ""), "ended_at": at(2)}
 
 
@@ -85,7 +87,18 @@ TOO_LONG: dict[str, Any] = {"failed": ("DeadlineExceeded", ""), "ended_at": at(2
         ),
         pytest.param(None, [], "JobDeleted", True, "was deleted", id="deleted"),
         pytest.param(None, [said(status="Cancelled")], "JobDeleted", True, "was deleted", id="deleted, said cancelled"),
-        pytest.param(job(**FAILED), [], "BackoffLimitExceeded", True, "left no pod", id="no pod left"),
+        pytest.param(
+            job(**FAILED), [], "PodLost", True, "ended (BackoffLimitExceeded) and left no pod", id="no pod left"
+        ),
+        pytest.param(job(**FOR_GOOD), [], "PodLost", False, "ended (PodFailurePolicy)", id="no pod left, exit code 2"),
+        pytest.param(
+            job(**FAILED),
+            [pod(exit_code=137, reason="Terminated", message="node shutdown")],
+            "PodFailed",
+            True,
+            "Terminated: node shutdown",
+            id="the node was shut down",
+        ),
         pytest.param(
             job(**FAILED),
             [said(status="Failed", reason="SourceFailed", message="no table")],
@@ -115,3 +128,18 @@ def test_the_newest_pod_of_an_attempt_has_the_say() -> None:
 
 def _as_dict(facts: PodFacts) -> dict[str, Any]:
     return {name: getattr(facts, name) for name in PodFacts.__slots__}
+
+
+def test_the_deadline_keeps_what_the_pod_was_waiting_for() -> None:
+    stuck = Problem("Unschedulable", "pod x finds no node: 0/3 nodes are available")
+    ended = outcome(job(**TOO_LONG), [pod(waiting=("Unschedulable", "0/3"), deleting=True)], stuck)
+    assert ended.reason == "DeadlineExceeded"
+    assert ended.message.endswith("never started: Unschedulable: pod x finds no node: 0/3 nodes are available")
+    ran = outcome(job(**TOO_LONG), [pod(exit_code=143, end_reason="Error")], stuck)
+    assert "never started" not in ran.message
+
+
+def test_open_dead_letters_are_told_by_code() -> None:
+    codes = {f"CODE_{number:02}": number for number in range(25)}
+    ended = outcome(job(succeeded=True), [said(status="Succeeded", dead_letters=300, dead_letters_by_code=codes)])
+    assert ended.dead_letters_by_code == dict(list(codes.items())[:20])

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from retl.controller.decision import Create, Decision, Delete, Problem
+from retl.controller.decision import RECHECK, Create, Decision, Delete, Problem
+from retl.controller.facts import JobFacts
 from retl.controller.runs.decide import decide
-from retl.controller.runs.view import RunView
+from retl.controller.runs.view import Refusal, RunView, SlotFacts
 from retl.controller.settings import RetryPolicy, RunnerSettings
 from retl.resources.conditions import Condition, find
-from retl.resources.run import RunStatus
+from retl.resources.run import RunProgress, RunStatus
 from retl.runspec import RunSpec
 from retl.runspec.pod import RUN_SPEC_ANNOTATION
-from tests.unit.controller.views import NOON, at, job, pod, run_spec, run_view, said
+from tests.unit.controller.views import NOON, at, pod, run_spec, run_view, said
+from tests.unit.controller.views import job as any_job
 
 RUNNER = RunnerSettings(image="runner:1", state_url="http://state")
 RETRY = RetryPolicy(first=timedelta(minutes=1), longest=timedelta(minutes=3))
@@ -36,7 +38,12 @@ def started_job(decision: Decision) -> str | None:
     return next((a.manifest["metadata"]["name"] for a in decision.actions if isinstance(a, Create)), None)
 
 
-def ended_job(**changes: Any) -> Any:
+def job(**changes: Any) -> JobFacts:
+    """The Job of the first attempt, taken up by the Job controller."""
+    return any_job(**{"created": NOON, "started": True} | changes)
+
+
+def ended_job(**changes: Any) -> JobFacts:
     return job(failed=("BackoffLimitExceeded", ""), ended_at=at(1), **changes)
 
 
@@ -49,6 +56,9 @@ def test_a_reserved_run_starts() -> None:
 
 SYNC = run_view().sync
 assert SYNC is not None
+INVALID = Refusal("too big", NOON, final=True)
+FORBIDDEN = Refusal("exceeded quota: small", at(0.9), final=False)
+IN_LINE = SlotFacts("crm", 2, held=False, before=3)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +91,60 @@ assert SYNC is not None
             id="reservation lost",
         ),
         pytest.param(run_view(PENDING, job=job(owner_uid="stranger")), "Failed", "NameTaken", id="a stranger's Job"),
-        pytest.param(run_view(PENDING, refused="too big"), "Failed", "JobRefused", id="refused Job"),
+        pytest.param(run_view(PENDING, refusal=INVALID), "Failed", "JobRefused", id="refused Job"),
+        pytest.param(run_view(PENDING, refusal=FORBIDDEN), "Pending", "JobForbidden", id="forbidden Job"),
+        pytest.param(
+            run_view(PENDING, refusal=FORBIDDEN, spec={"cancel": True}),
+            "Cancelled",
+            "Cancelled",
+            id="cancelled while its Job is forbidden",
+        ),
+        pytest.param(run_view(slot=IN_LINE), "Pending", "WaitingForSlot", id="no slot"),
+        pytest.param(
+            run_view(slot=IN_LINE, resolved=Problem("SourceNotFound", "none")),
+            "Failed",
+            "SourceNotFound",
+            id="what cannot run does not stand in line",
+        ),
+        pytest.param(run_view(slot=replace(IN_LINE, held=True)), "Pending", "Starting", id="a slot"),
+        pytest.param(
+            run_view(slot=IN_LINE, spec={"cancel": True}), "Cancelled", "Cancelled", id="cancelled while in line"
+        ),
+        pytest.param(
+            run_view(AWAITING, spec={"approval": {"planHash": "abc"}}, slot=IN_LINE),
+            "AwaitingApproval",
+            "WaitingForSlot",
+            id="approved, and no slot",
+        ),
+        pytest.param(run_view(PENDING, job=any_job(suspended=True)), "Pending", "Queued", id="queued"),
+        pytest.param(
+            run_view(RUNNING, job=any_job(suspended=True), pods=(pod(running=True, deleting=True),)),
+            "Pending",
+            "Queued",
+            id="evicted by its queue",
+        ),
+        pytest.param(
+            run_view(PENDING, job=job(), pods=(pod(waiting=("SchedulingGated", "kueue")),)),
+            "Pending",
+            "Queued",
+            id="the pod is queued",
+        ),
+        pytest.param(run_view(PENDING, job=any_job()), "Pending", "Starting", id="nobody has taken up the Job yet"),
+        pytest.param(
+            run_view(RUNNING, job=job(), obstacle=Problem("FailedMount", "no such volume")),
+            "Running",
+            "FailedMount",
+            id="what was found by asking",
+        ),
+        pytest.param(
+            run_view(RUNNING, job=job(), pods=(pod(running=True),), obstacle=None), "Running", "Running", id="running"
+        ),
+        pytest.param(
+            run_view(RUNNING, job=ended_job(), pods=(said(status="Succeeded", reason="SourceNotFresh"),)),
+            "Succeeded",
+            "SourceNotFresh",
+            id="nothing new at the source",
+        ),
         pytest.param(run_view(PENDING, job=job()), "Running", "Running", id="Job is there"),
         pytest.param(
             run_view(PENDING, job=job(), pods=(pod(waiting=("ImagePullBackOff", "no such image")),)),
@@ -195,11 +258,12 @@ def test_running_without_its_job_is_a_lost_attempt() -> None:
 def test_a_cancellation_deletes_the_job_in_the_foreground_and_waits() -> None:
     view = run_view(RUNNING, job=job(), pods=(pod(),), spec={"cancel": True})
     status, condition, decision = decided(view)
-    assert (status.phase, condition.reason) == ("Running", "Cancelling")
+    assert (status.phase, condition.reason, decision.events[0].reason) == ("Running", "Cancelling", "Cancelling")
     [stop] = decision.actions
     assert isinstance(stop, Delete)
     assert (stop.key.name, stop.uid, stop.propagation) == ("accounts-1-1", "job-uid", "Foreground")
-    assert decide(replace(view, job=job(deleting=True)), NOON, RETRY, RUNNER) == Decision()
+    stopping = replace(view, status=status, job=job(deleting=True))
+    assert decide(stopping, NOON, RETRY, RUNNER) == Decision(status)
 
 
 def test_a_cancelled_run_ends_with_the_last_word_of_its_pod() -> None:
@@ -212,7 +276,17 @@ def test_a_cancelled_run_ends_with_the_last_word_of_its_pod() -> None:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
 def test_an_ended_run_is_left_alone(phase: Any) -> None:
-    assert decide(run_view({"phase": phase, "attempt": 1}), NOON, RETRY, RUNNER) == Decision()
+    view = run_view({"phase": phase, "attempt": 1, "observed_generation": 1})
+    assert decide(view, NOON, RETRY, RUNNER) == Decision(view.status)
+
+
+def test_a_job_that_outlives_its_run_is_stopped() -> None:
+    view = run_view({"phase": "Cancelled", "attempt": 1}, job=job())
+    [stop] = decide(view, NOON, RETRY, RUNNER).actions
+    assert isinstance(stop, Delete)
+    assert stop.uid == "job-uid"
+    for other in (job(owner_uid="stranger"), job(deleting=True), ended_job()):
+        assert decide(replace(view, job=other), NOON, RETRY, RUNNER).actions == ()
 
 
 def test_a_run_that_cannot_be_understood_fails_in_words() -> None:
@@ -221,4 +295,119 @@ def test_a_run_that_cannot_be_understood_fails_in_words() -> None:
 
 
 def test_awaiting_approval_without_one_changes_nothing() -> None:
-    assert decide(run_view(AWAITING), NOON, RETRY, RUNNER) == Decision()
+    view = run_view(AWAITING | {"observed_generation": 1})
+    assert decide(view, NOON, RETRY, RUNNER) == Decision(view.status)
+
+
+def test_a_run_that_is_being_deleted_is_left_alone() -> None:
+    view = run_view(RUNNING)
+    gone = view.meta.model_copy(update={"deletion_timestamp": NOON})
+    assert decide(replace(view, meta=gone), NOON, RETRY, RUNNER) == Decision()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [{"sync": None}, {"resolved": Problem("DestinationNotFound", "there is none")}],
+    ids=["the sync", "what the sync refers to"],
+)
+def test_what_a_new_run_refers_to_may_come_a_moment_later(missing: dict[str, Any]) -> None:
+    view = run_view(**missing)
+    status, condition, decision = decided(view, at(0.5))
+    assert (status.phase, condition.reason[-8:], decision.wake) == (
+        "Pending",
+        "NotFound",
+        at(0.5) + timedelta(seconds=5),
+    )
+    assert decided(view, at(0.98))[2].wake == at(1)
+    assert decided(view, at(1))[0].phase == "Failed"
+    assert started_job(decided(run_view(status.model_dump()), at(0.6))[2]) == "accounts-1-1"
+
+
+def test_what_the_attempt_of_an_older_run_refers_to_is_not_waited_for() -> None:
+    view = run_view(AWAITING, spec={"approval": {"planHash": "abc"}}, resolved=Problem("SourceNotFound", "gone"))
+    assert decided(view, at(0.1))[0].phase == "Failed"
+
+
+def test_the_place_in_line_is_told_and_looked_at_less_often_from_far_behind() -> None:
+    _, condition, near = decided(run_view(slot=replace(IN_LINE, before=0)))
+    assert condition.message == "SyncDestination crm has maxConcurrentRuns 2; it is next in line"
+    _, condition, decision = decided(run_view(slot=IN_LINE))
+    assert condition.message == "SyncDestination crm has maxConcurrentRuns 2; 3 before it in line"
+    assert (near.wake, decision.wake) == (NOON + RECHECK, NOON + 4 * RECHECK)
+    assert decided(run_view(slot=replace(IN_LINE, before=900)))[2].wake == at(5)
+
+
+def test_a_forbidden_job_is_tried_again_without_another_word() -> None:
+    view = run_view(PENDING, refusal=FORBIDDEN)
+    status, condition, decision = decided(view, at(1))
+    assert "exceeded quota: small" in condition.message
+    assert (decision.actions, decision.wake) == ((), FORBIDDEN.at + RECHECK)
+    later = replace(view, status=status)
+    again = decide(later, FORBIDDEN.at + RECHECK, RETRY, RUNNER)
+    assert (again.status, again.events, started_job(again)) == (status, (), "accounts-1-1")
+    assert decide(later, at(1), RETRY, RUNNER).events == ()
+
+
+def test_the_newest_five_failed_attempts_are_on_record() -> None:
+    record: dict[str, Any] = RUNNING
+    view = run_view()
+    assert view.sync is not None
+    patient = replace(view.sync, runner=view.sync.runner.model_copy(update={"retries": 6}))
+    for attempt in range(1, 8):
+        record = record | {"phase": "Running", "attempt": attempt, "job_name": f"accounts-1-{attempt}"}
+        down = said(**DOWN | {"message": "x" * 900})
+        status, _, _ = decided(run_view(record, sync=patient, job=ended_job(), pods=(down,)), at(1))
+        record = status.model_dump(by_alias=False)
+    assert status.phase == "Failed"
+    assert [one.number for one in status.failed_attempts] == [3, 4, 5, 6, 7]
+    last = status.failed_attempts[-1]
+    assert (last.job_name, last.reason, len(last.message), last.finished_at) == (
+        "accounts-1-7",
+        "DestinationUnavailable",
+        512,
+        at(1),
+    )
+
+
+def test_an_attempt_that_rests_needs_its_job_no_more() -> None:
+    resting, _, _ = decided(run_view(RUNNING, job=ended_job(), pods=(said(**DOWN),)), at(1.5))
+    tidied = run_view(resting.model_dump())
+    assert decided(tidied, at(1.7))[0] == resting
+    assert started_job(decided(tidied, at(2))[2]) == "accounts-1-2"
+
+
+def test_progress_is_shown_while_the_run_goes_on_and_written_now_and_then() -> None:
+    def progress(minutes: float) -> RunProgress:
+        return RunProgress(step="deliver", rows=int(minutes * 60), total=600, updated_at=at(minutes))
+
+    view = run_view(RUNNING, job=job(), pods=(pod(running=True),), progress=progress(0))
+    status, _, _ = decided(view)
+    assert status.progress == progress(0)
+    for minutes, shown in ((0.1, 0), (0.2, 0.2)):
+        newer = replace(view, status=status, progress=progress(minutes))
+        assert decided(newer)[0].progress == progress(shown)
+    unknown = replace(view, status=status, progress=None)
+    assert decided(unknown)[0].progress == progress(0)
+    ended = replace(view, status=status, job=job(succeeded=True, ended_at=at(1)), pods=(said(status="Succeeded"),))
+    assert decided(ended)[0].progress is None
+
+
+def test_a_run_stays_in_the_line_of_its_queue_for_as_long_as_it_takes() -> None:
+    queued, _, decision = decided(run_view(PENDING, job=any_job(suspended=True)))
+    assert decision.wake is None
+    assert queued.failed_attempts == []
+    admitted, _, _ = decided(run_view(queued.model_dump(), job=job(), pods=(pod(running=True),)))
+    assert (admitted.phase, admitted.attempt) == ("Running", 1)
+
+
+def test_why_a_pod_never_started_is_in_the_record_of_the_deadline() -> None:
+    waiting = run_view(RUNNING, job=job(), pods=(pod(waiting=("ImagePullBackOff", "no such image")),))
+    stuck, _, _ = decided(waiting, at(0.1))
+    too_late = job(failed=("DeadlineExceeded", ""), ended_at=at(60))
+    status, condition, _ = decided(run_view(stuck.model_dump(), job=too_late), at(60.5))
+    [attempt] = status.failed_attempts
+    assert attempt.reason == "DeadlineExceeded"
+    assert "its pod never started: ImagePullBackOff: pod accounts-1-1-x cannot pull its image: no such image" in (
+        attempt.message
+    )
+    assert attempt.message in condition.message

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from retl.controller.connections.gather import ConnectionView
+from retl.controller.connections.slots import slots
 from retl.controller.decision import RECHECK, Decision, readiness
+from retl.resources.destination import DestinationStatus
 
 
 def decide(view: ConnectionView, now: datetime) -> Decision:
@@ -13,4 +15,8 @@ def decide(view: ConnectionView, now: datetime) -> Decision:
     generation = view.meta.generation
     conditions = readiness(view.status.conditions, view.problem, reason="Valid", now=now, generation=generation)
     status = view.status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+    if isinstance(status, DestinationStatus):
+        status = status.model_copy(
+            update={"slots": slots(status.slots, view.limit, view.claims, now.replace(microsecond=0))}
+        )
     return Decision(status, wake=now + RECHECK if view.problem and view.problem.passing else None)

@@ -3,21 +3,32 @@
 from dataclasses import dataclass
 
 from retl.controller.checks import connection_problem, read, secret_problem
+from retl.controller.connections.claims import confirmed, limit_of
+from retl.controller.connections.slots import Claim
 from retl.controller.decision import Problem
-from retl.controller.kinds import Key, Manifest
+from retl.controller.facts import status_of
+from retl.controller.kinds import DESTINATION, Key, Manifest
 from retl.controller.world import World
 from retl.resources import KINDS, SyncDestination, SyncModel, SyncSource
+from retl.resources.destination import DestinationStatus
 from retl.resources.meta import ObjectMeta
 from retl.resources.source import ConnectionStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionView:
-    """A connection or model, and what is wrong with it."""
+    """A connection or model, and what is wrong with it.
+
+    Attributes:
+        limit: maxConcurrentRuns of a destination.
+        claims: of runs that want a slot of it, or have one.
+    """
 
     meta: ObjectMeta
     status: ConnectionStatus
     problem: Problem | None
+    limit: int | None = None
+    claims: tuple[Claim, ...] = ()
 
 
 async def gather(world: World, key: Key) -> tuple[ConnectionView, Manifest] | None:
@@ -27,8 +38,10 @@ async def gather(world: World, key: Key) -> tuple[ConnectionView, Manifest] | No
         return None
     view = ConnectionView(
         meta=ObjectMeta.model_validate(manifest["metadata"]),
-        status=ConnectionStatus.model_validate(manifest["status"]),
+        status=status_of(DestinationStatus if key.kind == DESTINATION else ConnectionStatus, manifest),
         problem=await _problem(world, key, manifest),
+        limit=limit_of(manifest) if key.kind == DESTINATION else None,
+        claims=await confirmed(world, key, manifest) if key.kind == DESTINATION else (),
     )
     return view, manifest
 

@@ -1,52 +1,81 @@
 """Collects what is known of a SyncRun; the only place that asks the API server on its behalf."""
 
+import logging
+from datetime import datetime
+
 from retl.controller.checks import lookup_in, read, resolved, secret_problem, secrets_of
+from retl.controller.connections.claims import destination_of, in_line, limit_of
+from retl.controller.connections.slots import line
 from retl.controller.decision import Problem
-from retl.controller.facts import JobFacts, PodFacts, controller_uid
-from retl.controller.kinds import JOB, POD, SYNC, Key, Manifest
-from retl.controller.runs.view import RunView, SyncFacts
+from retl.controller.facts import JobFacts, PodFacts, controller_uid, status_of
+from retl.controller.kinds import EVENT, JOB, POD, SYNC, Key, Manifest
+from retl.controller.kube import KubeError
+from retl.controller.runs.starting import explanation, present, question_due
+from retl.controller.runs.view import Refusal, RunView, SlotFacts, SyncFacts
 from retl.controller.world import World
 from retl.resources import Resource, ReverseETLSync, SyncRun
+from retl.resources.destination import DestinationStatus
 from retl.resources.meta import ObjectMeta
+from retl.resources.names import job_name
 from retl.resources.run import TERMINAL, RunStatus
 from retl.resources.sync import Runner
 from retl.runspec import RunSpec
 
+logger = logging.getLogger(__name__)
 
-async def gather(world: World, key: Key, refused: str = "") -> tuple[RunView, Manifest] | None:
+
+async def gather(
+    world: World, key: Key, now: datetime, refusal: Refusal | None = None
+) -> tuple[RunView, Manifest] | None:
     """The view of a run, and the version of it that was looked at; None when it is gone.
 
     Args:
-        refused: why Kubernetes will never take the Job of its present attempt.
+        now: the present (UTC).
+        refusal: Kubernetes did not take the Job of its present attempt.
     """
     manifest = world.cache.get(key)
     if manifest is None:
         return None
-    status = RunStatus.model_validate(manifest["status"])
-    run = read(SyncRun, manifest)
+    status = _mended(status_of(RunStatus, manifest), key.name)
+    run = read(SyncRun, {**manifest, "status": {}})
     meta = ObjectMeta.model_validate(manifest["metadata"])
     if isinstance(run, Problem) or status.phase in TERMINAL:
         spec = run if isinstance(run, Problem) else run.spec
-        return RunView(meta, spec, status, scheduled=False, sync=None), manifest
-    sync_manifest = await _sync(world, run, manifest)
+        return RunView(meta, spec, status, scheduled=False, sync=None, job=_known_job(world, key, status)), manifest
+    sync_manifest = await _sync(world, run, status, manifest)
     sync = _facts(sync_manifest)
     held = sync is not None and sync.active_run == key.name
+    spec_of_run = await _resolved(world, run, sync_manifest) if sync_manifest and held else None
     job = await _job(world, key, status)
+    pods = await _pods(world, key, status, job)
     view = RunView(
         meta=meta,
         spec=run.spec,
         status=status,
         scheduled=sync is not None and controller_uid(manifest) == sync.uid,
         sync=sync,
-        resolved=await _resolved(world, run, sync_manifest) if sync_manifest and held else None,
+        resolved=spec_of_run,
         job=job,
-        pods=await _pods(world, key, status, job),
-        refused=refused,
+        pods=pods,
+        obstacle=await _obstacle(world, job, pods, key.namespace, spec_of_run, now) if job else None,
+        refusal=refusal,
+        slot=await _slot(world, run, status, sync_manifest) if sync_manifest and held else None,
     )
     return view, manifest
 
 
-async def _sync(world: World, run: SyncRun, manifest: Manifest) -> Manifest | None:
+def _mended(status: RunStatus, name: str) -> RunStatus:
+    """A status that somebody edited may contradict itself. Jobs are numbered, so what happened is found again."""
+    if status.phase in TERMINAL:
+        return status
+    if status.attempt < 1:
+        phase = status.phase if status.phase is None else "Pending"
+        return status.model_copy(update={"phase": phase, "attempt": 0, "job_name": None})
+    named = {"phase": status.phase or "Pending", "job_name": job_name(name, status.attempt)}
+    return status.model_copy(update=named)
+
+
+async def _sync(world: World, run: SyncRun, status: RunStatus, manifest: Manifest) -> Manifest | None:
     """The run's sync. Before anything is concluded from its absence, or from a reservation that is not there, ask."""
     key = Key(SYNC, run.metadata.namespace, run.spec.sync_ref.name)
     known = world.cache.get(key)
@@ -54,7 +83,7 @@ async def _sync(world: World, run: SyncRun, manifest: Manifest) -> Manifest | No
         return await world.fresh(key)
     reserved = ((known["status"].get("activeRun")) or {}).get("name") == run.metadata.name
     ours = controller_uid(manifest) == known["metadata"]["uid"]
-    if not reserved and (ours or run.status.attempt):
+    if not reserved and (ours or status.attempt):
         return await world.fresh(key)
     return known
 
@@ -62,19 +91,20 @@ async def _sync(world: World, run: SyncRun, manifest: Manifest) -> Manifest | No
 def _facts(manifest: Manifest | None) -> SyncFacts | None:
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
         return None
-    sync = read(ReverseETLSync, manifest)
+    sync = read(ReverseETLSync, {**manifest, "status": {}})
     spec = None if isinstance(sync, Problem) else sync.spec
     return SyncFacts(
         uid=manifest["metadata"]["uid"],
         state=spec.state if spec else None,
         active_run=(manifest["status"].get("activeRun") or {}).get("name"),
         runner=spec.runner if spec else Runner(),
+        labels=manifest["metadata"].get("labels") or {},
     )
 
 
 async def _resolved(world: World, run: SyncRun, sync_manifest: Manifest) -> RunSpec | Problem:
     namespace = run.metadata.namespace
-    sync = read(ReverseETLSync, sync_manifest)
+    sync = read(ReverseETLSync, {**sync_manifest, "status": {}})
     if isinstance(sync, Problem):
         return sync
 
@@ -86,6 +116,31 @@ async def _resolved(world: World, run: SyncRun, sync_manifest: Manifest) -> RunS
         return spec
     missing = await world.secrets.missing(namespace, secrets_of(spec))
     return secret_problem(missing, namespace, spec) or spec
+
+
+async def _slot(world: World, run: SyncRun, status: RunStatus, sync: Manifest) -> SlotFacts | None:
+    """Whether the run needs a slot for its next step, and has one; None if it needs none."""
+    approved = status.phase == "AwaitingApproval"
+    if status.attempt and not approved:
+        return None
+    key = destination_of(sync)
+    # The slot of a run that awaited approval was taken back, of which the cache may not know yet.
+    destination = await world.fresh(key) if approved and run.spec.approval else world.cache.get(key)
+    limit = limit_of(destination) if destination else None
+    if destination is None or limit is None:
+        return None
+    slots = status_of(DestinationStatus, destination).slots
+    if any(slot.uid == run.metadata.uid for slot in slots):
+        return SlotFacts(key.name, limit, held=True)
+    waiting = [claim.uid for claim in line(in_line(world, key), slots)]
+    before = waiting.index(run.metadata.uid) if run.metadata.uid in waiting else len(waiting)
+    return SlotFacts(key.name, limit, held=False, before=before)
+
+
+def _known_job(world: World, run: Key, status: RunStatus) -> JobFacts | None:
+    """The Job of the present attempt, as far as the cache knows."""
+    manifest = world.cache.get(Key(JOB, run.namespace, status.job_name)) if status.job_name else None
+    return JobFacts.read(manifest) if manifest else None
 
 
 async def _job(world: World, run: Key, status: RunStatus) -> JobFacts | None:
@@ -101,7 +156,7 @@ async def _pods(world: World, run: Key, status: RunStatus, job: JobFacts | None)
     """The attempt's pods. When the Job has ended before their end was seen, they are asked for."""
     pods = [PodFacts.read(pod) for pod in world.cache.children(POD, run.namespace, run.name)]
     ours = [pod for pod in pods if pod.job == status.job_name]
-    if job is None or not job.ended or any(pod.exit_code is not None or pod.reason for pod in ours):
+    if job is None or not job.ended or any(pod.ended for pod in ours):
         return tuple(ours)
     selector = f"batch.kubernetes.io/job-name={status.job_name}"
     async for page, _ in world.kube.list(POD, run.namespace, selector):
@@ -109,3 +164,32 @@ async def _pods(world: World, run: Key, status: RunStatus, job: JobFacts | None)
             world.cache.put(POD, pod)
         ours = [PodFacts.read(pod) for pod in page] or ours
     return tuple(ours)
+
+
+async def _obstacle(
+    world: World,
+    job: JobFacts,
+    pods: tuple[PodFacts, ...],
+    namespace: str,
+    spec: RunSpec | Problem | None,
+    now: datetime,
+) -> Problem | None:
+    """Why nothing of the Job has started: its Secrets are asked for, then the events on its pod, or on itself."""
+    due = question_due(job, pods)
+    if job.ended or job.deleting or job.suspended or due is None or now < due:
+        return None
+    if isinstance(spec, Problem) and spec.reason == "SecretNotFound":
+        return spec
+    pod = present(pods)
+    uid, said = pod.uid if pod else job.uid, []
+    try:
+        if isinstance(spec, RunSpec):
+            missing = [name for name in secrets_of(spec) if not await world.kube.secret_exists(namespace, name)]
+            if missing:
+                return secret_problem(missing, namespace, spec)
+        async for page, _ in world.kube.list(EVENT, namespace, fields=f"regarding.uid={uid}"):
+            said += [event for event in page if (event.get("regarding") or {}).get("uid") == uid]
+    except KubeError as error:
+        logger.warning("Job %s/%s: cannot ask why nothing of it has started: %s", namespace, job.name, error)
+        return None
+    return explanation(said)

@@ -9,10 +9,13 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from retl.controller.decision import Problem
 from retl.controller.facts import JobFacts, PodFacts
 from retl.resources.run import RunCounts
 from retl.runspec.pod import EXIT_INVALID
 from retl.runspec.result import RunResult, RunStatusName
+
+_KEPT_CODES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,21 @@ class Outcome:
     retriable: bool = False
     counts: RunCounts | None = None
     dead_letters: int | None = None
+    dead_letters_by_code: dict[str, int] | None = None
     plan_hash: str | None = None
     ended_at: datetime | None = None
 
 
-def outcome(job: JobFacts | None, pods: Sequence[PodFacts]) -> Outcome:
-    """What became of an attempt whose Job has ended or is gone (None)."""
+def outcome(job: JobFacts | None, pods: Sequence[PodFacts], obstacle: Problem | None = None) -> Outcome:
+    """What became of an attempt whose Job has ended or is gone (None).
+
+    Args:
+        obstacle: what its pod was waiting for when it was last looked at.
+    """
     # An evicted pod is followed by another one of the same attempt: the newest has the say.
-    ended = [pod for pod in pods if pod.exit_code is not None or pod.reason]
-    last = max(ended, key=lambda pod: pod.created, default=None)
+    last = max((pod for pod in pods if pod.ended), key=lambda pod: pod.created, default=None)
     result = _result(last.last_words) if last else None
-    return _said(result, job, last) if last and result else _unsaid(job, last)
+    return _said(result, job, last) if last and result else _unsaid(job, last, obstacle)
 
 
 def _result(last_words: str) -> RunResult | None:
@@ -59,18 +66,22 @@ def _said(result: RunResult, job: JobFacts | None, pod: PodFacts) -> Outcome:
         retriable=retriable,
         counts=result.counts,
         dead_letters=result.dead_letters,
+        dead_letters_by_code=dict(sorted(result.dead_letters_by_code.items())[:_KEPT_CODES]),
         plan_hash=result.plan_hash,
         ended_at=pod.ended_at or (job.ended_at if job else None),
     )
 
 
-def _unsaid(job: JobFacts | None, pod: PodFacts | None) -> Outcome:
+def _unsaid(job: JobFacts | None, pod: PodFacts | None, obstacle: Problem | None) -> Outcome:
     ended_at = (job.ended_at if job else None) or (pod.ended_at if pod else None)
+    for_good = bool(job and job.failed and job.failed[0] == "PodFailurePolicy")
     if pod is None or (job and job.failed and job.failed[0] == "DeadlineExceeded"):
         reason, message = _interruption(job, pod)
-        return Outcome("Failed", reason, message, retriable=True, ended_at=ended_at)
+        if obstacle and pod is None:
+            message = f"{message}; its pod never started: {obstacle.reason}: {obstacle.message}"
+        return Outcome("Failed", reason, message, retriable=not for_good, ended_at=ended_at)
     reason, message = _death(pod)
-    retriable = pod.exit_code != EXIT_INVALID
+    retriable = not for_good and pod.exit_code != EXIT_INVALID
     return Outcome("Failed", reason, message, retriable=retriable, ended_at=ended_at)
 
 
@@ -79,8 +90,10 @@ def _death(pod: PodFacts) -> tuple[str, str]:
         return "OOMKilled", (
             f"pod {pod.name} used more memory than it may and was killed; raise spec.runner.resources.limits.memory"
         )
+    if pod.reason == "Evicted":
+        return "Evicted", f"pod {pod.name}: {pod.message or pod.reason}"
     if pod.reason:
-        return pod.reason, f"pod {pod.name}: {pod.message or pod.reason}"
+        return "PodFailed", f"pod {pod.name}: {pod.reason}: {pod.message}"
     if pod.end_reason in ("StartError", "ContainerCannotRun"):
         return "StartError", f"pod {pod.name} could not start: {pod.last_words[:500]}"
     return "RunnerFailed", (
@@ -94,5 +107,6 @@ def _interruption(job: JobFacts | None, pod: PodFacts | None) -> tuple[str, str]
     if job.failed and job.failed[0] == "DeadlineExceeded":
         return "DeadlineExceeded", "the attempt took longer than spec.runner.timeout"
     if pod is None:
-        return (job.failed or ("PodLost", ""))[0], f"Job {job.name} ended and left no pod to read the result from"
+        why = f" ({job.failed[0]})" if job.failed else ""
+        return "PodLost", f"Job {job.name} ended{why} and left no pod to read the result from"
     return "Interrupted", f"pod {pod.name} was told to stop before the run was at its end"
