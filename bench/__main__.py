@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import cases, letters
 from bench.cases import OURS, Row
+from bench.controller import report as controller
 from bench.measure import Measured
 from bench.stage import Stage
 from tests.postgres import postgres
@@ -28,11 +29,17 @@ LETTERS_FULL, LETTERS_QUICK = 1_000_000, 20_000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the groups that were asked for, and print their tables."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["controller"]:
+        controller.main(arguments[1:])
+        return
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("groups", nargs="*", metavar="GROUP", help="postgresql http flights diff letters; all if none")
+    options.add_argument(
+        "groups", nargs="*", metavar="GROUP", help="postgresql http flights diff letters; all if none; or controller"
+    )
     options.add_argument("--quick", action="store_true", help="a tenth of the rows, each case once")
     options.add_argument("--no-peers", action="store_true", help="without the other tools")
-    given = options.parse_args(argv)
+    given = options.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and stop the servers on the way out
     rows, narrow = (QUICK, DIFF_QUICK) if given.quick else (FULL, DIFF_FULL)
     with tempfile.TemporaryDirectory(prefix="retl-bench-") as directory, postgres() as server:
