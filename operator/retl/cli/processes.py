@@ -5,9 +5,12 @@ import shlex
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from retl.controller.settings import LeaseSettings
 
 _CHATTY = ("aiohttp.access", "alembic.runtime.plugins", "httpx", "kopf.objects", "uvicorn.error")
 """They log every request or event at level info."""
@@ -50,16 +53,31 @@ def controller(
         int,
         typer.Option("--metrics-max-syncs", min=0, help="So many syncs have series of their own in the metrics."),
     ] = 20_000,
+    leader_elect: Annotated[
+        bool | None,
+        typer.Option(
+            "--leader-elect/--no-leader-elect",
+            help="Work only while a Lease says so; others stand by. Default: in a pod, or with --lease-namespace.",
+        ),
+    ] = None,
     lease_namespace: Annotated[
         str | None,
         typer.Option(
             "--lease-namespace",
             metavar="NAME",
             envvar="RETL_LEASE_NAMESPACE",
-            help="Where a Lease says which of several controllers works. Default: this one works without asking.",
+            help="Where the Lease is. Default: the pod's own namespace.",
         ),
     ] = None,
+    lease_name: Annotated[
+        str,
+        typer.Option("--lease-name", help="Of the Lease; controllers of different namespaces need different ones."),
+    ] = "retl-controller",
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Reconciles at the same time.")] = 8,
+    api_rate: Annotated[
+        float, typer.Option("--api-rate", min=1, help="Most requests to the API server a second, in the long run.")
+    ] = 200.0,
+    api_burst: Annotated[int, typer.Option("--api-burst", min=1, help="Most of them at once, after a pause.")] = 400,
     runner_command: Annotated[
         str, typer.Option("--runner-command", help="What the runner's container executes.")
     ] = "retl execute",
@@ -84,7 +102,7 @@ def controller(
     """Turn due ticks into runs, and runs into Jobs."""
     import asyncio
 
-    from retl.controller.settings import ControllerSettings, LeaseSettings, RunnerSettings
+    from retl.controller.settings import ApiRate, ControllerSettings, RunnerSettings
     from retl.controller.shell import run_controller
 
     runner = RunnerSettings(
@@ -104,8 +122,9 @@ def controller(
         metrics_port=metrics_port,
         health_port=health_port,
         metrics_max_syncs=metrics_max_syncs,
-        lease=LeaseSettings(lease_namespace) if lease_namespace else None,
+        lease=_lease(leader_elect, lease_namespace, lease_name),
         workers=workers,
+        api_rate=ApiRate(api_rate, api_burst),
         state_token_file=state_token_file,
     )
     asyncio.run(run_controller(settings))
@@ -150,6 +169,20 @@ def execute(log_level: Log = LogLevel.info) -> None:
 
     _start_logging(log_level)
     raise typer.Exit(asyncio.run(execute_run()))
+
+
+def _lease(wanted: bool | None, namespace: str | None, name: str) -> "LeaseSettings | None":
+    """The Lease to work by; None works without one."""
+    from retl.controller.access import own_namespace
+    from retl.controller.settings import LeaseSettings
+    from retl.errors import InvalidInput
+
+    if wanted is False:
+        return None
+    namespace = namespace or own_namespace()
+    if namespace is None and wanted:
+        raise InvalidInput("--leader-elect: this is no pod, so say where the Lease is to be: --lease-namespace NAME")
+    return LeaseSettings(namespace, name) if namespace else None
 
 
 def _duration(option: str, text: str | None) -> timedelta | None:

@@ -15,6 +15,15 @@ from kubernetes.aio.config.incluster_config import (
 from retl.errors import InvalidInput
 
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def own_namespace() -> str | None:
+    """Namespace of the pod that this process runs in; None outside of one."""
+    try:
+        return _OWN_NAMESPACE.read_text().strip() or None
+    except OSError:
+        return None
 
 
 async def load(kubeconfig: Path | None, context: str | None) -> Configuration:

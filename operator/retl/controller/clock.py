@@ -45,6 +45,11 @@ class Alarm:
         self._heap: list[tuple[datetime, Key]] = []
         self._due: dict[Key, datetime] = {}
         self._sooner = asyncio.Event()
+        self._looked = asyncio.get_running_loop().time()
+
+    def silence(self) -> float:
+        """Seconds since it last looked at the clock."""
+        return asyncio.get_running_loop().time() - self._looked
 
     def set(self, key: Key, at: datetime) -> None:
         """Ring for the key at that time, or earlier if that was asked for already."""
@@ -64,7 +69,7 @@ class Alarm:
         """Ring whenever it is time; runs until cancelled."""
         while True:
             self._sooner.clear()
-            now = self._clock.now()
+            now, self._looked = self._clock.now(), asyncio.get_running_loop().time()
             self._ring_until(now)
             nap = self._clock.patience
             if self._heap:

@@ -4,17 +4,22 @@ Objects are plain dictionaries; every request has a time limit. Tests wrap a `Ku
 and the fault simulation puts another one in its place.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Protocol
 
 import orjson
 from kubernetes.aio.client import ApiClient
 
-from retl.controller.kinds import ENDPOINTS, SECRET, Key, Manifest
+from retl.controller.budget import Budget
+from retl.controller.clock import Clock, SystemClock
+from retl.controller.kinds import ENDPOINTS, EVENT, LEASE, SECRET, Key, Manifest
 from retl.controller.refusals import AlreadyExists, Conflict, KubeError, NamespaceTerminating, NotLeading, refusal
-from retl.controller.settings import FIELD_MANAGER
-from retl.controller.transport import Call, Transport
+from retl.controller.settings import FIELD_MANAGER, ApiRate
+from retl.controller.skew import Skew
+from retl.controller.transport import Answer, Call, Transport
 
 __all__ = ["AlreadyExists", "Conflict", "Kube", "KubeError", "NamespaceTerminating", "NotLeading"]
 
@@ -23,13 +28,53 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _WATCH_LASTS = timedelta(minutes=5)
 """After this the API server ends a watch; the next one begins where it ended."""
 _OWNER = {"fieldManager": FIELD_MANAGER}
+_LEASE_BUDGET = (5.0, 10)
+_EVENT_BUDGET = (20.0, 100)
+"""Requests a second, and at once."""
+_TRIES = 4
+"""Of a request that the API server puts off."""
+
+
+class Observer(Protocol):
+    """Is told of requests."""
+
+    def requested(self, verb: str, kind: str, code: int, seconds: float) -> None:
+        """One has its answer, a watch its beginning; code 0: there was none."""
+
+    def throttled(self, budget: str, seconds: float) -> None:
+        """One waited for its budget."""
 
 
 class Kube:
     """Requests to one API server."""
 
-    def __init__(self, client: ApiClient, timeout: timedelta) -> None:
-        self._transport = Transport(client, timeout)
+    def __init__(
+        self,
+        client: ApiClient,
+        timeout: timedelta,
+        *,
+        rate: ApiRate | None = None,
+        clock: Clock | None = None,
+        connections: int = 100,
+    ) -> None:
+        """Args:
+        timeout: longest wait for one answer.
+        rate: requests a second of the work; the lease and Events have their own.
+        clock: what is compared with the API server's.
+        connections: most at the same time.
+        """
+        rate = rate or ApiRate()
+        self.fence: Callable[[], None] = _no_fence
+        """Asked right before each write, but for those of the lease itself; raises NotLeading to prevent it."""
+        self.observer: Observer = _Deaf()
+        self._transport = Transport(client, timeout, connections)
+        self._work = Budget(rate.per_second, rate.burst)
+        self._budgets = {LEASE: Budget(*_LEASE_BUDGET), EVENT: Budget(*_EVENT_BUDGET)}
+        self._skew = Skew((clock or SystemClock()).now)
+
+    def skew(self) -> timedelta | None:
+        """How much our clock is ahead of the API server's (negative: behind); None while nothing is known."""
+        return self._skew.value()
 
     async def list(
         self, kind: str, namespace: str | None = None, selector: str = "", *, fields: str = ""
@@ -60,7 +105,10 @@ class Kube:
         lasts = str(int(_WATCH_LASTS.total_seconds()))
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": lasts}
         call = Call("watch", kind, ENDPOINTS[kind].path(namespace), query | _selected(selector))
+        await self._admit(call)
+        started = _now()
         async with self._transport.stream(call) as (head, lines):
+            self._note(call, head, started)
             if head.status >= HTTPStatus.BAD_REQUEST:
                 raise refusal(str(call), head.status, head.text)
             async for line in lines:
@@ -125,11 +173,44 @@ class Kube:
             raise
 
     async def _request(self, call: Call) -> Manifest:
-        answer = await self._transport.exchange(call)
+        answer = await self._answer(call)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal(str(call), answer.status, answer.text)
         manifest: Manifest = orjson.loads(answer.text)
         return manifest
+
+    async def _answer(self, call: Call) -> Answer:
+        """The answer; where the API server has too much to do, the one to a later try."""
+        for last in (*[False] * (_TRIES - 1), True):
+            await self._admit(call)
+            started = _now()
+            try:
+                answer = await self._transport.exchange(call)
+            except KubeError:
+                self.observer.requested(call.verb, call.kind, 0, _now() - started)
+                raise
+            self._note(call, answer, started)
+            # Whose turn comes anyway (the lease), or who can be done without (Events), does not try again.
+            if answer.status != HTTPStatus.TOO_MANY_REQUESTS or last or call.kind in self._budgets:
+                break
+        return answer
+
+    async def _admit(self, call: Call) -> None:
+        """Wait for the right to make the request (raises NotLeading)."""
+        waited = await self._budgets.get(call.kind, self._work).take()
+        if waited > 0:
+            self.observer.throttled(call.kind if call.kind in self._budgets else "work", waited)
+        if call.writes and call.kind != LEASE:
+            self.fence()
+
+    def _note(self, call: Call, answer: Answer, started: float) -> None:
+        """Learn what there is to learn from the head of an answer."""
+        heard = _now()
+        self.observer.requested(call.verb, call.kind, answer.status, heard - started)
+        self._skew.learn(answer.headers.get("Date", ""), started, heard)
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            asked = answer.headers.get("Retry-After", "")
+            self._budgets.get(call.kind, self._work).rest(float(asked) if asked.isdigit() else 1.0)
 
 
 def _selected(selector: str) -> dict[str, str]:
@@ -149,3 +230,17 @@ def _event(call: Call, line: bytes) -> Manifest:
         message = f"{call}: the API server sent a line that is no event: {shown}"
         raise KubeError(message, status=HTTPStatus.OK) from error
     return event
+
+
+class _Deaf:
+    def requested(self, verb: str, kind: str, code: int, seconds: float) -> None: ...
+
+    def throttled(self, budget: str, seconds: float) -> None: ...
+
+
+def _no_fence() -> None:
+    """Who works without a lease may always write."""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from retl.controller.kinds import RUN, SYNC, Key
+from retl.controller.kinds import RUN, Key
 
-_LANES = (RUN, SYNC, "")
-"""Whose turn it is, in a circle: kinds with a lane of their own, and all others."""
+_RUNS, _REST, _LATER = range(3)
+"""Lanes."""
 
 
 class Queue:
-    """Keys in the order they were added, without duplicates; the lanes take turns.
+    """Keys in the order they were added, without duplicates, in three lanes.
 
-    So the runs that are under way do not wait behind ten thousand syncs that are looked at for the first time. A key
-    that is added while it is being worked on is handed out again afterwards, never to two workers at once.
+    Runs and all others take turns; what is only to be looked at once, as ten thousand syncs at the start, comes when
+    nothing else waits. A key that is added while it is being worked on is handed out again afterwards, never to two
+    workers at once.
     """
 
     def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
@@ -21,29 +22,38 @@ class Queue:
         waited: told of each key that is handed out for how many seconds it had waited.
         """
         self._waited = waited
-        self._lanes: dict[str, dict[Key, float]] = {lane: {} for lane in _LANES}
-        self._turn = 0
+        self._lanes: tuple[dict[Key, float], ...] = ({}, {}, {})
+        self._turn = _REST
         self._in_hand: set[Key] = set()
-        self._again: dict[Key, float] = {}
+        self._again: set[Key] = set()
         self._filled = asyncio.Event()
         self._closed = False
 
-    def add(self, key: Key) -> None:
-        """Have the key worked on."""
-        now = asyncio.get_running_loop().time()
+    def add(self, key: Key, *, later: bool = False) -> None:
+        """Have the key worked on.
+
+        Args:
+            later: nothing is known to have happened to it; it is only to be looked at once.
+        """
         if key in self._in_hand:
-            self._again.setdefault(key, now)
+            self._again.add(key)
             return
-        self._lane(key).setdefault(key, now)
+        now = asyncio.get_running_loop().time()
+        lane = _RUNS if key.kind == RUN else _LATER if later else _REST
+        if lane == _REST:
+            now = self._lanes[_LATER].pop(key, now)
+        elif lane == _LATER and key in self._lanes[_REST]:
+            return
+        self._lanes[lane].setdefault(key, now)
         self._filled.set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values())) + len(self._again)
+        return sum(map(len, self._lanes)) + len(self._again)
 
     def wait(self) -> float:
         """Seconds for which the first in line of any lane has waited."""
         now = asyncio.get_running_loop().time()
-        return max((now - next(iter(lane.values())) for lane in self._lanes.values() if lane), default=0.0)
+        return max((now - next(iter(lane.values())) for lane in self._lanes if lane), default=0.0)
 
     def close(self) -> None:
         """Let nobody begin with another key."""
@@ -57,10 +67,9 @@ class Queue:
                 await reconcile(key)
             finally:
                 self._in_hand.discard(key)
-                since = self._again.pop(key, None)
-                if since is not None:
-                    self._lane(key)[key] = since
-                    self._filled.set()
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
 
     async def _take(self) -> Key | None:
         while not self._closed:
@@ -76,12 +85,8 @@ class Queue:
 
     def _next_lane(self) -> dict[Key, float]:
         """The lane whose turn it is; an empty one passes."""
-        for _ in _LANES:
-            lane = self._lanes[_LANES[self._turn]]
-            self._turn = (self._turn + 1) % len(_LANES)
+        self._turn = _REST if self._turn == _RUNS else _RUNS
+        for lane in (self._lanes[self._turn], self._lanes[_RUNS], self._lanes[_REST]):
             if lane:
-                break
-        return lane
-
-    def _lane(self, key: Key) -> dict[Key, float]:
-        return self._lanes[key.kind if key.kind in _LANES else ""]
+                return lane
+        return self._lanes[_LATER]

@@ -53,7 +53,8 @@ class LeaseSettings:
         identity: of this process; never the same for two of them.
         duration: how long a record that does not change is respected.
         deadline: a holder that could not renew for this long stops; shorter than `duration`.
-        renewal: how often a holder renews, and the others look.
+        renewal: how often a holder renews.
+        look: how often the others look.
     """
 
     namespace: str
@@ -62,6 +63,20 @@ class LeaseSettings:
     duration: timedelta = timedelta(seconds=15)
     deadline: timedelta = timedelta(seconds=10)
     renewal: timedelta = timedelta(seconds=2)
+    look: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRate:
+    """How many requests to the API server the work may make.
+
+    Attributes:
+        per_second: in the long run.
+        burst: at once, after a pause.
+    """
+
+    per_second: float = 200.0
+    burst: int = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,7 @@ class ControllerSettings:
         metrics_max_syncs: so many syncs have series of their own in the metrics.
         lease: by which one of several controllers is chosen; None works without asking.
         workers: reconciles under way at the same time.
+        api_rate: bounds of the requests to the API server.
         request_timeout: longest wait for one answer of the API server.
         state_token_file: the controller's own token for the state service, to read catalogs and progress; None reads
             neither.
@@ -91,6 +107,7 @@ class ControllerSettings:
     retry: RetryPolicy = RetryPolicy()
     lease: LeaseSettings | None = None
     workers: int = 8
+    api_rate: ApiRate = ApiRate()
     request_timeout: timedelta = timedelta(seconds=15)
     state_token_file: Path | None = None
 

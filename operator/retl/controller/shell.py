@@ -6,16 +6,17 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
 from kubernetes.aio.client import ApiClient, Configuration
 
 from retl.controller import access
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
+from retl.controller.decision import Event
 from retl.controller.events import Recorder
+from retl.controller.health import answering
 from retl.controller.informer import FOLLOWED, Informer, fill
-from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.kinds import LEASE, RUN, SYNC, Key, Manifest
 from retl.controller.kube import Kube, KubeError
 from retl.controller.lease import Lease
 from retl.controller.metrics import Metrics
@@ -27,6 +28,7 @@ from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
 from retl.controller.syncs.arming import first_alarm
 from retl.controller.watch import WATCHED_BY_KOPF, watch
+from retl.controller.watchdog import Watchdog
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
 
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 _MENDING_INTERVAL = timedelta(minutes=5)
 _FIRST_MENDING = timedelta(seconds=30)
+_CLOCK_INTERVAL = timedelta(seconds=5)
+_LAST_STEPS = timedelta(seconds=1)
+"""How long what is in hand may take to end when the process is told to."""
 _FAREWELL = timedelta(seconds=10)
 """How long the parts may take to end once the first of them has."""
 
@@ -51,40 +56,63 @@ class Controller:
         self.settings = settings
         self.kube = kube
         self.metrics = Metrics(settings.metrics_max_syncs, clock.now)
-        self.queue = Queue()
+        self.queue = Queue(self.metrics.waited)
         self._starting = True
         self._clock = clock
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
         self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
-        world = World(self.cache, kube, Secrets(kube, clock), self.state)
+        self.world = World(self.cache, kube, Secrets(kube, clock), self.state)
         self.events = Recorder(kube, clock, settings.identity, self.metrics.event)
-        self.reconciler = Reconciler(world, clock, self.queue, self.alarm, self.metrics, self.events, settings, chance)
+        self.reconciler = Reconciler(
+            self.world, clock, self.queue, self.alarm, self.metrics, self.events, settings, chance
+        )
         places = settings.namespaces or (None,)
         self.informers = [Informer(self.cache, kube, kind, place, chance) for place in places for kind in FOLLOWED]
         self.lease = Lease(kube, settings.lease) if settings.lease else None
         self.leading = asyncio.Event()
+        self.watchdog = Watchdog(self.informers, self.queue, self.alarm, self.leading.is_set)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Let the parts hear of each other."""
+        self.kube.observer = self.metrics
         readings = self.metrics.readings
         readings.queue_depth, readings.cached_objects = self.queue.__len__, self.cache.__len__
-        readings.leading = self.leading.is_set
+        readings.leading, readings.watch_ages = self.leading.is_set, self.watchdog.ages
+        readings.clock_skew = lambda: (self.kube.skew() or timedelta()).total_seconds()
+        if lease := self.lease:
+            self.kube.fence = lease.fence
+            readings.lease_transitions = lambda: lease.transitions
 
     async def run(self, configuration: Configuration) -> None:
         """Fill the cache, then watch and work until the process is told to end."""
-        await self.fill()
-        crew = self.crew()
-        # kopf comes last: at its end it waits for all tasks that came after it.
-        crew.append(asyncio.create_task(watch(self.cache, configuration, self.settings, self._health)))
-        logger.info("the controller is at work: %d objects", len(self.cache))
-        try:
-            await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _dismiss(crew)
-            if self.leading.is_set():
-                await self.events.flush()
-            if self.lease:
-                await self.lease.release()
-        _raise_what_broke(crew)
+        async with answering(self.settings.health_port, self.watchdog.doubts, self._obstacles):
+            await self.fill()
+            crew = self.crew()
+            # kopf comes last: at its end it waits for all tasks that came after it.
+            crew.append(asyncio.create_task(watch(self.cache, configuration, self.settings)))
+            logger.info("the controller is at work: %d objects", len(self.cache))
+            try:
+                await asyncio.wait(crew, return_when=asyncio.FIRST_COMPLETED)
+                await self._finish(crew)
+            finally:
+                await _dismiss(crew)
+                await self._leave()
+            _raise_what_broke(crew)
+
+    async def _finish(self, crew: list[asyncio.Task[None]]) -> None:
+        """Begin nothing new, and let what is in hand come to its end, for a moment; without the lease just stop."""
+        self.queue.close()
+        if not any(_broken(member) for member in crew):
+            await asyncio.wait(crew[: self.settings.workers], timeout=_LAST_STEPS.total_seconds())
+
+    async def _leave(self) -> None:
+        if self.leading.is_set():
+            await self.events.flush()
+        if self.lease:
+            await self.lease.release()
 
     async def fill(self) -> None:
         """Make the cache agree with the API server (raises RetlError, with what to do about it)."""
@@ -108,12 +136,20 @@ class Controller:
         logger.info("%d schedules are armed", armed)
 
     def crew(self) -> list[asyncio.Task[None]]:
-        """Everything that goes on at the same time, apart from kopf."""
+        """Everything that goes on at the same time, apart from kopf; the workers first."""
         hands = [self._work() for _ in range(self.settings.workers)]
         eyes = [informer.run() for informer in self.informers]
         return [
             asyncio.create_task(work)
-            for work in (*eyes, *hands, self._lead(), self._report(), self.alarm.run(), self._mend())
+            for work in (
+                *hands,
+                *eyes,
+                self._lead(),
+                self._report(),
+                self.alarm.run(),
+                self._mend(),
+                self._mind_the_clock(),
+            )
         ]
 
     async def _lead(self) -> None:
@@ -140,10 +176,38 @@ class Controller:
         while True:
             await asyncio.sleep(pause.total_seconds())
             pause = _MENDING_INTERVAL
-            try:
-                await self._compare()
-            except KubeError as error:
-                logger.warning("cannot compare the cache with the API server: %s", error)
+            await self._try_to_compare()
+
+    async def _mind_the_clock(self) -> None:
+        """While our clock is wrong, ask the API server again and again; once it is right, look at all syncs anew.
+
+        What was set by a wrong clock to be looked at later may be hours away by the right one.
+        """
+        while True:
+            await asyncio.sleep(_CLOCK_INTERVAL.total_seconds())
+            if not self.world.skewed():
+                continue
+            self._say_that_the_clock_is_wrong()
+            while self.world.skewed():
+                await self._try_to_compare()
+                await asyncio.sleep(_CLOCK_INTERVAL.total_seconds())
+            logger.warning("this machine's clock is right again")
+            for key in (*self.cache.keys(RUN), *self.cache.keys(SYNC)):
+                self.queue.add(key)
+
+    def _say_that_the_clock_is_wrong(self) -> None:
+        skew = self.kube.skew() or timedelta()
+        note = f"the controller's clock is {skew.total_seconds():.0f} s ahead of the API server's; no tick fires until "
+        note += "they agree to within 30 s: correct the clock of the node"
+        logger.warning("%s", note)
+        if self.lease and (held := self.lease.held):
+            self.events.record(Key.of(LEASE, held), held, [Event("Warning", "ClockSkew", note)])
+
+    async def _try_to_compare(self) -> None:
+        try:
+            await self._compare()
+        except KubeError as error:
+            logger.warning("cannot compare the cache with the API server: %s", error)
 
     async def _compare(self) -> None:
         for kind in WATCHED_BY_KOPF:
@@ -157,8 +221,8 @@ class Controller:
         for other in concerned(self.cache, key, before, now):
             self.queue.add(other, later=self._starting)
 
-    def _health(self) -> dict[str, Any]:
-        return {"queue": len(self.queue), "objects": len(self.cache)}
+    def _obstacles(self) -> list[str]:
+        return ["the cache is not filled yet"] if self._starting else []
 
 
 async def run_controller(
@@ -174,7 +238,9 @@ async def run_controller(
         RetlError: the API server cannot be reached or refuses, or the CustomResourceDefinitions are missing.
     """
     configuration = await access.load(settings.kubeconfig, settings.context)
-    kube = Kube(ApiClient(configuration), settings.request_timeout)
+    # A request for each worker and a few more, and the watches beside them.
+    connections = settings.workers + 8 + len(FOLLOWED) * max(1, len(settings.namespaces))
+    kube = Kube(ApiClient(configuration), settings.request_timeout, rate=settings.api_rate, connections=connections)
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
     try:
@@ -195,8 +261,12 @@ async def _dismiss(crew: list[asyncio.Task[None]]) -> None:
 
 def _raise_what_broke(crew: list[asyncio.Task[None]]) -> None:
     for member in crew:
-        if member.done() and not member.cancelled() and (error := member.exception()):
+        if error := _broken(member):
             raise error
+
+
+def _broken(member: asyncio.Task[None]) -> BaseException | None:
+    return member.exception() if member.done() and not member.cancelled() else None
 
 
 def _cannot_start(error: KubeError) -> RetlError:

@@ -1,4 +1,4 @@
-"""kopf as the shell of the process (signals, login, probes) and as the source of events of connections and models.
+"""kopf as the shell of the process (signals, login) and as the source of events of connections and models.
 
 What it sees goes into the cache, and nothing else happens there.
 
@@ -21,39 +21,23 @@ WATCHED_BY_KOPF = (SOURCE, MODEL, DESTINATION)
 """Few, and rarely changed; those that matter by the second have informers of our own."""
 
 
-async def watch(
-    cache: Cache,
-    configuration: Configuration,
-    settings: ControllerSettings,
-    healthy: Callable[[], dict[str, Any]],
-) -> None:
-    """Keep the cache up to date until the process is told to end (SIGTERM, SIGINT).
-
-    Args:
-        healthy: what the health endpoint shows.
-    """
+async def watch(cache: Cache, configuration: Configuration, settings: ControllerSettings) -> None:
+    """Keep the cache up to date until the process is told to end (SIGTERM, SIGINT)."""
     registry = kopf.OperatorRegistry()
-    _register(registry, cache, configuration, healthy)
+    _register(registry, cache, configuration)
     everywhere = not settings.namespaces
     await kopf.operator(
         registry=registry,
         settings=_kopf_settings(settings),
         clusterwide=everywhere,
         namespaces=[] if everywhere else list(settings.namespaces),
-        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
     )
 
 
-def _register(
-    registry: kopf.OperatorRegistry, cache: Cache, configuration: Configuration, healthy: Callable[[], dict[str, Any]]
-) -> None:
+def _register(registry: kopf.OperatorRegistry, cache: Cache, configuration: Configuration) -> None:
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return for_kopf(configuration)
-
-    @kopf.on.probe(registry=registry, id="controller")
-    async def probe(**_: Any) -> dict[str, Any]:
-        return healthy()
 
     for kind in WATCHED_BY_KOPF:
         endpoint = ENDPOINTS[kind]

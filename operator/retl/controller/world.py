@@ -1,6 +1,8 @@
 """What every gather needs: the cache, the API server, and what is known of Secrets."""
 
-from dataclasses import dataclass
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from retl.controller.cache import Cache
@@ -8,9 +10,12 @@ from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
 from retl.controller.state_reads import StateReads
+from retl.controller.wanted import WantedOf
+from retl.runspec.catalog import Catalog
 
 _TRUSTED = timedelta(seconds=60)
 _RECHECKED = timedelta(seconds=5)
+_SKEW = timedelta(seconds=30)
 
 
 class Secrets:
@@ -20,19 +25,21 @@ class Secrets:
         self._kube = kube
         self._clock = clock
         self._asked: dict[tuple[str, str], tuple[bool, datetime]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def missing(self, namespace: str, names: list[str]) -> list[str]:
         """Those of the names that are no Secret in the namespace."""
         return [name for name in names if not await self._exists(namespace, name)]
 
     async def _exists(self, namespace: str, name: str) -> bool:
-        now = self._clock.now()
-        there, asked = self._asked.get((namespace, name), (False, datetime.min.replace(tzinfo=now.tzinfo)))
-        if asked <= now < asked + (_TRUSTED if there else _RECHECKED):
+        async with self._asking[namespace, name]:  # a thousand syncs that want to know at once ask once
+            now = self._clock.now()
+            there, asked = self._asked.get((namespace, name), (False, datetime.min.replace(tzinfo=now.tzinfo)))
+            if asked <= now < asked + (_TRUSTED if there else _RECHECKED):
+                return there
+            there = await self._kube.secret_exists(namespace, name)
+            self._asked[namespace, name] = there, now
             return there
-        there = await self._kube.secret_exists(namespace, name)
-        self._asked[namespace, name] = there, now
-        return there
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,27 @@ class World:
 
     Attributes:
         state: the state service; None when there is no token to ask it with.
+        wanted: what checks of each connection are to look at.
     """
 
     cache: Cache
     kube: Kube
     secrets: Secrets
     state: StateReads | None = None
+    wanted: WantedOf = field(default_factory=WantedOf)
+
+    def skewed(self) -> bool:
+        """Whether our clock is too far from the API server's for any tick to be believed."""
+        skew = self.kube.skew()
+        return skew is not None and abs(skew) > _SKEW
+
+    async def catalog(self, connection: Key) -> Catalog | None:
+        """What the last check of a connection found; None where that is not known."""
+        manifest = self.cache.get(connection)
+        if manifest is None or self.state is None:
+            return None
+        digest = (manifest["status"].get("lastCheck") or {}).get("catalog", "")
+        return await self.state.catalog(connection.namespace, manifest["metadata"]["uid"], digest)
 
     async def fresh(self, key: Key) -> Manifest | None:
         """The object as it is at this moment, past the cache; the cache learns of it."""
