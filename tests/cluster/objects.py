@@ -13,6 +13,8 @@ from tests.cluster.processes import wait_until
 PATIENCE = 60.0
 EVERY_MINUTE = {"cron": "* * * * *"}
 FAR_AWAY = {"cron": "0 0 1 1 *"}
+OF_A_RUN = "reverseetl.io/run"
+"""Label of what belongs to a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,23 @@ def runs_of(shop: Namespace, sync_name: str) -> list[dict[str, Any]]:
     return shop.list("syncrun", f"--field-selector=spec.syncRef.name={sync_name}")
 
 
+def jobs(shop: Namespace) -> list[dict[str, Any]]:
+    """Jobs of runs; connections have Jobs that check them."""
+    return shop.list("job", f"-l={OF_A_RUN}")
+
+
+def pods(shop: Namespace) -> list[dict[str, Any]]:
+    """Pods of runs."""
+    return shop.list("pod", f"-l={OF_A_RUN}")
+
+
 def running_pod(shop: Namespace, job: str) -> str:
     """Name of the running pod of a Job."""
     names: list[str] = []
 
     def there() -> bool:
-        pods = shop.list("pod", f"-l=job-name={job}", "--field-selector=status.phase=Running")
-        names[:] = [pod["metadata"]["name"] for pod in pods]
+        running = shop.list("pod", f"-l=job-name={job}", "--field-selector=status.phase=Running")
+        names[:] = [pod["metadata"]["name"] for pod in running]
         return bool(names)
 
     assert wait_until(there, PATIENCE), f"no running pod of Job {job}"

@@ -18,6 +18,7 @@ from tests.cluster.objects import (
     condition,
     crm,
     free,
+    jobs,
     object_of,
     only_run,
     phase_is,
@@ -104,7 +105,7 @@ def test_a_tick_becomes_a_run_a_job_and_a_result(at_work: ControllerProcess, sho
     assert (run["status"]["phase"], run["status"]["attempt"]) == ("Succeeded", 1)
     assert run["status"]["counts"]["read"] == 7
     assert succeeded(run)["status"] == "True"
-    [job] = shop.list("job")
+    [job] = jobs(shop)
     assert job["metadata"]["ownerReferences"][0]["uid"] == run["metadata"]["uid"]
     assert run["metadata"]["ownerReferences"][0]["kind"] == "ReverseETLSync"
 
@@ -180,7 +181,7 @@ def test_an_approval_of_the_very_plan_lets_a_run_go_on(at_work: ControllerProces
     shop.patch("syncrun", name, {"spec": {"approval": {"planHash": plan}}})
     done = shop.until("syncrun", name, phase_is("Succeeded"))
     assert done["status"]["attempt"] == 2
-    assert [job["metadata"]["name"] for job in shop.list("job")] == [f"{name}-1", f"{name}-2"]
+    assert [job["metadata"]["name"] for job in jobs(shop)] == [f"{name}-1", f"{name}-2"]
 
 
 def test_a_failure_that_may_pass_gets_another_attempt(at_work: ControllerProcess, shop: Namespace) -> None:
@@ -304,7 +305,7 @@ def test_ended_runs_beyond_the_history_go_with_their_jobs(at_work: ControllerPro
         shop.until("syncrun", names[-1], phase_is("Succeeded"))
     kept = set(names[-2:])
     assert wait_until(lambda: {r["metadata"]["name"] for r in runs_of(shop, "accounts")} == kept, PATIENCE)
-    assert wait_until(lambda: len(shop.list("job")) == 2, PATIENCE)
+    assert wait_until(lambda: len(jobs(shop)) == 2, PATIENCE)
 
 
 def test_a_run_that_is_deleted_frees_its_sync(at_work: ControllerProcess, shop: Namespace) -> None:

@@ -21,8 +21,10 @@ from tests.cluster.objects import (
     Namespace,
     condition,
     free,
+    jobs,
     only_run,
     phase_is,
+    pods,
     ready,
     run_of,
     running_pod,
@@ -74,8 +76,8 @@ def test_killed_at_every_write_a_tick_still_has_one_run_one_job_and_one_verdict(
     [run] = runs_of(shop, "accounts")
     assert (run["status"]["phase"], run["status"]["attempt"]) == ("Succeeded", 2)
     assert status["lastRun"]["name"] == run["metadata"]["name"]
-    assert len(shop.list("job")) == 2
-    assert len(shop.list("pod")) == 2
+    assert len(jobs(shop)) == 2
+    assert len(pods(shop)) == 2
 
 
 def test_killed_at_every_write_a_cancellation_still_ends(controller: ControllerProcess, shop: Namespace) -> None:
@@ -87,7 +89,7 @@ def test_killed_at_every_write_a_cancellation_still_ends(controller: ControllerP
     shop.patch("syncrun", name, {"spec": {"cancel": True}})
     live_and_die(controller, lambda: free(shop.get("retl", "accounts")), dies_after=1)
     assert shop.get("syncrun", name)["status"]["phase"] == "Cancelled"
-    assert shop.list("pod") == []
+    assert pods(shop) == []
 
 
 def test_two_controllers_at_once_start_nothing_twice(
@@ -107,7 +109,7 @@ def test_two_controllers_at_once_start_nothing_twice(
             shop.until("syncrun", name, phase_is("Succeeded"))
     assert [verdicts(one) for one in done] == [[("Ran", "")]] * len(names)
     assert Counter(run["spec"]["syncRef"]["name"] for run in shop.list("syncrun")) == dict.fromkeys(names, 2)
-    assert len(shop.list("job")) == len(shop.list("pod")) == 2 * len(names)
+    assert len(jobs(shop)) == len(pods(shop)) == 2 * len(names)
 
 
 @pytest.mark.parametrize(("farewell", "limit"), [("SIGTERM", 8.0), ("SIGKILL", 25.0)])
@@ -169,7 +171,7 @@ def test_nothing_but_status_is_written_to_what_people_made(
     ours = [entry for entry in accounts["metadata"]["managedFields"] if entry["manager"] == "retl-controller"]
     assert [entry["subresource"] for entry in ours] == ["status"]
     assert list(ours[0]["fieldsV1"]) == ["f:status"]
-    children = [*shop.list("job"), *(run for run in shop.list("syncrun") if run["metadata"]["name"] != name)]
+    children = [*jobs(shop), *(run for run in shop.list("syncrun") if run["metadata"]["name"] != name)]
     for child in children:
         assert set(child["metadata"]["annotations"]) <= {
             "argocd.argoproj.io/ignore-resource-updates",
@@ -211,7 +213,7 @@ def test_a_sync_is_deleted_with_its_children_while_no_controller_is_there(
         controller.advance(MINUTE)
         shop.until("retl", "accounts", free)
     shop.delete("retl", "accounts", "--timeout=20s")
-    assert wait_until(lambda: not shop.list("syncrun") and not shop.list("job"), PATIENCE)
+    assert wait_until(lambda: not shop.list("syncrun") and not jobs(shop), PATIENCE)
     with running(controller):
         shop.until("syncrun", shop.create(run_of("others")), phase_is("Succeeded"))
         assert not runs_of(shop, "accounts")

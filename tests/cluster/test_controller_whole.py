@@ -17,7 +17,7 @@ import pytest
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
 from tests.cluster.node import ProcessNode
-from tests.cluster.objects import Namespace, object_of, phase_is, ready, run_of, stalled, succeeded
+from tests.cluster.objects import Namespace, jobs, object_of, phase_is, pods, ready, run_of, stalled, succeeded
 from tests.cluster.processes import Program, free_ports, wait_until
 
 RETL = str(Path(sys.executable).with_name("retl"))
@@ -199,7 +199,7 @@ def test_killed_all_at_once_in_mid_delivery_a_run_still_delivers_every_row_once(
     name = shop.create(run_of("accounts"))
     assert wait_until(lambda: whole.stats()["records"] >= 100, 60)
 
-    [pod] = shop.list("pods")
+    [pod] = pods(shop)
     node.kill(shop.name, pod["metadata"]["name"])
     whole.api.program.stop(signal.SIGKILL)
     whole.controller.program.stop(signal.SIGKILL)
@@ -215,5 +215,5 @@ def test_killed_all_at_once_in_mid_delivery_a_run_still_delivers_every_row_once(
     received = whole.stats()
     assert (whole.records(), received["created"]) == (len(rows), len(rows))
     assert received["updated"] <= sent["created"]
-    assert [job["metadata"]["name"] for job in shop.list("jobs")] == [f"{name}-1", f"{name}-2"]
+    assert [job["metadata"]["name"] for job in jobs(shop)] == [f"{name}-1", f"{name}-2"]
     assert whole.run() == {"phase": "Succeeded", "read": len(rows), "unchanged": len(rows)}
