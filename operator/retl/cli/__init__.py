@@ -5,6 +5,7 @@ the engine nor a driver, runs `retl controller` and `retl api` with this same pr
 """
 
 import os
+import shlex
 import sys
 import traceback
 
@@ -16,15 +17,35 @@ ENV_TRACEBACK = "RETL_TRACEBACK"
 def main() -> None:
     """Run the command in `sys.argv` and exit with its code."""
     from retl.cli.app import app
+    from retl.cli.options import program
 
     try:
-        app(prog_name="retl")
+        app(prog_name=program())
     except RetlError as error:
         sys.exit(_explain(error))
     except ModuleNotFoundError as error:
         sys.exit(_lacks(error))
     except Exception as error:
         sys.exit(_admit(error))
+
+
+def complete() -> None:
+    """What kubectl asks of a plugin: words that may follow the arguments, one a line, and that there is nothing else.
+
+    kubectl runs `kubectl_complete-retl ARGUMENTS… INCOMPLETE`; the last line is its directive "no file names".
+    """
+    from retl.cli.app import app
+
+    # fish's form is kubectl's: a word and its help a line, and nothing else
+    os.environ |= {
+        "_RETL_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_ARGS": shlex.join(["retl", *sys.argv[1:-1]]) + f" {''.join(sys.argv[1:][-1:])}",
+    }
+    try:
+        app(prog_name="retl")
+    finally:
+        print(":4")
 
 
 def _explain(error: RetlError) -> int:
@@ -42,7 +63,8 @@ def _lacks(error: ModuleNotFoundError) -> int:
         return _admit(error)
     print(
         f"retl: this command needs the Python package {error.name!r}; "
-        "install reverse-etl-operator[runner] to run syncs, [controller] for retl controller, [api] for retl api",
+        "install reverse-etl-operator[runner] to run syncs, [controller] for a cluster's syncs and retl controller, "
+        "[api] for retl api",
         file=sys.stderr,
     )
     return EXIT_INVALID

@@ -7,20 +7,26 @@ import typer
 
 from retl import __version__
 from retl.cli import processes, queue
+from retl.cli.cluster import commands
+from retl.cli.cluster import options as of_cluster
 from retl.cli.options import (
     DEFAULT_NAMESPACE,
     DEFAULT_SECRETS,
     DEFAULT_STATE,
+    Approve,
+    ClusterOutput,
     Files,
     FullRefresh,
     Limit,
     Namespace,
+    OptionalFiles,
     Output,
     OutputOption,
     PlanOutput,
     SecretsDir,
     State,
     Sync,
+    local_output,
 )
 
 EXIT_CODES = """\b
@@ -99,46 +105,88 @@ def check_mappings(
 
 @app.command(epilog=EXIT_CODES)
 def plan(
-    files: Files,
+    ctx: typer.Context,
+    name: of_cluster.OptionalSync = None,
+    files: OptionalFiles = None,
     sync: Sync = None,
     state: State = DEFAULT_STATE,
     secrets_dir: SecretsDir = DEFAULT_SECRETS,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="Form of the plan on stdout.")] = PlanOutput.text,
     full_refresh: FullRefresh = False,
+    state_url: of_cluster.StateUrl = None,
+    operator_namespace: of_cluster.OperatorNamespace = of_cluster.OPERATOR_NAMESPACE,
+    namespace: of_cluster.Namespace = None,
+    context: of_cluster.Context = None,
+    kubeconfig: of_cluster.Kubeconfig = None,
 ) -> None:
     """Say what a run would write, and write nothing.
 
-    A plan that a guard would hold says so and still exits with 0.
+    With -f the syncs of files, here and without a cluster; with SYNC that of a cluster, there. A plan that a guard
+    would hold says so and still exits with 0.
     """
+    if of_cluster.means_cluster(ctx, name, files, local=_LOCAL, cluster=(*_CLUSTER, "state_url", "operator_namespace")):
+        from retl.cli.cluster.runs import plan, spec_of
+
+        reach = of_cluster.reach(kubeconfig, context, namespace)
+        place = of_cluster.place(state_url, operator_namespace)
+        raise typer.Exit(plan(reach, str(name), spec_of(fullRefresh=full_refresh), place, output))
     from retl.cli.local import Request
     from retl.cli.run import Options, run_syncs
 
-    raise typer.Exit(run_syncs(Request("Plan", full_refresh), Options(files, sync, state, secrets_dir, output)))
+    options = Options(files or [], sync, state, secrets_dir, local_output(output))
+    raise typer.Exit(run_syncs(Request("Plan", full_refresh), options))
 
 
 @app.command(epilog=EXIT_CODES)
 def run(
-    files: Files,
+    ctx: typer.Context,
+    name: of_cluster.OptionalSync = None,
+    files: OptionalFiles = None,
     sync: Sync = None,
     state: State = DEFAULT_STATE,
     secrets_dir: SecretsDir = DEFAULT_SECRETS,
-    output: OutputOption = Output.text,
+    output: commands.Form = ClusterOutput.text,
     full_refresh: FullRefresh = False,
-    approve: Annotated[
-        str | None,
-        typer.Option("--approve", metavar="PLAN_HASH", help="Write what this plan says, or nothing if rows changed."),
-    ] = None,
+    approve: Approve = None,
+    wait: of_cluster.Wait = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait, and show the logs of its attempts.")] = False,
+    namespace: of_cluster.Namespace = None,
+    context: of_cluster.Context = None,
+    kubeconfig: of_cluster.Kubeconfig = None,
 ) -> None:
-    """Run syncs here and now, without a cluster.
+    """Run syncs: with -f those of files, here and without a cluster; with SYNC that of a cluster, there.
 
     All syncs of the files run one after the other in file order, or the one named by --sync; nothing runs unless all
-    manifests are right. Ctrl-C stops cleanly, a second one at once.
+    manifests are right. Ctrl-C stops cleanly, a second one at once. In a cluster a SyncRun is created; with --wait or
+    --follow its end is awaited, and Ctrl-C ends the waiting only.
     """
+    if of_cluster.means_cluster(ctx, name, files, local=_LOCAL, cluster=(*_CLUSTER, "wait", "follow")):
+        from retl.cli.cluster.runs import Watching, spec_of, start
+
+        approval = {"planHash": approve} if approve else None
+        wanted = spec_of(fullRefresh=full_refresh, approval=approval)
+        reach = of_cluster.reach(kubeconfig, context, namespace)
+        raise typer.Exit(start(reach, str(name), wanted, Watching(wait, follow), output))
     from retl.cli.local import Request
     from retl.cli.run import Options, run_syncs
 
-    options = Options(files, sync, state, secrets_dir, PlanOutput(output))
+    options = Options(files or [], sync, state, secrets_dir, local_output(output))
     raise typer.Exit(run_syncs(Request("Sync", full_refresh, approve), options))
+
+
+_LOCAL = ("sync", "state", "secrets_dir")
+_CLUSTER = ("namespace", "context", "kubeconfig")
+
+
+app.command()(commands.status)
+app.command()(commands.why)
+app.command("next")(commands.next_ticks)
+app.command()(commands.cancel)
+app.command()(commands.approve)
+app.command()(commands.logs)
+app.command()(commands.pause)
+app.command()(commands.resume)
+app.command()(commands.check)
 
 
 @runs.command("list")

@@ -1,33 +1,85 @@
 """`retl dlq list|show|stats|resolve|erase`: looking at dead letters, and closing or forgetting them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import orjson
 import typer
 
 from retl.cli import letters, local, stores
-from retl.cli.options import command
+from retl.cli.options import DEFAULT_NAMESPACE, command, program
 from retl.cli.text import count, terminal_width
 from retl.errors import InvalidInput
 from retl.resources import ReverseETLSync
 from retl.resources.fields import parse_duration
-from retl.state.sql import SqlStateStore
-from retl.state.store import DeadLetter
+from retl.resources.run import Replay
+from retl.state.store import DeadLetter, StateReader
 
 PAGE = 1_000
+IDS_MAX = 1_000
+"""Entries that one replay can name."""
+T = TypeVar("T")
+FILES = Path("FILES")
+
+
+class Queue(Protocol):
+    """The dead letters of one namespace, wherever they are kept."""
+
+    def ask(self, question: Callable[[StateReader, str], Awaitable[T]]) -> T:
+        """The answer to a question about them; it is told the namespace (raises InvalidInput, StateError)."""
+
+    def command(self, verb: str, *words: str, sync: str | None = None) -> str:
+        """A command on the same entries that a person can copy."""
+
+    def replay(self, letter: DeadLetter, files: Sequence[Path]) -> str:
+        """The command that sends an entry again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalQueue:
+    """Those of a state database."""
+
+    state: str
+    namespace: str = DEFAULT_NAMESPACE
+
+    def ask(self, question: Callable[[StateReader, str], Awaitable[T]]) -> T:
+        return stores.ask(self.state, lambda store: question(store, self.namespace))
+
+    def command(self, verb: str, *words: str, sync: str | None = None) -> str:
+        return command(verb, *words, state=self.state, sync=sync, namespace=self.namespace)
+
+    def replay(self, letter: DeadLetter, files: Sequence[Path]) -> str:
+        return command("dlq replay", letter.id, state=self.state, files=files or [FILES], sync=letter.sync)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which dead letters are meant, as the options say."""
 
-    state: str
-    namespace: str
+    queue: Queue
     sync: str | None = None
     code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which entries to send again: those of these ids, or of this code, or all."""
+
+    ids: Sequence[str] = ()
+    code: str | None = None
+    stored: bool = False
+
+    def replay(self) -> Replay:
+        """What the run is told (raises InvalidInput for a choice that contradicts itself)."""
+        if self.ids and self.code:
+            raise InvalidInput("dlq replay: choose entries by their ids or by --code, not both")
+        if len(self.ids) > IDS_MAX:
+            raise InvalidInput(f"dlq replay: {len(self.ids):,} ids, and one replay takes {IDS_MAX:,}; choose by --code")
+        codes = [self.code] if self.code else []
+        return Replay(entries=list(self.ids), codes=codes, payload="Stored" if self.stored else "Fresh")
 
 
 def list_letters(
@@ -40,10 +92,9 @@ def list_letters(
         StateError: the database cannot be used.
     """
     begin = moment(since, datetime.now(UTC)) if since else None
-    found = stores.ask(
-        scope.state,
-        lambda store: store.dead_letters(
-            namespace=scope.namespace,
+    found = scope.queue.ask(
+        lambda store, namespace: store.dead_letters(
+            namespace=namespace,
             sync=scope.sync,
             resolved=resolved,
             code=scope.code,
@@ -74,7 +125,7 @@ def show(scope: Scope, letter_id: str, files: Sequence[Path], *, payload: bool, 
         InvalidInput: there is no such entry, or the manifests do not hold its sync.
         StateError: the database cannot be used.
     """
-    letter = stores.ask(scope.state, lambda store: _found(store, scope, letter_id))
+    letter = scope.queue.ask(lambda store, namespace: _found(store, namespace, letter_id))
     kept = letter.payload
     if files and kept is not None:
         kept = letters.redacted(kept, _sensitive(letter, files))
@@ -84,8 +135,7 @@ def show(scope: Scope, letter_id: str, files: Sequence[Path], *, payload: bool, 
         return typer.echo(orjson.dumps(letters.letter_object(letter) | whole).decode())
     typer.echo(letters.letter_page(letter, shown, terminal_width()))
     if letter.resolved_at is None:
-        again = command("dlq replay", letter.id, state=scope.state, files=files or [Path("FILES")], sync=letter.sync)
-        typer.echo(f"\nto send it again: {again}")
+        typer.echo(f"\nto send it again: {scope.queue.replay(letter, files)}")
         typer.echo(f"to leave it out:  {_command('dlq resolve', scope, letter.id)}")
     if shown is None and letter.payload is not None:
         typer.echo(f"its payload:      {_command('dlq show', scope, letter.id, '--payload')}")
@@ -99,7 +149,7 @@ def show_statistics(scope: Scope, *, as_json: bool) -> None:
         InvalidInput: there is no such database.
         StateError: it cannot be used.
     """
-    numbers = stores.ask(scope.state, lambda store: store.statistics(namespace=scope.namespace, sync=scope.sync))
+    numbers = scope.queue.ask(lambda store, namespace: store.statistics(namespace=namespace, sync=scope.sync))
     if as_json:
         typer.echo(orjson.dumps(letters.statistics_object(numbers)).decode())
     else:
@@ -116,8 +166,8 @@ def resolve(scope: Scope, ids: Sequence[str], *, everything: bool, yes: bool) ->
     if sum((bool(ids), scope.code is not None, everything)) != 1:
         raise InvalidInput("dlq resolve: choose entries by their ids, by --code, or all of them with --all")
 
-    async def dismiss(store: SqlStateStore) -> int:
-        numbers = await store.statistics(namespace=scope.namespace, sync=scope.sync)
+    async def dismiss(store: StateReader, namespace: str) -> int:
+        numbers = await store.statistics(namespace=namespace, sync=scope.sync)
         chosen = len(ids) or (numbers.open if everything else numbers.by_code.get(scope.code or "", 0))
         if chosen > 1 and not yes:
             raise InvalidInput(
@@ -125,10 +175,10 @@ def resolve(scope: Scope, ids: Sequence[str], *, everything: bool, yes: bool) ->
                 "they change; add --yes to do so"
             )
         if ids:
-            return await store.resolve(namespace=scope.namespace, ids=ids)
-        return await _dismiss_pages(store, scope)
+            return await store.resolve(namespace=namespace, ids=ids)
+        return await _dismiss_pages(store, namespace, scope)
 
-    done = stores.ask(scope.state, dismiss)
+    done = scope.queue.ask(dismiss)
     passed = f"; {len(ids) - done:,} had no open entry" if ids and done < len(ids) else ""
     typer.echo(f"dismissed {count(done, 'dead letter')}{passed}")
 
@@ -145,9 +195,8 @@ def erase(scope: Scope, subject: str, *, yes: bool) -> None:
         raise InvalidInput("--subject: write a destination field and its value, such as email=ada@example.com")
     if not yes:
         raise InvalidInput("dlq erase: what is erased cannot be replayed or looked at again; add --yes to do so")
-    done = stores.ask(
-        scope.state,
-        lambda store: store.erase(namespace=scope.namespace, field=field, value=value, sync=scope.sync),
+    done = scope.queue.ask(
+        lambda store, namespace: store.erase(namespace=namespace, field=field, value=value, sync=scope.sync)
     )
     typer.echo(f"erased {count(done, 'dead letter')}")
 
@@ -171,22 +220,22 @@ def moment(text: str, now: datetime) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
-async def _found(store: SqlStateStore, scope: Scope, letter_id: str) -> DeadLetter:
-    letter = await store.dead_letter(namespace=scope.namespace, id=letter_id)
+async def _found(store: StateReader, namespace: str, letter_id: str) -> DeadLetter:
+    letter = await store.dead_letter(namespace=namespace, id=letter_id)
     if letter is None:
         raise InvalidInput(
-            f"no dead letter {letter_id!r} in namespace {scope.namespace!r}; retl dlq list shows those there are"
+            f"no dead letter {letter_id!r} in namespace {namespace!r}; {program()} dlq list shows those there are"
         )
     return letter
 
 
-async def _dismiss_pages(store: SqlStateStore, scope: Scope) -> int:
+async def _dismiss_pages(store: StateReader, namespace: str, scope: Scope) -> int:
     """Page after page, so that a million entries need no more memory than a thousand."""
     done, after = 0, None
     while page := await store.dead_letters(
-        namespace=scope.namespace, sync=scope.sync, code=scope.code, limit=PAGE, after=after
+        namespace=namespace, sync=scope.sync, code=scope.code, limit=PAGE, after=after
     ):
-        done += await store.resolve(namespace=scope.namespace, ids=[letter.id for letter in page])
+        done += await store.resolve(namespace=namespace, ids=[letter.id for letter in page])
         after = page[-1].cursor
     return done
 
@@ -203,4 +252,4 @@ def _sensitive(letter: DeadLetter, files: Sequence[Path]) -> Collection[str]:
 
 
 def _command(verb: str, scope: Scope, *words: str) -> str:
-    return command(verb, *words, state=scope.state, sync=scope.sync, namespace=scope.namespace)
+    return scope.queue.command(verb, *words, sync=scope.sync)

@@ -1,12 +1,15 @@
 """Options that several commands share, and the commands that a person is told to type next."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from retl.errors import InvalidInput
 
 DEFAULT_NAMESPACE = "default"
 DEFAULT_STATE = "sqlite:///.retl/state.db"
@@ -20,16 +23,32 @@ class Output(StrEnum):
     json = "json"
 
 
+class ClusterOutput(StrEnum):
+    """How a cluster's objects are written to stdout."""
+
+    text = "text"
+    wide = "wide"
+    json = "json"
+    yaml = "yaml"
+    name = "name"
+
+
 class PlanOutput(StrEnum):
     """How plans are written to stdout."""
 
     text = "text"
     json = "json"
     markdown = "markdown"
+    yaml = "yaml"
+    name = "name"
 
 
 Files = Annotated[
     list[Path],
+    typer.Option("--file", "-f", metavar="FILE", help="Manifest file or directory; - reads stdin. May be repeated."),
+]
+OptionalFiles = Annotated[
+    list[Path] | None,
     typer.Option("--file", "-f", metavar="FILE", help="Manifest file or directory; - reads stdin. May be repeated."),
 ]
 Sync = Annotated[str | None, typer.Option("--sync", metavar="NAME", help="Only this ReverseETLSync.")]
@@ -43,8 +62,24 @@ SecretsDir = Annotated[
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Send every row again, also unchanged ones.")]
+Approve = Annotated[
+    str | None,
+    typer.Option("--approve", metavar="PLAN_HASH", help="Write what this plan says, or nothing if rows changed."),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most entries to show.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking back.")]
+
+
+def local_output(form: StrEnum) -> PlanOutput:
+    """The form of a local run's result (raises InvalidInput for one that only a cluster's objects have)."""
+    if form in ("text", "json", "markdown"):
+        return PlanOutput(form)
+    raise InvalidInput(f"-o {form}: is for the objects of a cluster; without one there are text and json")
+
+
+def program() -> str:
+    """What a person types to call this program: it is installed as a plugin of kubectl, too."""
+    return "kubectl retl" if Path(sys.argv[0]).name == "kubectl-retl" else "retl"
 
 
 def command(
@@ -66,4 +101,4 @@ def command(
         line += ["--sync", sync]
     if namespace != DEFAULT_NAMESPACE:
         line += ["-n", namespace]
-    return f"retl {verb} {shlex.join([*line, *words])}".rstrip()
+    return f"{program()} {verb} {shlex.join([*line, *words])}".rstrip()

@@ -2,40 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
 import typer
 
 from retl.cli import exits, local, tables
+from retl.cli.dead_letters import Choice
 from retl.cli.run import Options, resolved, run_one, show_letters, tell_failure
 from retl.cli.stopping import Stopping
 from retl.cli.stores import opened
 from retl.cli.text import count, terminal_width
 from retl.errors import InvalidInput
-from retl.resources.run import Replay
 from retl.runspec.pod import EXIT_SUCCEEDED
 from retl.runspec.spec import RunSpec
 from retl.state.sql import SqlStateStore
-
-IDS_MAX = 1_000
-"""Entries that one replay can name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which entries: those of these ids, or of this code, or all."""
-
-    ids: Sequence[str] = ()
-    code: str | None = None
-    stored: bool = False
-
-    def request(self) -> local.Request:
-        """The run that sends them."""
-        codes = [self.code] if self.code else []
-        return local.Request(
-            "Replay", replay=Replay(entries=list(self.ids), codes=codes, payload="Stored" if self.stored else "Fresh")
-        )
 
 
 def replay(choice: Choice, options: Options) -> int:
@@ -45,11 +25,7 @@ def replay(choice: Choice, options: Options) -> int:
         InvalidInput: the manifests or options are wrong, or an id is not one of an open entry; nothing was sent.
         StateError: the state database cannot be used.
     """
-    if choice.ids and choice.code:
-        raise InvalidInput("dlq replay: choose entries by their ids or by --code, not both")
-    if len(choice.ids) > IDS_MAX:
-        raise InvalidInput(f"dlq replay: {len(choice.ids):,} ids, and one replay takes {IDS_MAX:,}; choose by --code")
-    specs = resolved(choice.request(), options)
+    specs = resolved(local.Request("Replay", replay=choice.replay()), options)
     if len(specs) > 1:
         names = ", ".join(spec.sync.name for spec in specs)
         raise InvalidInput(f"dlq replay: these files hold several syncs; choose one with --sync: {names}")

@@ -74,6 +74,11 @@ def cell(value: str | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else plain(value)
 
 
+def indented(block: str) -> str:
+    """The lines two columns to the right."""
+    return "\n".join(f"  {line}" for line in block.splitlines())
+
+
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 dead letter`, `1,000 dead letters`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

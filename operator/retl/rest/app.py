@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from retl.rest import problems, state_service
+from retl.rest import problems, reader_service, state_service
 from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
 from retl.rest.state_service import StoreNow
@@ -36,6 +36,7 @@ def create_apps(store: StoreNow, identify: Identify, controller_account: str | N
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
     _add_health(public, store, metrics)
     state_service.install(internal, store, identify, controller_account)
+    reader_service.install(internal)
     return Apps(public, internal)
 
 

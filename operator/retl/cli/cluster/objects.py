@@ -1,0 +1,223 @@
+"""Syncs and runs as the command line looks at them.
+
+Specs are read as they are, not by our models: an object of a newer version, or one that the models refuse, must be
+shown all the same, most of all where somebody asks why it does not run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from retl.cli.cluster.client import Cluster, Manifest
+from retl.cli.cluster.text import condition
+from retl.errors import InvalidInput, Unresolved
+from retl.resources.conditions import Condition
+from retl.resources.meta import ObjectMeta
+from retl.resources.names import job_name
+from retl.resources.problems import suggestion
+from retl.resources.run import TERMINAL, RunPhase, RunStatus
+from retl.resources.source import LastCheck
+from retl.resources.sync import SyncStatus
+
+SYNC, RUN, SOURCE, MODEL, DESTINATION = "ReverseETLSync", "SyncRun", "SyncSource", "SyncModel", "SyncDestination"
+UNFINISHED = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL))
+"""Field selector of SyncRuns that have not ended."""
+_FEW = 20
+"""Names that a message may list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A ReverseETLSync."""
+
+    manifest: Manifest
+    meta: ObjectMeta
+    spec: Mapping[str, Any]
+    status: SyncStatus
+
+    @classmethod
+    def read(cls, manifest: Manifest) -> "Sync":
+        return cls(
+            manifest,
+            ObjectMeta.model_validate(manifest["metadata"]),
+            manifest.get("spec") or {},
+            SyncStatus.model_validate(manifest.get("status") or {}),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.meta.name
+
+    @property
+    def state(self) -> str:
+        return str(self.spec.get("state", "Active"))
+
+    @property
+    def schedule(self) -> Mapping[str, Any]:
+        """As the manifest writes it; empty if there is none."""
+        return self.spec.get("schedule") or {}
+
+    @property
+    def dependencies(self) -> list[str]:
+        """Names of the syncs that it depends on."""
+        return [each["syncRef"]["name"] for each in self.schedule.get("dependsOn") or []]
+
+    @property
+    def stalled(self) -> Condition | None:
+        found = condition(self.status.conditions, "Stalled")
+        return found if found and found.status == "True" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A SyncRun."""
+
+    manifest: Manifest
+    meta: ObjectMeta
+    spec: Mapping[str, Any]
+    status: RunStatus
+
+    @classmethod
+    def read(cls, manifest: Manifest) -> "Run":
+        return cls(
+            manifest,
+            ObjectMeta.model_validate(manifest["metadata"]),
+            manifest.get("spec") or {},
+            RunStatus.model_validate(manifest.get("status") or {}),
+        )
+
+    @property
+    def name(self) -> str:
+        return self.meta.name
+
+    @property
+    def sync(self) -> str:
+        return str((self.spec.get("syncRef") or {}).get("name", ""))
+
+    @property
+    def mode(self) -> str:
+        return str(self.spec.get("mode", "Sync"))
+
+    @property
+    def phase(self) -> RunPhase | None:
+        return self.status.phase
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in TERMINAL
+
+    @property
+    def held(self) -> bool:
+        """It waits for a person to approve its plan."""
+        return self.phase == "AwaitingApproval"
+
+    @property
+    def reason(self) -> str:
+        end = condition(self.status.conditions, "Succeeded")
+        return end.reason if end else ""
+
+    @property
+    def message(self) -> str:
+        end = condition(self.status.conditions, "Succeeded")
+        return end.message if end else ""
+
+    def job(self, attempt: int | None = None) -> str:
+        """Name of the Job of an attempt; of the newest if none is named."""
+        return job_name(self.name, attempt or self.status.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A source, destination or model that a sync refers to.
+
+    Attributes:
+        there: whether there is one of that name.
+    """
+
+    kind: str
+    name: str
+    there: bool
+    generation: int = 1
+    observed: int | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Sequence[Condition] = ()
+    last_check: LastCheck | None = None
+    slots: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, kind: str, name: str, manifest: Manifest | None) -> "Other":
+        if manifest is None:
+            return cls(kind, name, there=False)
+        status = manifest.get("status") or {}
+        return cls(
+            kind,
+            name,
+            there=True,
+            generation=manifest["metadata"].get("generation", 1),
+            observed=status.get("observedGeneration"),
+            spec=manifest.get("spec") or {},
+            conditions=[Condition.model_validate(each) for each in status.get("conditions") or []],
+            last_check=LastCheck.model_validate(status["lastCheck"]) if status.get("lastCheck") else None,
+            slots=[slot["run"] for slot in status.get("slots") or []],
+        )
+
+
+async def the_sync(cluster: Cluster, name: str) -> Sync:
+    """The sync of that name.
+
+    Raises:
+        Unresolved: there is none; the message guesses which was meant.
+    """
+    found = await cluster.find(SYNC, name)
+    if found is not None:
+        return Sync.read(found)
+    raise nowhere(cluster, SYNC, name, await names(cluster, SYNC))
+
+
+async def the_run(cluster: Cluster, name: str) -> Run:
+    """The run of that name; of a sync of that name the active run, else the newest.
+
+    Raises:
+        Unresolved: there is neither.
+    """
+    found = await cluster.find(RUN, name)
+    if found is not None:
+        return Run.read(found)
+    manifest = await cluster.find(SYNC, name)
+    if manifest is None:
+        raise nowhere(cluster, "SyncRun or ReverseETLSync", name, await names(cluster, SYNC, RUN))
+    sync = Sync.read(manifest)
+    runs = await runs_of(cluster, sync)
+    active = sync.status.active_run
+    chosen = next((run for run in runs if active and run.name == active.name), None) or next(iter(runs), None)
+    if chosen is None:
+        raise InvalidInput(f"ReverseETLSync {name} has had no run yet; start one with retl run {name}")
+    return chosen
+
+
+async def runs_of(cluster: Cluster, sync: Sync) -> list[Run]:
+    """Runs of a sync that are still there, newest first."""
+    listed = await cluster.list(RUN, namespace=sync.meta.namespace, fields=f"spec.syncRef.name={sync.name}")
+    listed.sort(key=lambda run: (run["metadata"]["creationTimestamp"], run["metadata"]["name"]), reverse=True)
+    return [Run.read(each) for each in listed]
+
+
+async def names(cluster: Cluster, *kinds: str) -> list[str]:
+    """Names of all objects of some kinds."""
+    return [each["metadata"]["name"] for kind in kinds for each in await cluster.list(kind)]
+
+
+async def other(cluster: Cluster, kind: str, name: str) -> Other:
+    """A source, destination or model."""
+    return Other.read(kind, name, await cluster.find(kind, name))
+
+
+def nowhere(cluster: Cluster, kind: str, name: str, known: Sequence[str]) -> Unresolved:
+    """The error of a name that nothing has, with a guess at the one that was meant."""
+    hint = suggestion(name, known)
+    if name.endswith((".yaml", ".yml")):
+        hint = f"; for the syncs of a file, without a cluster, write -f {name}"
+    elif len(known) > _FEW and "did you mean" not in hint:
+        hint = ""
+    place = f"in namespace {cluster.namespace!r} of {cluster.where}"
+    return Unresolved(f"there is no {kind} {name!r} {place}{hint}", reason="NotFound")

@@ -1,0 +1,306 @@
+"""`retl run`, `plan`, `approve` and replays of a cluster's syncs: a SyncRun is created or approved, and told of."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from retl.cli import exits, plans, tables
+from retl.cli.cluster import logs, state
+from retl.cli.cluster.access import Reach, ask, connected
+from retl.cli.cluster.advice import Commands
+from retl.cli.cluster.client import Cluster, ClusterError, Manifest
+from retl.cli.cluster.objects import RUN, Run, the_run, the_sync
+from retl.cli.cluster.state import StatePlace
+from retl.cli.cluster.status import progress
+from retl.cli.cluster.text import MACHINE, Form, machine, say
+from retl.cli.text import count, plain, terminal_width, wrapped
+from retl.errors import InvalidInput, RetlError, StateError
+from retl.resources.meta import API_VERSION
+from retl.resources.reasons import RUN_REASONS
+from retl.resources.run import RunCounts
+from retl.runspec.pod import EXIT_AWAITING_APPROVAL, EXIT_FAILED, EXIT_SUCCEEDED
+from retl.runspec.result import RunResult
+
+_INVALID = frozenset({"InvalidInput", "InvalidSpec", "InvalidSync", "InvalidConfig", "InvalidSchedule", "SyncIsDraft"})
+_TAKEN_UP_SECONDS = 15
+"""How long a controller may take to notice a run before a person is told that none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How a run is waited for.
+
+    Attributes:
+        follow: also print the logs of its attempts.
+    """
+
+    wait: bool = False
+    follow: bool = False
+
+
+def start(reach: Reach, name: str, spec: Mapping[str, Any], watching: Watching, form: Form) -> int:
+    """Create a run of a sync, and wait for its end where that is asked for; the exit code.
+
+    Args:
+        spec: of the SyncRun, beside the reference.
+    Raises:
+        InvalidInput: there is no such sync, or it is a Draft and this is not a plan.
+    """
+    run = ask(reach, lambda cluster: create(cluster, name, spec))
+    commands = Commands(reach, run.meta.namespace)
+    if not watching.wait and not watching.follow:
+        if form in MACHINE:
+            typer.echo(machine(form, run.manifest))
+        else:
+            say(f"{run.name} created; to see how it goes: {commands.retl('status', name)}")
+        return EXIT_SUCCEEDED
+    if form not in MACHINE:
+        typer.echo(f"{run.name} created", err=True)
+    run = finished(reach, run, watching)
+    tell(run, commands, form)
+    return code_of(run)
+
+
+def plan(reach: Reach, name: str, spec: Mapping[str, Any], place: StatePlace, form: str) -> int:
+    """Have the cluster make a plan, wait for it, and print it; the exit code.
+
+    Args:
+        form: also `markdown`, for a pull request.
+    """
+    run = ask(reach, lambda cluster: create(cluster, name, {"mode": "Plan", **spec}))
+    typer.echo(f"{run.name} created", err=True)
+    run = finished(reach, run, Watching(wait=True))
+    commands = Commands(reach, run.meta.namespace)
+    if form in tuple(MACHINE):
+        typer.echo(machine(Form(form), run.manifest))
+    elif run.phase == "Succeeded":
+        approve = commands.retl("run", name, "--approve", run.status.plan_hash or "")
+        say(ask(reach, lambda cluster: plan_text(cluster, place, run, approve, markdown=form == "markdown")))
+    if run.phase != "Succeeded":
+        _explain_failure(run, commands)
+    return EXIT_SUCCEEDED if run.phase == "Succeeded" else code_of(run)
+
+
+def approve(reach: Reach, name: str, place: StatePlace, *, plan_hash: str | None, yes: bool, form: Form) -> int:
+    """Show what a run would write, and let it go on; the exit code.
+
+    Args:
+        plan_hash: the plan that is meant; without it a person is asked, unless `yes` is set.
+    Raises:
+        InvalidInput: the run does not await approval, or not of that plan; or nobody can be asked.
+    """
+    run = ask(reach, lambda cluster: the_run(cluster, name))
+    check_approvable(run, plan_hash)
+    commands = Commands(reach, run.meta.namespace)
+    if form not in MACHINE:
+        again = commands.retl("approve", run.name, "--plan-hash", run.status.plan_hash or "")
+        say(f"{run.name} is held: {run.reason}: {run.message}\n")
+        say(ask(reach, lambda cluster: plan_text(cluster, place, run, again, markdown=False)))
+    if plan_hash is None and not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInput("approve: say which plan with --plan-hash, or that this one is meant with --yes")
+        if not typer.confirm(f"Write exactly this (plan {run.status.plan_hash})?", err=True):
+            return EXIT_AWAITING_APPROVAL
+    change = {"spec": {"approval": {"planHash": run.status.plan_hash}}}
+    after = ask(reach, lambda cluster: cluster.patch(RUN, run.name, change))
+    if form in MACHINE:
+        typer.echo(machine(form, after))
+    else:
+        say(f"{run.name} approved, plan {run.status.plan_hash}")
+        say(f"  to see how it goes: {commands.retl('logs', run.name, '-f')}")
+    return EXIT_SUCCEEDED
+
+
+def check_approvable(run: Run, plan_hash: str | None) -> None:
+    """Raise InvalidInput unless the run waits for the approval of that plan, or of any if None."""
+    if not run.held:
+        raise InvalidInput(f"SyncRun {run.name} does not wait for approval: it is {progress(run)}")
+    if plan_hash is not None and plan_hash != run.status.plan_hash:
+        raise InvalidInput(
+            f"--plan-hash: SyncRun {run.name} would carry out plan {run.status.plan_hash}, not {plan_hash}; "
+            "rows have changed since: look at what it would write now"
+        )
+
+
+async def create(cluster: Cluster, name: str, spec: Mapping[str, Any]) -> Run:
+    """Create a run under a name of its own."""
+    sync = await the_sync(cluster, name)
+    if sync.state == "Draft" and spec.get("mode") != "Plan":
+        raise InvalidInput(f"ReverseETLSync {name} is a Draft; set spec.state: Active to run it, or plan it")
+    manifest = {
+        "apiVersion": API_VERSION,
+        "kind": RUN,
+        "metadata": {"generateName": f"{name}-"},
+        "spec": {"syncRef": {"name": name}, **spec},
+    }
+    return Run.read(await cluster.create(RUN, manifest))
+
+
+def finished(reach: Reach, run: Run, watching: Watching) -> Run:
+    """The run once it has ended or waits for approval; how it goes is told on stderr."""
+    try:
+        return asyncio.run(_finished(reach, run, watching))
+    except KeyboardInterrupt:
+        stop = Commands(reach, run.meta.namespace).retl("cancel", run.name)
+        typer.echo(f"\n{run.name} goes on in the cluster; to end it: {stop}", err=True)
+        raise typer.Exit(130) from None
+
+
+async def _finished(reach: Reach, run: Run, watching: Watching) -> Run:
+    tell = _Progress(run.name)
+    async with connected(reach) as cluster:
+        following: asyncio.Task[None] | None = None
+        attempt = 0
+        try:
+            async for manifest in cluster.watch(RUN, run.name):
+                if manifest is None:
+                    raise InvalidInput(f"SyncRun {run.name} was deleted meanwhile")
+                run = Run.read(manifest)
+                if watching.follow and run.status.attempt > attempt:
+                    attempt = run.status.attempt
+                    following = asyncio.create_task(_follow(cluster, run, attempt, following))
+                else:
+                    tell.now(run)
+                if run.ended or run.held:
+                    break
+            if following is not None:
+                await following
+        finally:
+            tell.close()
+    return run
+
+
+async def _follow(cluster: Cluster, run: Run, attempt: int, before: "asyncio.Task[None] | None") -> None:
+    """The log of one attempt after that of the one before."""
+    if before is not None:
+        await before
+    with suppress(RetlError):  # a pod that never began has no log; the run says why
+        await logs.copy(cluster, run, attempt, follow=True)
+
+
+class _Progress:
+    """Says on stderr how a run goes: on a terminal in one line that changes, else a line for each change of state."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said = ""
+        self._status: Any = None
+        self._silence = asyncio.get_running_loop().call_later(_TAKEN_UP_SECONDS, self._not_taken_up)
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(f"{name}: waiting for the controller")
+            self._status.start()
+
+    def now(self, run: Run) -> None:
+        """It has changed."""
+        if run.phase is None:
+            return
+        self._silence.cancel()
+        told = f"{run.name}: {progress(run)}" + (f": {plain(run.message)}" if run.message and not run.ended else "")
+        if self._status is not None:
+            self._status.update(told)
+        elif not run.ended and (state := f"{run.phase}{run.reason}{run.status.attempt}") != self._said:
+            self._said = state
+            typer.echo(told, err=True)
+
+    def close(self) -> None:
+        """It has ended, or nobody waits any more."""
+        self._silence.cancel()
+        if self._status is not None:
+            self._status.stop()
+
+    def _not_taken_up(self) -> None:
+        look = "see whether it is at work: kubectl get pods -n retl-system"
+        typer.echo(f"{self._name}: no controller has taken it up yet; {look}", err=True)
+
+
+async def plan_text(cluster: Cluster, place: StatePlace, run: Run, approve: str, *, markdown: bool) -> str:
+    """The plan that a run has saved; where it cannot be read, its figures and why."""
+    try:
+        async with state.reader(cluster, place) as reader:
+            document = await reader.plan(namespace=run.meta.namespace, run=run.name)
+        trouble = "the state service has none of this run"
+    except (ClusterError, StateError) as error:
+        document, trouble = None, str(error)
+    if document is not None:
+        found = plans.read(document)
+        return plans.markdown(found, approve) if markdown else plans.text(found, approve, terminal_width())
+    figures = tables.accounting(run.status.counts or RunCounts())
+    lines = [
+        f"Plan of {run.sync}: {figures}",
+        wrapped(f"  its samples cannot be shown: {trouble}", terminal_width(), hanging="    "),
+    ]
+    return "\n".join([*lines, "", f"To write exactly this: {approve}"])
+
+
+def tell(run: Run, commands: Commands, form: Form) -> None:
+    """Say how a run ended: the result on stdout, why it failed on stderr."""
+    if form in MACHINE:
+        typer.echo(machine(form, run.manifest))
+        return
+    result = result_of(run)
+    if result.status != "Failed":
+        say(tables.result_line(result, terminal_width()))
+    if result.status == "Failed":
+        _explain_failure(run, commands)
+    elif run.held:
+        say(wrapped(f"{run.reason}: {plain(run.message)}", terminal_width(), "  "))
+        say(f"  to look at it and let it go on: {commands.retl('approve', run.name)}")
+        say(f"  to drop it:                     {commands.retl('cancel', run.name)}")
+    elif result.message:
+        say(wrapped(plain(result.message), terminal_width(), "  "))
+    if result.dead_letters:
+        say(f"{run.sync}: {count(result.dead_letters, 'open dead letter')}")
+        say(f"  to see them: {commands.dlq('list', run.sync)}")
+
+
+def _explain_failure(run: Run, commands: Commands) -> None:
+    reason = f" ({run.reason})" if run.reason else ""
+    meaning = RUN_REASONS.get(run.reason)
+    parts = {"cause": plain(run.message), "to do": meaning.do if meaning else ""}
+    lines = [f"retl: {run.sync}: {(run.phase or 'Pending').lower()}{reason}"]
+    lines += [
+        wrapped(words, terminal_width(), f"  {name}: ".ljust(9), " " * 9) for name, words in parts.items() if words
+    ]
+    if run.status.attempt:
+        lines.append(f"  log:   {commands.retl('logs', run.name)}")
+    say("\n".join(lines), err=True)
+
+
+def result_of(run: Run) -> RunResult:
+    """The run's record in the form in which a local run has it."""
+    status = run.status
+    seconds = (
+        (status.finished_at - status.started_at).total_seconds() if status.finished_at and status.started_at else 0
+    )
+    return RunResult(
+        run=run.name,
+        sync=run.sync,
+        status=run.phase if run.phase in ("Succeeded", "Cancelled", "AwaitingApproval") else "Failed",
+        reason=run.reason,
+        message=run.message[:2000],
+        counts=status.counts or RunCounts(),
+        dead_letters=status.dead_letters or 0,
+        plan_hash=status.plan_hash,
+        duration_seconds=seconds,
+    )
+
+
+def code_of(run: Run) -> int:
+    """Exit code, as of a local run."""
+    if run.phase == "Failed" and run.reason in _INVALID:
+        return exits.code_of(InvalidInput())
+    if run.phase is None:
+        return EXIT_FAILED
+    return exits.of_result(result_of(run))
+
+
+def spec_of(**wanted: Any) -> Manifest:
+    """Fields of a SyncRun's spec, without those that say nothing."""
+    return {name: value for name, value in wanted.items() if value}
