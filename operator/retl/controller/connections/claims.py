@@ -1,8 +1,8 @@
 """Collects the runs that are under way into a destination, or wait to be."""
 
-from retl.controller.connections.slots import Claim, claim
+from retl.controller.connections.slots import Claim, claim, destination_of, limit_of
 from retl.controller.facts import status_of
-from retl.controller.kinds import DESTINATION, RUN, SYNC, Key, Manifest
+from retl.controller.kinds import RUN, SYNC, Key, Manifest
 from retl.controller.world import World
 from retl.resources.destination import DestinationStatus
 
@@ -11,12 +11,11 @@ def in_line(world: World, destination: Key) -> tuple[Claim, ...]:
     """Claims of the runs that hold the reservation of a sync into the destination."""
     found = []
     for sync in world.cache.keys(SYNC, destination.namespace):
-        manifest = world.cache.get(sync) or {}
-        active = (manifest.get("status") or {}).get("activeRun")
-        named = ((manifest.get("spec") or {}).get("destinationRef") or {}).get("name")
-        run = (
-            world.cache.get(Key(RUN, sync.namespace, active["name"])) if active and named == destination.name else None
-        )
+        manifest = world.cache.get(sync)
+        active = manifest["status"].get("activeRun") if manifest else None
+        if manifest is None or not active or destination_of(manifest) != destination:
+            continue
+        run = world.cache.get(Key(RUN, sync.namespace, active["name"]))
         if run and (one := claim(run, active)):
             found.append(one)
     return tuple(found)
@@ -42,14 +41,3 @@ async def confirmed(world: World, destination: Key, manifest: Manifest) -> tuple
         if run and run["metadata"]["uid"] == slot.uid and (one := claim(run, None)):
             claims[one.uid] = one
     return tuple(claims.values())
-
-
-def limit_of(destination: Manifest) -> int | None:
-    """maxConcurrentRuns."""
-    limit = (destination.get("spec") or {}).get("maxConcurrentRuns")
-    return limit if isinstance(limit, int) else None
-
-
-def destination_of(sync: Manifest) -> Key:
-    """The destination that a sync names."""
-    return Key(DESTINATION, sync["metadata"]["namespace"], sync["spec"]["destinationRef"]["name"])

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from retl.controller.checks import connection_problem, read, secret_problem
-from retl.controller.connections.claims import confirmed, limit_of
-from retl.controller.connections.slots import Claim
+from retl.controller.connections.claims import confirmed
+from retl.controller.connections.slots import Claim, limit_of
 from retl.controller.decision import Problem
 from retl.controller.facts import status_of
 from retl.controller.kinds import DESTINATION, Key, Manifest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from retl.controller.facts import moment, status_of
-from retl.controller.kinds import Manifest
+from retl.controller.kinds import DESTINATION, Key, Manifest
 from retl.resources.destination import Slot
 from retl.resources.run import TERMINAL, RunStatus
 
@@ -81,3 +81,15 @@ def claim(run: Manifest, reservation: Mapping[str, str] | None) -> Claim | None:
         under_way=status.attempt > 0 and not held,
         waiting=approved if held else status.attempt == 0,
     )
+
+
+def limit_of(destination: Manifest) -> int | None:
+    """maxConcurrentRuns."""
+    limit = (destination.get("spec") or {}).get("maxConcurrentRuns")
+    return limit if isinstance(limit, int) else None
+
+
+def destination_of(sync: Manifest) -> Key | None:
+    """The destination that a sync names."""
+    name = ((sync.get("spec") or {}).get("destinationRef") or {}).get("name")
+    return Key(DESTINATION, sync["metadata"]["namespace"], name) if name else None

@@ -4,8 +4,8 @@ import logging
 from datetime import datetime
 
 from retl.controller.checks import lookup_in, read, resolved, secret_problem, secrets_of
-from retl.controller.connections.claims import destination_of, in_line, limit_of
-from retl.controller.connections.slots import line
+from retl.controller.connections.claims import in_line
+from retl.controller.connections.slots import destination_of, limit_of, line
 from retl.controller.decision import Problem
 from retl.controller.facts import JobFacts, PodFacts, controller_uid, status_of
 from retl.controller.kinds import EVENT, JOB, POD, SYNC, Key, Manifest
@@ -124,6 +124,8 @@ async def _slot(world: World, run: SyncRun, status: RunStatus, sync: Manifest) -
     if status.attempt and not approved:
         return None
     key = destination_of(sync)
+    if key is None:
+        return None
     # The slot of a run that awaited approval was taken back, of which the cache may not know yet.
     destination = await world.fresh(key) if approved and run.spec.approval else world.cache.get(key)
     limit = limit_of(destination) if destination else None
