@@ -1,9 +1,9 @@
 """Tells people what became of their objects, as Kubernetes Events: what `kubectl describe` shows below an object.
 
-Best effort: an Event is a hint, the record is in the status. So nothing waits for an Event, little is sent in a time,
-and what the API server does not take is given up. The same thing said again within six minutes is a repetition of the
-Event that is there and not another one, as client-go's events broadcaster does it (tools/events/event_broadcaster.go):
-the first repetition is told at once, later ones together.
+Best effort: an Event is a hint, the record is in the status. So nothing waits for an Event, their requests have a small
+budget of their own (`kube`), and what the API server does not take is given up. The same thing said again within six
+minutes is a repetition of the Event that is there and not another one, as client-go's events broadcaster does it
+(tools/events/event_broadcaster.go): the first repetition is told at once, later ones together.
 """
 
 import asyncio
@@ -31,8 +31,6 @@ _REST = timedelta(minutes=1)
 """Between two updates of a series."""
 _QUEUE = 1_000
 _REMEMBERED = 4_000
-_RATE, _BURST = 20.0, 100.0
-"""Requests a second, and at once."""
 _PAUSES = (1.0, 5.0)
 """Seconds before the second and the third try of a request that may succeed later."""
 _NOTE, _WORD = 1_024, 128
@@ -89,7 +87,6 @@ class Recorder:
         self._said: OrderedDict[tuple[str, str, str, str], _Said] = OrderedDict()
         self._line: deque[_Said] = deque()
         self._filled = asyncio.Event()
-        self._tokens, self._counted_at = _BURST, 0.0
         self._complained: set[int] = set()
 
     def record(self, key: Key, observed: Manifest, events: Sequence[Event]) -> None:
@@ -116,10 +113,7 @@ class Recorder:
             while not self._line:
                 self._filled.clear()
                 await self._filled.wait()
-            await self._spend()
-            # Looked up after the wait: what was too much has been dropped meanwhile.
-            if self._line:
-                await self._post(self._take())
+            await self._post(self._take())
 
     async def flush(self, limit: timedelta = timedelta(milliseconds=500)) -> None:
         """At the end of the process: post what still waits, for so long at most."""
@@ -150,15 +144,6 @@ class Recorder:
         said = self._line.popleft()
         said.lined_up = False
         return said
-
-    async def _spend(self) -> None:
-        """Wait until another request may be made."""
-        now = _loop_time()
-        self._tokens = min(_BURST, self._tokens + (now - self._counted_at) * _RATE)
-        self._counted_at = now
-        if self._tokens < 1:
-            await asyncio.sleep((1 - self._tokens) / _RATE)
-        self._tokens -= 1
 
     async def _post(self, said: _Said) -> None:
         """Bring the Event up to date; after some tries, or when there is no hope, leave it."""

@@ -4,7 +4,7 @@ Labels here have a handful of values each and no names of objects. Words that co
 death) are taken up to a number, so that nobody can make series without end.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -48,7 +48,7 @@ def _zero() -> float:
 
 @dataclass(slots=True)
 class Readings:
-    """Numbers that other parts have and that are read when somebody asks.
+    """Numbers that other parts have and that are read, in the event loop, when somebody asks.
 
     Attributes:
         watch_ages: seconds since each kind's watch last heard of the API server.
@@ -146,7 +146,8 @@ class Metrics:
         self._events = Counter(
             "retl_events", "Kubernetes Events, by what became of them.", ["outcome"], registry=registry
         )
-        registry.register(_Read(self.readings))
+        self._read = _Read(self.readings)
+        registry.register(self._read)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -191,6 +192,10 @@ class Metrics:
         """Events were posted, repeated (an Event of before counts them), dropped (too many) or refused."""
         self._events.labels(outcome).inc(number)
 
+    def look(self) -> None:
+        """Take the readings; to be called in the event loop, before each exposition."""
+        self._read.look()
+
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes; safe to call from another thread than the event loop's."""
         shown = self.syncs.exposition(self._now() if self.readings.leading() else None)
@@ -221,24 +226,30 @@ class _Read(Collector):
 
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
+        self._taken: tuple[Metric, ...] = ()
+        self.look()
 
-    def collect(self) -> Iterable[Metric]:
+    def look(self) -> None:
         of = self._readings
-        yield GaugeMetricFamily("retl_queue_depth", "Objects that wait for a reconcile.", value=of.queue_depth())
-        yield GaugeMetricFamily("retl_cached_objects", "Objects in the cache.", value=of.cached_objects())
-        yield GaugeMetricFamily("retl_leader", "1 while this process leads.", value=float(of.leading()))
-        yield CounterMetricFamily(
-            "retl_lease_transitions", "How often the Lease has changed hands.", value=of.lease_transitions()
-        )
-        yield GaugeMetricFamily(
-            "retl_clock_skew_seconds", "Seconds that this clock is ahead of the API server's.", value=of.clock_skew()
-        )
-        yield from self._watches()
-
-    def _watches(self) -> Iterator[Metric]:
         ages = GaugeMetricFamily(
             "retl_watch_age_seconds", "Seconds since the watch last heard of the API server.", labels=["kind"]
         )
-        for kind, age in self._readings.watch_ages().items():
+        for kind, age in of.watch_ages().items():
             ages.add_metric([kind], age)
-        yield ages
+        self._taken = (
+            GaugeMetricFamily("retl_queue_depth", "Objects that wait for a reconcile.", value=of.queue_depth()),
+            GaugeMetricFamily("retl_cached_objects", "Objects in the cache.", value=of.cached_objects()),
+            GaugeMetricFamily("retl_leader", "1 while this process leads.", value=float(of.leading())),
+            CounterMetricFamily(
+                "retl_lease_transitions", "How often the Lease has changed hands.", value=of.lease_transitions()
+            ),
+            GaugeMetricFamily(
+                "retl_clock_skew_seconds",
+                "Seconds that this clock is ahead of the API server's.",
+                value=of.clock_skew(),
+            ),
+            ages,
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        return self._taken

@@ -1,5 +1,6 @@
 """Serves /metrics, in threads of its own: putting 10,000 syncs into words must not hold up the work on them."""
 
+import asyncio
 import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,19 +10,34 @@ from threading import Thread
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from retl.controller.metrics import Metrics
+
 _FAST = 1
 """Compression that costs a few milliseconds a megabyte, for a twelfth of the size."""
+_PATIENCE = 5.0
+_POLL = 0.1
 
 
 @contextmanager
-def serving(port: int, exposition: Callable[[], bytes]) -> Iterator[None]:
-    """Answer scrapes on all addresses for as long as the block lasts; port 0 listens nowhere."""
+def serving(port: int, metrics: Metrics) -> Iterator[None]:
+    """Answer scrapes on all addresses for as long as the block lasts; port 0 listens nowhere.
+
+    To be entered in the event loop: it takes the readings.
+    """
     if not port:
         yield
         return
+    loop = asyncio.get_running_loop()
+
+    async def look() -> None:
+        metrics.look()
+
+    def exposition() -> bytes:
+        asyncio.run_coroutine_threadsafe(look(), loop).result(_PATIENCE)
+        return metrics.exposition()
+
     server = ThreadingHTTPServer(("0.0.0.0", port), _handler(exposition))  # noqa: S104 - of a pod
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread = Thread(target=server.serve_forever, args=(_POLL,), name="metrics", daemon=True)
     thread.start()
     try:
         yield

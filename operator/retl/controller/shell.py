@@ -244,7 +244,7 @@ async def run_controller(
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
     try:
-        with serving(settings.metrics_port, controller.metrics.exposition):
+        with serving(settings.metrics_port, controller.metrics):
             await controller.run(configuration)
     finally:
         if controller.state:

@@ -22,6 +22,7 @@ COUNTS = RunCounts(read=14, unchanged=5, created=4, updated=3, rejected=2)
 
 def values(metrics: Metrics, name: str, *labels: str) -> dict[tuple[str, ...], float]:
     """What Prometheus would read of a metric, by the values of these labels."""
+    metrics.look()
     families = text_string_to_metric_families(metrics.exposition().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == name]
     return {tuple(sample.labels[label] for label in labels): sample.value for sample in samples}
