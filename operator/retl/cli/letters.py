@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from retl.cli.text import cell, count, cut, iso, keys, minute, plain, table, wrapped
-from retl.engine import paths
+from retl.runspec import paths
 from retl.runspec.codes import FOR_ITS_OWN_SAKE
 from retl.runspec.result import RunResult
 from retl.state.store import DeadLetter, Statistics

@@ -1,23 +1,21 @@
 """Whether both ends of a sync can be reached, and have the columns and fields that its manifest names."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
-from retl.destinations.base import BatchRejected, Destination, FieldInfo, LoginRefused, LookupRequest, TryLater
-from retl.engine import cursor, paths
+from retl.destinations.base import BatchRejected, Destination, LoginRefused, LookupRequest, TryLater
+from retl.engine import cursor
 from retl.engine.mapping import compile_mapping
 from retl.engine.pipeline import target
 from retl.errors import DestinationError, InvalidInput, RetlError
 from retl.resources.sync import Mapping
 from retl.runner.connect import connectors
+from retl.runspec import existence
 from retl.runspec.spec import RunSpec
 from retl.sources.base import Source
-
-_INSERTING = ("upsert", "insert", "mirror", "append")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +63,10 @@ async def _there(spec: RunSpec, destination: Destination) -> Found:
     lost = tuple(f"{where}: {problem}" for problem in lookups)
     if fields is None:
         return Found(lost)
-    inserts = destination.capabilities.semantics(spec.mode) in _INSERTING
-    names = [_field(m.destination, destination.capabilities.payload) for m in spec.mappings]
+    asked = (spec.mappings, fields, spec.mode, destination.capabilities)
     return Found(
-        (*(f"{where}: {problem}" for problem in _wrong(names, fields)), *lost),
-        tuple(f"{where}: {warning}" for warning in _missing(names, fields) if inserts),
+        (*(f"{where}: {problem}" for problem in existence.wrong_fields(*asked)), *lost),
+        tuple(f"{where}: {warning}" for warning in existence.missing_fields(*asked)),
     )
 
 
@@ -87,25 +84,3 @@ async def _unanswerable(mappings: Sequence[Mapping], destination: Destination) -
             yield f"spec.mappings[{i}].lookup: {error}"
         except (TryLater, BatchRejected):
             continue  # that says nothing of the lookup
-
-
-def _field(name: str, payload: str) -> str:
-    """The destination's field that a mapping writes: of a path, its first step."""
-    return str(paths.parse(name)[0]) if payload == "json" else name
-
-
-def _wrong(names: Sequence[str], fields: Sequence[FieldInfo]) -> Iterator[str]:
-    known = {field.name: field for field in fields}
-    for i, name in enumerate(names):
-        if name not in known:
-            guess = get_close_matches(name, known, 1)
-            hint = f"did you mean {guess[0]!r}?" if guess else f"it has: {', '.join(known)}"
-            yield f"spec.mappings[{i}].destination: there is no field {name!r}; {hint}"
-        elif known[name].read_only:
-            yield f"spec.mappings[{i}].destination: {name!r} cannot be written; take it out of the mappings"
-
-
-def _missing(names: Sequence[str], fields: Sequence[FieldInfo]) -> Iterator[str]:
-    for field in fields:
-        if field.required and field.name not in names:
-            yield f"field {field.name!r} is required and not mapped; a new record would be refused"

@@ -4,7 +4,7 @@ Pure: objects come in, a problem or a RunSpec goes out. The same models check a 
 and in the runner.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -15,13 +15,17 @@ from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncRun, SyncSource
 from retl.resources.problems import describe
-from retl.runspec import Connection, RunSpec, contradictions
+from retl.runspec import Connection, RunSpec, contradictions, existence
+from retl.runspec.catalog import Catalog
+from retl.runspec.check import definition_of
 from retl.runspec.connectors import Registry
 from retl.runspec.resolve import Lookup, resolve
 from retl.schedule import validate
 from retl.sources.registry import SOURCES
 
 R = TypeVar("R", bound=Resource)
+_TOLD = 5
+"""Of more problems of one kind, the others are a number."""
 
 
 def read(model: type[R], manifest: Manifest) -> R | Problem:
@@ -67,6 +71,34 @@ def sync_problem(sync: ReverseETLSync, lookup: Lookup) -> RunSpec | Problem:
     except InvalidInput as error:
         return Problem(error.reason, f"spec.{error}")
     return resolved(sync, _any_run(sync), lookup)
+
+
+def existence_problem(
+    spec: RunSpec, row_set: str, source: Catalog | None, destination: Catalog | None
+) -> Problem | None:
+    """What the manifest names and the last checks did not find. What no check has looked at is not held against it.
+
+    Args:
+        row_set: name of the row set in the source's catalog.
+    """
+    rows = source.object(row_set) if source else None
+    if rows and not rows.problem and rows.definition == definition_of(spec.query):
+        found = existence.missing_columns(spec, [field.name for field in rows.fields])
+        if found:
+            return Problem("ColumnNotFound", _first(found))
+    target = destination.object(spec.object) if destination else None
+    if target and not target.problem:
+        capabilities = DESTINATIONS.capabilities(spec.destination)
+        wrong = list(existence.wrong_fields(spec.mappings, target.fields, spec.mode, capabilities))
+        if wrong:
+            where = f"SyncDestination {spec.destination.name}, object {spec.object!r}"
+            return Problem("FieldNotFound", f"{where}: {_first(wrong)}")
+    return None
+
+
+def _first(problems: Sequence[str]) -> str:
+    more = len(problems) - _TOLD
+    return "; ".join([*problems[:_TOLD], *([f"and {more} more"] if more > 0 else [])])
 
 
 def connection_problem(connection: SyncSource | SyncDestination) -> Problem | None:

@@ -95,7 +95,7 @@ class PostgresDestination(Destination):
 
     async def describe(self, name: str, mode: str) -> Sequence[FieldInfo]:
         table = await self._asked(lambda cursor: self._described(cursor, name))
-        return table.fields(Target(name, mode, key=(), fields=(), timeout=CHECK_TIMEOUT))
+        return table.described()
 
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
         return await asyncio.to_thread(self._with_cursor, lambda cursor: self._look_up(cursor, request, values))

@@ -84,6 +84,18 @@ class Table:
             for name, column in self.columns.items()
         ]
 
+    def described(self) -> list[FieldInfo]:
+        """The columns as fields, whatever a sync does with them."""
+        return [
+            FieldInfo(
+                name,
+                column.declared,
+                read_only=column.filled or not (column.insertable or column.updatable),
+                required=column.required,
+            )
+            for name, column in self.columns.items()
+        ]
+
     def _allows(self, operation: str, field: str, target: Target) -> bool:
         """Whether the role may do to a column what the operation does."""
         column = self.columns[field]

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
-from retl.engine import paths
 from retl.engine.fields import Origins
 from retl.resources.sync import Mapping
-from retl.runspec import contradictions
+from retl.runspec import contradictions, paths
 from retl.runspec.capabilities import Capabilities
 from retl.runspec.spec import RunSpec
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from retl.engine.paths import Node, parse, tree
 from retl.engine.values import literal, quoted
+from retl.runspec.paths import Node, parse, tree
 
 REDACTED = "‹redacted›"
 """Stands for a value that must not be shown."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from retl.engine.paths import escaped
 from retl.errors import InvalidInput
 from retl.resources.sync import Mapping
+from retl.runspec.paths import escaped
 from retl.runspec.spec import RunSpec
 
 COLUMNS_MAX = 2000

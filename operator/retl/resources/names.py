@@ -28,6 +28,11 @@ def job_name(run: str, attempt: int) -> str:
     return f"{run}-{attempt}"
 
 
+def check_job_name(connection: str, uid: str, number: int) -> str:
+    """Name of the Job of a check of a connection, counted from 1: at most 63 characters up to the ten-millionth."""
+    return f"check-{connection[:40].rstrip('-.')}-{uid.replace('-', '')[:8]}-{number}"
+
+
 def local_run_name(sync: str, now: datetime, entropy: bytes) -> str:
     """Name of a run without a cluster: `<sync>-<yyyymmddhhmmss>-<4 hex>`, from the first two bytes of entropy."""
     return f"{sync}-{now.astimezone(UTC).strftime('%Y%m%d%H%M%S')}-{entropy[:2].hex()}"

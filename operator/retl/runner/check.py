@@ -5,7 +5,6 @@ refused, or an end that cannot be reached, is what the check fails with.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -71,8 +70,7 @@ async def _of_source(source: Source, row_sets: Sequence[RowSet]) -> tuple[str, C
     listed = await asyncio.to_thread(source.objects)
 
     async def columns(row_set: RowSet) -> CatalogObject:
-        definition = hashlib.sha256(row_set.query.model_dump_json().encode()).hexdigest()[:16]
-        found = CatalogObject(name=row_set.object_name, definition=definition)
+        found = CatalogObject(name=row_set.object_name, definition=row_set.definition)
         try:
             schema = await asyncio.to_thread(source.columns, row_set.query)
         except SourceError as error:

@@ -4,6 +4,7 @@ It travels as a run does: `CheckSpec` as the pod's annotation, secrets by refere
 large, to the state service.
 """
 
+import hashlib
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +15,12 @@ from retl.runspec.catalog import RowSetKind
 from retl.runspec.spec import Connection, Query
 
 ConnectionKind = Literal["SyncSource", "SyncDestination"]
+
+
+def definition_of(query: Query) -> str:
+    """Digest of a query, 16 hexadecimal digits; a window does not matter to its columns."""
+    told = query.model_copy(update={"window": None})
+    return hashlib.sha256(told.model_dump_json().encode()).hexdigest()[:16]
 
 
 class RowSet(Model):
@@ -27,6 +34,11 @@ class RowSet(Model):
     def object_name(self) -> str:
         """Its name in the catalog."""
         return f"{self.kind}/{self.name}"
+
+    @property
+    def definition(self) -> str:
+        """Digest of its query, by which a catalog says what it speaks of."""
+        return definition_of(self.query)
 
 
 class WantedObject(Model):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from retl.engine.paths import escaped, parse, problems
 from retl.engine.records import REDACTED, record_keys
 from retl.errors import InvalidInput
+from retl.runspec.paths import escaped, parse, problems
 
 
 @pytest.mark.parametrize(
