@@ -2,15 +2,19 @@
 
 import asyncio
 import gzip
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from retl.controller.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 _FAST = 1
 """Compression that costs a few milliseconds a megabyte, for a twelfth of the size."""
@@ -36,7 +40,7 @@ def serving(port: int, metrics: Metrics) -> Iterator[None]:
         asyncio.run_coroutine_threadsafe(look(), loop).result(_PATIENCE)
         return metrics.exposition()
 
-    server = ThreadingHTTPServer(("0.0.0.0", port), _handler(exposition))  # noqa: S104 - of a pod
+    server = _Server(("0.0.0.0", port), _handler(exposition))  # noqa: S104 - of a pod
     thread = Thread(target=server.serve_forever, args=(_POLL,), name="metrics", daemon=True)
     thread.start()
     try:
@@ -45,6 +49,12 @@ def serving(port: int, metrics: Metrics) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in the log what went wrong with one scrape, such as a client that left."""
+        logger.warning("a scrape failed", exc_info=True)
 
 
 def _handler(exposition: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:

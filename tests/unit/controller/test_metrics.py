@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from retl.controller.decision import Decision
 from retl.controller.kinds import DESTINATION, RUN, SOURCE, SYNC, Key
 from retl.controller.metrics import Metrics
+from retl.controller.scrape import serving
 from retl.resources.conditions import Condition
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
+from tests.cluster.processes import free_ports
 from tests.unit.controller.views import NOON, at, connection_manifest, run_manifest, sync_manifest
 
 ACCOUNTS = Key(SYNC, "growth", "accounts")
@@ -225,6 +229,22 @@ def test_words_from_outside_cannot_make_series_without_end() -> None:
     assert len(found) == 101
     assert found["Other",] == 200
     assert found["Word7",] == 2
+
+
+async def test_a_scrape_takes_the_readings_in_the_event_loop_where_their_owners_live() -> None:
+    metrics, [port] = Metrics(), free_ports(1)
+    metrics.readings.queue_depth = lambda: len(asyncio.all_tasks(asyncio.get_running_loop()))
+
+    def get(path: str) -> int | str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with serving(port, metrics):
+        assert "retl_queue_depth 2.0\n" in str(await asyncio.to_thread(get, "/metrics"))
+        assert await asyncio.to_thread(get, "/") == 404
 
 
 async def test_ten_thousand_syncs_are_scraped_within_a_second_and_the_event_loop_goes_on() -> None:
