@@ -68,8 +68,11 @@ class Kube:
         """Asked right before each write, but for those of the lease itself; raises NotLeading to prevent it."""
         self.observer: Observer = _Deaf()
         self._transport = Transport(client, timeout, connections)
-        self._work = Budget(rate.per_second, rate.burst)
-        self._budgets = {LEASE: Budget(*_LEASE_BUDGET), EVENT: Budget(*_EVENT_BUDGET)}
+        self._budgets = {
+            "work": Budget(rate.per_second, rate.burst),
+            "lease": Budget(*_LEASE_BUDGET),
+            "events": Budget(*_EVENT_BUDGET),
+        }
         self._skew = Skew((clock or SystemClock()).now)
 
     def skew(self) -> timedelta | None:
@@ -191,15 +194,16 @@ class Kube:
                 raise
             self._note(call, answer, started)
             # Whose turn comes anyway (the lease), or who can be done without (Events), does not try again.
-            if answer.status != HTTPStatus.TOO_MANY_REQUESTS or last or call.kind in self._budgets:
+            if answer.status != HTTPStatus.TOO_MANY_REQUESTS or last or _budget_of(call) != "work":
                 break
         return answer
 
     async def _admit(self, call: Call) -> None:
         """Wait for the right to make the request (raises NotLeading)."""
-        waited = await self._budgets.get(call.kind, self._work).take()
+        budget = _budget_of(call)
+        waited = await self._budgets[budget].take()
         if waited > 0:
-            self.observer.throttled(call.kind if call.kind in self._budgets else "work", waited)
+            self.observer.throttled(budget, waited)
         if call.writes and call.kind != LEASE:
             self.fence()
 
@@ -210,7 +214,13 @@ class Kube:
         self._skew.learn(answer.headers.get("Date", ""), started, heard)
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             asked = answer.headers.get("Retry-After", "")
-            self._budgets.get(call.kind, self._work).rest(float(asked) if asked.isdigit() else 1.0)
+            self._budgets[_budget_of(call)].rest(float(asked) if asked.isdigit() else 1.0)
+
+
+def _budget_of(call: Call) -> str:
+    if call.kind == LEASE:
+        return "lease"
+    return "events" if call.kind == EVENT and call.writes else "work"
 
 
 def _selected(selector: str) -> dict[str, str]:

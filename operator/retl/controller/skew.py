@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from statistics import median
 
 _KEPT = 5
+_EVERY = 1.0
+"""Seconds; of answers that come faster most are passed over."""
 _HALF_SECOND = 0.5
 """The header has whole seconds, cut off."""
 
@@ -24,6 +26,7 @@ class Skew:
         now: the present by our own clock.
         """
         self._now = now
+        self._learned = float("-inf")
         self._offsets: deque[float] = deque(maxlen=_KEPT)
 
     def learn(self, date: str, sent: float, heard: float) -> None:
@@ -33,6 +36,9 @@ class Skew:
             date: its header Date; one that cannot be read is passed over.
             sent, heard: when the request was sent and the answer was there, by the event loop's clock.
         """
+        if heard - self._learned < _EVERY:
+            return
+        self._learned = heard
         try:
             server = parsedate_to_datetime(date)
         except ValueError:

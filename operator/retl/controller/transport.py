@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -77,6 +78,7 @@ class Transport:
         self._timeout = timeout
         self._connections = connections
         self._opened: aiohttp.ClientSession | None = None
+        self._proxy: str | None = None
 
     async def exchange(self, call: Call) -> Answer:
         """Send a request and read the whole answer, whatever its status (raises KubeError if there is none)."""
@@ -115,14 +117,15 @@ class Transport:
         headers = {"Accept": call.accept, "Content-Type": call.sends, "User-Agent": _USER_AGENT}
         # Asked anew each time: a ServiceAccount's token is exchanged while the process runs.
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], call.path, call.method, call.body)
-        async with self._session().request(
+        session = self._session()
+        async with session.request(
             call.method,
             URL(access.host + call.path, encoded=True).with_query(call.query),
             headers=headers,
             data=None if call.body is None else orjson.dumps(call.body),
             timeout=timeout,
             server_hostname=access.tls_server_name,
-            proxy=access.proxy,
+            proxy=self._proxy,
             proxy_headers=access.proxy_headers,
         ) as response:
             yield response
@@ -130,8 +133,15 @@ class Transport:
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._client.rest_client.ssl_context)
-            self._opened = aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_MAX, trust_env=True)
+            self._opened = aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_MAX)
+            self._proxy = self._client.configuration.proxy or _proxy_of_environment(self._client.configuration.host)
         return self._opened
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """What HTTPS_PROXY and NO_PROXY say of the server; asked once, where aiohttp would ask for each request."""
+    url = URL(server)
+    return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
