@@ -7,7 +7,8 @@ an order that only depends on what it was told, so that a simulated run can be r
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
-from retl.controller.kinds import POD, RUN, RUN_LABEL, Key, Manifest, slim
+from retl.controller.kinds import POD, RUN, RUN_LABEL, SYNC, Key, Manifest, slim
+from retl.controller.syncs.dependencies import Dependencies
 
 _GRAVES = 10_000
 """Deletions that are remembered, to tell "deleted" from "not created yet"."""
@@ -23,6 +24,7 @@ class Cache:
 
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
+        self.dependencies = Dependencies()
         self._objects: dict[Key, Manifest] = {}
         self._kinds: dict[tuple[str, str], dict[Key, None]] = defaultdict(dict)
         self._groups: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
@@ -94,9 +96,13 @@ class Cache:
         if parent := _parent(key, manifest):
             self._groups[parent][key] = None
         self._objects[key] = manifest
+        if key.kind == SYNC:
+            self.dependencies.note(key, manifest)
 
     def _drop(self, key: Key) -> None:
         manifest = self._objects.pop(key)
+        if key.kind == SYNC:
+            self.dependencies.note(key, None)
         self._kinds[key.kind, key.namespace].pop(key, None)
         if parent := _parent(key, manifest):
             self._groups[parent].pop(key, None)

@@ -24,6 +24,7 @@ def concerned(cache: Cache, key: Key, before: Manifest | None, now: Manifest | N
             yield Key(SYNC, key.namespace, sync)
     elif key.kind == SYNC:
         yield from _unfinished_runs(cache, key)
+        yield from cache.dependencies.dependents(key)
     elif _means_something_else(before, now):
         yield from _dependents(cache, key)
 

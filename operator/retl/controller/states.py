@@ -4,6 +4,7 @@ A decision asks the table before it changes a state, and the documentation is dr
 what the other does not.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,10 +37,13 @@ def step(edges: Iterable[Edge], before: str, after: str) -> None:
 
 
 def mermaid(states: Iterable[State], edges: Iterable[Edge]) -> str:
-    """The table as a Mermaid state diagram; it begins in the first state, and ends where no way leads on."""
+    """The table as a Mermaid state diagram; it begins in the first state, and ends where no way leads on.
+
+    Colons and semicolons end a label in Mermaid, so a dash stands in their place.
+    """
     states, edges = tuple(states), tuple(edges)
     left = {edge.before for edge in edges}
     lines = ["stateDiagram-v2", f"    [*] --> {states[0].name}"]
-    lines += [f"    {edge.before} --> {edge.after}: {edge.when}" for edge in edges]
+    lines += [f"    {edge.before} --> {edge.after}: {re.sub('[:;] ', ' – ', edge.when)}" for edge in edges]
     lines += [f"    {state.name} --> [*]" for state in states if state.name not in left]
     return "\n".join(lines) + "\n"

@@ -32,10 +32,14 @@ TICK_REASONS: Mapping[str, Meaning] = {
     "DependencyNotFound": Meaning(
         "schedule.dependsOn names a sync that is not there", "create it, or take it out of schedule.dependsOn"
     ),
+    "DependencyCycle": Meaning(
+        "syncs depend on each other in a circle", "take one of them out of schedule.dependsOn of another"
+    ),
     "SourceNotFresh": Meaning("schedule.freshness found nothing new at the source"),
     "NameTaken": Meaning("a SyncRun of the name is there and is not the controller's", "rename or delete it"),
+    "Withdrawn": Meaning("it waited when the sync was paused or got another schedule"),
     "NewerTickDue": Meaning("a newer tick was due as well, and answers for it"),
-    "Late": Meaning("it could not start when it was due, and schedule.catchUp is None"),
+    "Late": Meaning("it was more than 60 s late when it could first be looked at, and schedule.catchUp is None"),
     "CatchUpLimit": Meaning("more ticks were late than schedule.catchUpMax"),
     "StartingDeadlineExceeded": Meaning("it could not start within schedule.startingDeadline"),
     "ClockSkew": Meaning(

@@ -1,9 +1,8 @@
 """ReverseETLSync: which rows go where, how, and when."""
 
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from retl.resources.conditions import Condition
@@ -433,7 +432,7 @@ TickVerdict = Literal["Ran", "Skipped", "Missed"]
 class TickRecord(StatusModel):
     """What became of one tick of the schedule."""
 
-    at: datetime
+    at: AwareDatetime
     verdict: TickVerdict
     reason: str = Field(default="", max_length=255, description="One CamelCase word; empty for a run that succeeded.")
     message: str = Field(default="", max_length=256)
@@ -442,7 +441,7 @@ class TickRecord(StatusModel):
 class WaitingTick(StatusModel):
     """A tick that is due and may not start yet."""
 
-    at: datetime
+    at: AwareDatetime
     reason: str
     message: str = Field(default="", max_length=1024)
 
@@ -451,8 +450,8 @@ class ActiveRun(StatusModel):
     """The reservation: no other run of this sync starts while it stands."""
 
     name: str
-    tick: datetime | None = None
-    since: datetime
+    tick: AwareDatetime | None = None
+    since: AwareDatetime
 
 
 class LastRun(StatusModel):
@@ -462,8 +461,8 @@ class LastRun(StatusModel):
     phase: RunPhase
     reason: str = ""
     message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
     counts: RunCounts | None = None
 
 
@@ -474,9 +473,14 @@ class SyncStatus(StatusModel):
     conditions: list[Condition] = Field(default_factory=list)
     active_run: ActiveRun | None = None
     last_run: LastRun | None = None
-    last_success_time: datetime | None = None
-    last_tick: datetime | None = Field(default=None, description="Newest tick that has a verdict.")
-    next_run_time: datetime | None = None
+    last_success_time: AwareDatetime | None = None
+    last_tick: AwareDatetime | None = Field(
+        default=None, description="Newest tick that has a verdict or a run; older ones are not asked for again."
+    )
+    armed_schedule: str | None = Field(
+        default=None, max_length=400, description="Cron expression and zone whose ticks these are; none if not active."
+    )
+    next_run_time: AwareDatetime | None = Field(default=None, description="Next tick that no blackout covers.")
     waiting_tick: WaitingTick | None = None
     dead_letters: int = Field(default=0, description="Open dead letters after the last run.")
     dead_letters_by_code: dict[str, int] = Field(default_factory=dict, max_length=20)

@@ -91,7 +91,9 @@ def test_what_was_decided_needs_no_second_write() -> None:
         pytest.param(
             {}, (facts(TICK_RUN, "Failed", minutes=-5),), None, [(0, "Skipped", "NameTaken")], id="name taken"
         ),
-        pytest.param({}, (facts(TICK_RUN, owner="sync-uid", minutes=-5),), None, [], id="our own run of it is adopted"),
+        pytest.param(
+            {}, (facts(TICK_RUN, owner="sync-uid", minutes=-5, tick=NOON),), None, [], id="our own run of it is adopted"
+        ),
     ],
 )
 def test_every_due_tick_gets_a_verdict_or_a_run(
@@ -109,9 +111,10 @@ def test_every_due_tick_gets_a_verdict_or_a_run(
     ("status", "spec", "generation", "fires"),
     [
         pytest.param({}, {}, 1, True, id="as before"),
-        pytest.param({"next_run_time": None}, {}, 2, False, id="resumed"),
-        pytest.param({"next_run_time": at(600)}, {}, 2, False, id="another schedule"),
-        pytest.param({"next_run_time": at(0)}, {}, 2, True, id="another edit while the tick was due"),
+        pytest.param({"next_run_time": None, "armed_schedule": None}, {}, 2, False, id="resumed"),
+        pytest.param({"armed_schedule": "30 * * * * UTC"}, {}, 2, False, id="another schedule"),
+        pytest.param({"armed_schedule": "0 * * * * Europe/Vienna"}, {}, 2, False, id="another zone"),
+        pytest.param({"next_run_time": at(600)}, {}, 2, True, id="another edit while the tick was due"),
         pytest.param(
             {"observed_generation": None, "last_tick": None, "next_run_time": None}, {}, 1, True, id="first sight"
         ),
@@ -177,7 +180,8 @@ def test_a_reserved_tick_whose_run_is_missing_gets_it() -> None:
 
 
 def test_a_run_that_was_deleted_frees_the_sync() -> None:
-    status, decision = decided(sync_view({"active_run": held_by(TICK_RUN, at(-60))}, vanished=True), at(-1))
+    held = held_by("accounts-202605041100", at(-60))
+    status, decision = decided(sync_view({"active_run": held}, vanished=True), at(-1))
     assert (status.active_run, created(decision)) == (None, [])
     assert told(status) == [(-60, "Ran", "Cancelled")]
     assert status.last_run is not None

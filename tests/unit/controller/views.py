@@ -6,6 +6,7 @@ from typing import Any
 
 from retl.controller.facts import JobFacts, PodFacts
 from retl.controller.runs.view import RunView, SyncFacts
+from retl.controller.syncs.timetable import in_force
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources import ReverseETLSync, SyncDestination, SyncRun, SyncSource
 from retl.resources.meta import ObjectMeta
@@ -82,16 +83,19 @@ def sync_view(status: dict[str, Any] | None = None, runs: tuple[RunFacts, ...] =
     """A sync that fires on the hour, was seen before, and has had its ticks up to half past eleven."""
     spec = {"schedule": {"cron": "0 * * * *"}} | changes.pop("spec", {})
     sync = ReverseETLSync.read(sync_manifest(**spec))
-    seen = {"observed_generation": 1, "last_tick": at(-30), "next_run_time": at(0)}
+    armed = in_force(sync.spec.schedule) if sync.spec.schedule else None
+    seen = {"observed_generation": 1, "last_tick": at(-30), "next_run_time": at(0), "armed_schedule": armed}
     view = SyncView(sync.metadata, sync.spec, SyncStatus(**(seen | (status or {}))), runs=runs)
     return replace(view, **changes)
 
 
 def facts(name: str, phase: RunPhase | None = None, *, minutes: float = 0, owner: str = "", **more: Any) -> RunFacts:
     """A SyncRun of that sync, made (and, if it has ended, ended) so many minutes after noon."""
-    ended = phase in ("Succeeded", "Failed", "Cancelled")
-    status = RunStatus(phase=phase, finished_at=at(minutes) if ended else None, **more.pop("status", {}))
-    return RunFacts(name, f"{name}-uid", at(minutes), owner, status, **more)
+    finished = at(minutes) if phase in ("Succeeded", "Failed", "Cancelled") else None
+    record = RunStatus(phase=phase, finished_at=finished, **more.pop("status", {}))
+    raw = record.model_dump(mode="json", by_alias=True, exclude_none=True)
+    run = RunFacts(name, f"{name}-uid", at(minutes), owner, phase, record.attempt, finished, raw_status=raw)
+    return replace(run, **more)
 
 
 def held_by(name: str, tick: datetime | None = None) -> ActiveRun:

@@ -435,7 +435,7 @@ REFUSED: Mapping[str, Refused] = {
     ),
     "cron with four fields": _sync(_CRON, spec__schedule__cron="0 6 * *"),
     "cron with seconds": _sync(_CRON, spec__schedule__cron="0 0 6 * * *"),
-    "a cron nickname": _sync(_CRON, spec__schedule__cron="@hourly"),
+    "a cron nickname that nobody knows": _sync(_CRON, spec__schedule__cron="@reboot"),
     "a schedule without cron": _sync(
         "spec.schedule.cron: Required value", "spec.schedule.cron: is required", spec__schedule={"timeZone": "UTC"}
     ),

@@ -18,9 +18,10 @@ def every(cron: str, zone: str = "UTC") -> Schedule:
 
 
 def upcoming(schedule: Schedule, after: str, count: int) -> list[datetime]:
-    ticks = [next_tick(schedule, utc(after))]
-    while len(ticks) < count:
-        ticks.append(next_tick(schedule, ticks[-1]))
+    ticks, moment = [], utc(after)
+    while len(ticks) < count and (tick := next_tick(schedule, moment)):
+        ticks.append(tick)
+        moment = tick
     return ticks
 
 

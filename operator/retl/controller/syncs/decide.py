@@ -6,15 +6,20 @@ only when that run has ended. Whatever step a crash interrupts, the next decisio
 
 from datetime import UTC, datetime
 
-from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, readiness
+from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, Problem, readiness
 from retl.controller.kinds import RUN, Key
 from retl.controller.manifests import tick_run
-from retl.controller.syncs.reservation import reserve, settle
-from retl.controller.syncs.ticks import due_ticks, upcoming
+from retl.controller.syncs import states
+from retl.controller.syncs.events import events
+from retl.controller.syncs.healing import healed
+from retl.controller.syncs.reservation import settle, verdict
+from retl.controller.syncs.timetable import Timetable, timetable, withdrawn
+from retl.controller.syncs.verdicts import answer
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.sync import History, SyncStatus, TickRecord
 
 KEPT_RECORDS = 20
+_CIRCLE_SHOWN = 10
 
 
 def decide(view: SyncView, now: datetime) -> Decision:
@@ -22,29 +27,73 @@ def decide(view: SyncView, now: datetime) -> Decision:
     if view.meta.deletion_timestamp:
         return Decision()
     now = now.astimezone(UTC).replace(microsecond=0)
-    since, ticks = due_ticks(view, now)
+    view, repairs = healed(view, now)
+    asked = timetable(view, now)
+    times = asked if isinstance(asked, Timetable) else None
+    blocking = view.problem or (asked if isinstance(asked, Problem) else None) or _circle(view)
+    problem = blocking or _missing_dependency(view)
+
     settled, ended = settle(view, now)
-    reserved, answered = reserve(view, settled, ticks, now)
-    status = _noted(reserved, [*ended, *answered])
-    status = status.model_copy(
+    gone = [verdict(tick, "Skipped", "Withdrawn") for tick in withdrawn(view, asked, now)]
+    answers = answer(view, settled, times, blocking, now)
+    verdicts = (*ended, *gone, *answers.verdicts)
+    status = _noted(answers.status, verdicts).model_copy(
         update={
             "observed_generation": view.meta.generation,
             "conditions": readiness(
-                status.conditions,
-                view.problem,
+                answers.status.conditions,
+                problem,
                 reason=_ready_reason(view),
                 now=now,
                 generation=view.meta.generation,
             ),
-            "last_tick": ticks[-1] if ticks else since,
-            "next_run_time": upcoming(view, now),
         }
+        | _schedule(view, times, answers.status, gone)
     )
+    states.check(view.status, status, verdicts)
     return Decision(
         status,
         actions=(*_missing_run(view, status), *_outlived(view, status)),
-        wake=_wake(view, status, now),
-        verdicts=(*ended, *answered),
+        wake=_wake(view, times, problem, answers.wake, now),
+        verdicts=verdicts,
+        events=events(view, status, verdicts, repairs),
+    )
+
+
+def _schedule(
+    view: SyncView, times: Timetable | None, status: SyncStatus, gone: list[TickRecord]
+) -> dict[str, datetime | str | None]:
+    """What the status says of the schedule. A clock that is wrong makes nothing new known."""
+    moments = [status.last_tick, *(tick.at for tick in gone)]
+    if times and not times.ticks and not view.skewed:
+        moments.append(times.dealt)
+    known: dict[str, datetime | str | None] = {"last_tick": max(filter(None, moments), default=None)}
+    if not view.skewed or view.status.observed_generation is None:
+        known["armed_schedule"] = times.name if times else None
+    if not view.skewed:
+        known["next_run_time"] = times.next_run if times else None
+    return known
+
+
+def _circle(view: SyncView) -> Problem | None:
+    if not view.circle:
+        return None
+    names = [*view.circle[:_CIRCLE_SHOWN], "…", view.circle[-1]] if len(view.circle) > _CIRCLE_SHOWN else view.circle
+    return Problem(
+        "DependencyCycle",
+        f"spec.schedule.dependsOn: syncs wait for each other in a circle: {' → '.join(names)}; "
+        "take one of them out of another's dependsOn",
+    )
+
+
+def _missing_dependency(view: SyncView) -> Problem | None:
+    missing = [repr(dependency.name) for dependency in view.dependencies if not dependency.found]
+    if not missing:
+        return None
+    return Problem(
+        "DependencyNotFound",
+        f"spec.schedule.dependsOn: there is no ReverseETLSync {', '.join(missing)} "
+        f"in namespace {view.meta.namespace!r}; create it, or take it out",
     )
 
 
@@ -57,13 +106,15 @@ def _missing_run(view: SyncView, status: SyncStatus) -> list[Action]:
 
 
 def _outlived(view: SyncView, status: SyncStatus) -> list[Action]:
-    """Ended runs beyond what the sync keeps, per outcome; the newest stays whatever the limits say."""
+    """Ended runs beyond what the sync keeps, per outcome; the newest stays whatever the limits say, and so do pins."""
     limits = view.spec.history if view.spec else History()
     active = status.active_run.name if status.active_run else None
     ended = [run for run in view.runs if run.ended and not run.deleting and run.name != active]
+    if len(ended) < 2:
+        return []
     ended.sort(key=lambda run: (run.ended_at, run.created, run.name), reverse=True)
-    good = [run for run in ended if run.status.phase == "Succeeded"][limits.successful :]
-    bad = [run for run in ended if run.status.phase != "Succeeded"][limits.failed :]
+    good = [run for run in ended if run.phase == "Succeeded" and not run.pinned][limits.successful :]
+    bad = [run for run in ended if run.phase != "Succeeded" and not run.pinned][limits.failed :]
     return [_deletion(view, run) for run in (*good, *bad) if run is not ended[0]]
 
 
@@ -71,7 +122,7 @@ def _deletion(view: SyncView, run: RunFacts) -> Delete:
     return Delete(Key(RUN, view.meta.namespace, run.name), run.uid)
 
 
-def _noted(status: SyncStatus, records: list[TickRecord]) -> SyncStatus:
+def _noted(status: SyncStatus, records: tuple[TickRecord, ...]) -> SyncStatus:
     """The status with these verdicts among the recent ones, oldest first."""
     if not records:
         return status
@@ -86,8 +137,11 @@ def _ready_reason(view: SyncView) -> str:
     return "Scheduled" if view.spec.schedule else "OnDemand"
 
 
-def _wake(view: SyncView, status: SyncStatus, now: datetime) -> datetime | None:
-    times = [status.next_run_time] if status.next_run_time else []
-    if view.problem and view.problem.passing:
-        times.append(now + RECHECK)
-    return min(times, default=None)
+def _wake(
+    view: SyncView, times: Timetable | None, problem: Problem | None, waiting: datetime | None, now: datetime
+) -> datetime | None:
+    """When something is to be looked at that no event announces."""
+    times_to_look = [waiting, times.next_start if times else None]
+    if view.skewed or (problem and problem.passing):
+        times_to_look.append(now + RECHECK)
+    return min((at for at in times_to_look if at), default=None)

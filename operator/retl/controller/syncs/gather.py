@@ -1,13 +1,22 @@
 """Collects what is known of a ReverseETLSync; the only place that asks the API server on its behalf."""
 
-from retl.controller.checks import lookup_in, read, secret_problem, secrets_of, sync_problem
+import re
+from collections import OrderedDict
+
+from retl.controller.checks import existence_problem, read, secret_problem, secrets_of, sync_problem
 from retl.controller.decision import Problem
-from retl.controller.kinds import RUN, Key, Manifest
-from retl.controller.syncs.view import RunFacts, SyncView
+from retl.controller.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Key, Manifest
+from retl.controller.syncs.lenient import lenient
+from retl.controller.syncs.view import DependencyFacts, RunFacts, SyncView
 from retl.controller.world import World
+from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync
 from retl.resources.meta import ObjectMeta
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus
+from retl.runspec import RunSpec
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_KEPT_READINGS = 1_000
 
 
 async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
@@ -15,62 +24,109 @@ async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
     manifest = world.cache.get(key)
     if manifest is None:
         return None
+    status, repaired = lenient(SyncStatus, manifest["status"])
     vanished = False
-    reserved = _reserved(key, manifest)
+    reserved = _reserved(key, status)
     if reserved and world.cache.get(reserved) is None:
-        confirmed, vanished = await _confirm(world, key)
-        if confirmed is None:
+        manifest = await world.fresh(key)
+        if manifest is None:
             return None
-        manifest = confirmed
+        status, repaired = lenient(SyncStatus, manifest["status"])
+        reserved = _reserved(key, status)
+        vanished = reserved is not None and await _vanished(world, reserved, status)
     spec, problem = await _checked(world, key, manifest)
     view = SyncView(
         meta=ObjectMeta.model_validate(manifest["metadata"]),
         spec=spec,
-        status=SyncStatus.model_validate(manifest["status"]),
+        status=status,
         problem=problem,
-        runs=_runs(world, key, manifest),
+        runs=_runs(world, key, reserved),
         vanished=vanished,
+        dependencies=_dependencies(world, key, spec),
+        circle=tuple(other.name for other in world.cache.dependencies.circle(key)),
+        skewed=world.skewed(),
+        repaired=repaired,
     )
     return view, manifest
 
 
-def _runs(world: World, key: Key, manifest: Manifest) -> tuple[RunFacts, ...]:
+def _reserved(key: Key, status: SyncStatus) -> Key | None:
+    return Key(RUN, key.namespace, status.active_run.name) if status.active_run else None
+
+
+async def _vanished(world: World, reserved: Key, status: SyncStatus) -> bool:
+    """Whether the run that holds the sync is gone for good, and not just unknown here.
+
+    A reserved run that the cache does not have was deleted, or is not created yet, or the watches are behind: so ask.
+    """
+    if not _NAME.fullmatch(reserved.name):
+        return True  # nothing can have this name
+    if await world.fresh(reserved) is not None:
+        return False
+    made_by_a_person = status.active_run is not None and status.active_run.tick is None
+    return made_by_a_person or world.cache.was_deleted(reserved)
+
+
+def _runs(world: World, key: Key, reserved: Key | None) -> tuple[RunFacts, ...]:
     """The SyncRuns that name the sync, and whatever has the name that is reserved."""
     runs = {run["metadata"]["name"]: run for run in world.cache.children(RUN, key.namespace, key.name)}
-    reserved = _reserved(key, manifest)
     if reserved and (holder := world.cache.get(reserved)):
         runs[reserved.name] = holder
     return tuple(RunFacts.read(run) for run in runs.values())
 
 
-async def _confirm(world: World, key: Key) -> tuple[Manifest | None, bool]:
-    """The sync as it is now, and whether the run that holds it is gone for good.
-
-    A reserved run that the cache does not have was deleted, or is not created yet, or the watches are behind: so ask.
-    """
-    manifest = await world.fresh(key)
-    reserved = _reserved(key, manifest) if manifest else None
-    if manifest is None or reserved is None or await world.fresh(reserved) is not None:
-        return manifest, False
-    made_by_a_person = "tick" not in manifest["status"]["activeRun"]
-    return manifest, made_by_a_person or world.cache.was_deleted(reserved)
+def _dependencies(world: World, key: Key, spec: ReverseETLSyncSpec | None) -> tuple[DependencyFacts, ...]:
+    if spec is None or spec.schedule is None:
+        return ()
+    names = dict.fromkeys(dependency.sync_ref.name for dependency in spec.schedule.depends_on)
+    return tuple(DependencyFacts.read(name, world.cache.get(Key(SYNC, key.namespace, name))) for name in names)
 
 
 async def _checked(world: World, key: Key, manifest: Manifest) -> tuple[ReverseETLSyncSpec | None, Problem | None]:
-    sync = read(ReverseETLSync, manifest)
+    sync = read(ReverseETLSync, manifest | {"status": {}})
     if isinstance(sync, Problem):
         return None, sync
 
-    def find(model: type[Resource], name: str) -> Manifest | None:
-        return world.cache.get(Key(model.__name__, key.namespace, name))
+    def lookup(model: type[Resource], name: str) -> Resource | None:
+        found = world.cache.get(Key(model.__name__, key.namespace, name))
+        return _READINGS.read(model, found) if found else None
 
-    found = sync_problem(sync, lookup_in(find))
+    found = sync_problem(sync, lookup)
     if isinstance(found, Problem):
         return sync.spec, found
     missing = await world.secrets.missing(key.namespace, secrets_of(found))
-    return sync.spec, secret_problem(missing, key.namespace, found)
+    problem = secret_problem(missing, key.namespace, found) or await _not_there(world, sync, found)
+    return sync.spec, problem
 
 
-def _reserved(key: Key, manifest: Manifest) -> Key | None:
-    active = manifest["status"].get("activeRun")
-    return Key(RUN, key.namespace, active["name"]) if active else None
+async def _not_there(world: World, sync: ReverseETLSync, spec: RunSpec) -> Problem | None:
+    """What the sync names and the last checks of its two ends did not find."""
+    namespace, model = sync.metadata.namespace, sync.spec.model_ref
+    row_set = f"{MODEL}/{model.name}" if model else f"{SYNC}/{sync.metadata.name}"
+    source = await world.catalog(Key(SOURCE, namespace, spec.source.name))
+    destination = await world.catalog(Key(DESTINATION, namespace, spec.destination.name))
+    return existence_problem(spec, row_set, source, destination)
+
+
+class _Readings:
+    """Connections and models as they were read last: thousands of syncs name the same few."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[Manifest, Resource | Problem]] = OrderedDict()
+
+    def read(self, model: type[Resource], manifest: Manifest) -> Resource:
+        """The object (raises InvalidInput if it is invalid); read again only where it is another version."""
+        uid = manifest["metadata"]["uid"]
+        version, found = self._kept.get(uid, (None, None))
+        if found is None or version is not manifest:
+            found = read(model, manifest | {"status": {}})
+            self._kept[uid] = manifest, found
+        self._kept.move_to_end(uid)
+        if len(self._kept) > _KEPT_READINGS:
+            self._kept.popitem(last=False)
+        if isinstance(found, Problem):
+            raise InvalidInput(f"{model.__name__} {manifest['metadata']['name']}: {found.message}")
+        return found
+
+
+_READINGS = _Readings()

@@ -3,12 +3,34 @@
 from datetime import datetime
 
 from retl.controller.syncs.view import RunFacts, SyncView
-from retl.resources.conditions import with_condition
-from retl.resources.names import tick_run_name
-from retl.resources.run import RunPhase
-from retl.resources.sync import ActiveRun, LastRun, SyncStatus, TickRecord
+from retl.resources.conditions import Condition, find, with_condition
+from retl.resources.run import RunStatus
+from retl.resources.sync import ActiveRun, LastRun, SyncStatus, TickRecord, TickVerdict
+
+NOT_FRESH = "SourceNotFresh"
+_MESSAGE_MAX = 256
 
 Verdicts = list[TickRecord]
+
+
+def verdict(at: datetime, word: TickVerdict, reason: str = "", message: str = "") -> TickRecord:
+    """A verdict on a tick, with as much of the message as a status keeps."""
+    return TickRecord(at=at, verdict=word, reason=reason, message=message[:_MESSAGE_MAX])
+
+
+def verdict_of(run: RunFacts, tick: datetime) -> TickRecord:
+    """The verdict on a tick whose run has ended."""
+    reason, message = end_of(run)
+    if reason == NOT_FRESH:
+        return verdict(tick, "Skipped", NOT_FRESH, message)
+    if run.phase == "Succeeded":
+        return verdict(tick, "Ran")
+    return verdict(tick, "Ran", run.phase or "Failed", f"{reason}: {message}" if message else reason)
+
+
+def name_taken(tick: datetime, run: str) -> TickRecord:
+    """The verdict on a tick whose SyncRun's name is somebody else's."""
+    return verdict(tick, "Skipped", "NameTaken", f"SyncRun {run} is there, and the controller did not make it")
 
 
 def settle(view: SyncView, now: datetime) -> tuple[SyncStatus, Verdicts]:
@@ -19,117 +41,101 @@ def settle(view: SyncView, now: datetime) -> tuple[SyncStatus, Verdicts]:
     run = view.run(active.name)
     if run is None:
         return _lost(view, active, now) if view.vanished else (status, [])
-    if active.tick is not None and run.owner_uid != view.meta.uid:
-        verdict = TickRecord(at=active.tick, verdict="Skipped", reason="NameTaken")
-        return status.model_copy(update={"active_run": None}), [verdict]
+    if active.tick is not None and not view.ours(run):
+        return status.model_copy(update={"active_run": None}), [name_taken(active.tick, run.name)]
     if not run.ended:
         return status, []
-    return _recorded(view, run, now), _ran(active, run.status.phase or "Failed")
+    free = status.model_copy(update={"active_run": None})
+    verdicts = [verdict_of(run, active.tick)] if active.tick else []
+    if verdicts and verdicts[0].reason == NOT_FRESH:
+        return free, verdicts
+    return recorded(view, free, run, now), verdicts
 
 
-def reserve(view: SyncView, status: SyncStatus, ticks: list[datetime], now: datetime) -> tuple[SyncStatus, Verdicts]:
-    """Give a free sync to the oldest waiting run or to the newest due tick, and every other due tick its verdict."""
-    verdicts = [TickRecord(at=tick, verdict="Missed", reason="NewerTickDue") for tick in ticks[:-1]]
-    tick = ticks[-1] if ticks else None
-    if status.active_run is None:
-        waiting = _oldest_waiting(view)
-        if waiting and (tick is None or waiting.created <= tick):
-            status = _held(status, waiting.name, None, now)
-        elif tick and not _obstacle(view, tick):
-            return _held(status, tick_run_name(view.meta.name, tick), tick, now), verdicts
-    if tick:
-        reason = _obstacle(view, tick) or _why_busy(view, status)
-        verdicts.append(TickRecord(at=tick, verdict="Skipped", reason=reason))
-    return status, verdicts
+def oldest_waiting(view: SyncView) -> RunFacts | None:
+    """The person's run that has waited longest; before it, one that should hold the sync and does not.
 
-
-def _oldest_waiting(view: SyncView) -> RunFacts | None:
-    """The person's run that has waited longest; before it, one that is under way although it holds no reservation.
-
-    The controller's own runs do not wait: they are made when the sync is reserved for them. A run can be under way
-    without a reservation when the sync was deleted and created again, or its status restored from a backup.
+    The controller's own runs do not wait: they are made when the sync is reserved for them. A run can be without its
+    reservation when the sync was deleted and created again, or its status restored from a backup or edited.
     """
     if view.spec is None or view.spec.state == "Draft":
         return None
+    answered = {tick.at for tick in view.status.recent_ticks}
     waiting = [
         run
         for run in view.runs
-        if not run.ended and not run.deleting and (run.owner_uid != view.meta.uid or run.status.attempt)
+        if not run.ended
+        and not run.deleting
+        and (run.attempt or not view.ours(run) or (run.tick and run.tick not in answered))
     ]
-    return min(waiting, key=lambda run: (run.status.attempt == 0, run.created, run.name), default=None)
+    return min(waiting, key=lambda run: (run.attempt == 0, not view.ours(run), run.created, run.name), default=None)
 
 
-def _obstacle(view: SyncView, tick: datetime) -> str:
-    """Why a tick cannot run even though nothing else does; empty when it can."""
-    if view.problem:
-        return view.problem.reason
-    standing = view.run(tick_run_name(view.meta.name, tick))
-    return "NameTaken" if standing and standing.owner_uid != view.meta.uid else ""
+def urgent(view: SyncView, run: RunFacts) -> bool:
+    """Whether a run that waits should have held the sync all along."""
+    return run.attempt > 0 or view.ours(run)
 
 
-def _why_busy(view: SyncView, status: SyncStatus) -> str:
-    run = view.run(status.active_run.name) if status.active_run else None
-    awaiting = run is not None and run.status.phase == "AwaitingApproval"
-    return "AwaitingApproval" if awaiting else "PreviousRunActive"
-
-
-def _held(status: SyncStatus, name: str, tick: datetime | None, now: datetime) -> SyncStatus:
+def held(status: SyncStatus, name: str, tick: datetime | None, now: datetime) -> SyncStatus:
+    """The status with the sync reserved for a run."""
     return status.model_copy(update={"active_run": ActiveRun(name=name, tick=tick, since=now)})
 
 
-def _recorded(view: SyncView, run: RunFacts, now: datetime) -> SyncStatus:
+def end_of(run: RunFacts) -> tuple[str, str]:
+    """Reason and message of the end of a run."""
+    end = find(run.status.conditions, "Succeeded")
+    return (end.reason, end.message) if end else (run.phase or "Failed", "")
+
+
+def recorded(view: SyncView, status: SyncStatus, run: RunFacts, now: datetime) -> SyncStatus:
     """The status after a run that has ended; a plan leaves no trace in it, because it wrote nothing."""
-    status = view.status.model_copy(update={"active_run": None})
     if run.plan:
         return status
-    phase, record = run.status.phase or "Failed", run.status
-    end = next((c for c in record.conditions if c.type == "Succeeded"), None)
-    succeeded = phase == "Succeeded"
-    reason, message = (end.reason, end.message) if end else (phase, "")
-    return status.model_copy(
-        update={
-            "last_run": LastRun(
-                name=run.name,
-                phase=phase,
-                reason=reason,
-                message=message,
-                started_at=record.started_at,
-                finished_at=record.finished_at,
-                counts=record.counts,
-            ),
-            "last_success_time": record.finished_at if succeeded else status.last_success_time,
-            "dead_letters": status.dead_letters if record.dead_letters is None else record.dead_letters,
-            "conditions": with_condition(
-                status.conditions,
-                "LastRunSucceeded",
-                "True" if succeeded else "False",
-                reason,
-                message,
-                now=now,
-                generation=view.meta.generation,
-            ),
-        }
+    record, succeeded = run.status, run.phase == "Succeeded"
+    reason, message = end_of(run)
+    changes = {
+        "last_run": _last_run(run, record),
+        "conditions": _outcome(view, status, succeeded, reason, message, now),
+    }
+    if succeeded:
+        changes["last_success_time"] = run.finished_at
+    if record.dead_letters is not None:
+        changes |= {"dead_letters": record.dead_letters, "dead_letters_by_code": record.dead_letters_by_code}
+    return status.model_copy(update=changes)
+
+
+def _last_run(run: RunFacts, record: RunStatus) -> LastRun:
+    reason, message = end_of(run)
+    return LastRun(
+        name=run.name,
+        phase=run.phase or "Failed",
+        reason=reason,
+        message=message,
+        started_at=record.started_at,
+        finished_at=run.finished_at,
+        counts=record.counts,
     )
 
 
 def _lost(view: SyncView, active: ActiveRun, now: datetime) -> tuple[SyncStatus, Verdicts]:
-    """Somebody deleted the run that held the reservation."""
+    """The run that held the reservation is not there: somebody deleted it."""
     message = f"SyncRun {active.name} was deleted before it had ended"
     last = LastRun(name=active.name, phase="Cancelled", reason="Deleted", message=message, finished_at=now)
-    conditions = with_condition(
-        view.status.conditions,
+    conditions = _outcome(view, view.status, False, "Deleted", message, now)
+    changes = {"active_run": None, "last_run": last, "conditions": conditions}
+    verdicts = [verdict(active.tick, "Ran", "Cancelled", message)] if active.tick else []
+    return view.status.model_copy(update=changes), verdicts
+
+
+def _outcome(
+    view: SyncView, status: SyncStatus, succeeded: bool, reason: str, message: str, now: datetime
+) -> list[Condition]:
+    return with_condition(
+        status.conditions,
         "LastRunSucceeded",
-        "False",
-        "Deleted",
+        "True" if succeeded else "False",
+        reason,
         message,
         now=now,
         generation=view.meta.generation,
     )
-    changes = {"active_run": None, "last_run": last, "conditions": conditions}
-    return view.status.model_copy(update=changes), _ran(active, "Cancelled")
-
-
-def _ran(active: ActiveRun, phase: RunPhase) -> Verdicts:
-    if active.tick is None:
-        return []
-    return [TickRecord(at=active.tick, verdict="Ran", reason="" if phase == "Succeeded" else phase)]
