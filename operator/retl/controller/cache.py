@@ -7,7 +7,7 @@ an order that only depends on what it was told, so that a simulated run can be r
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
-from retl.controller.kinds import POD, RUN, RUN_LABEL, SYNC, Key, Manifest, slim
+from retl.controller.kinds import CHECK_LABEL, MODEL, POD, RUN, RUN_LABEL, SYNC, Key, Manifest, references, slim
 from retl.controller.syncs.dependencies import Dependencies
 
 _GRAVES = 10_000
@@ -28,6 +28,7 @@ class Cache:
         self._objects: dict[Key, Manifest] = {}
         self._kinds: dict[tuple[str, str], dict[Key, None]] = defaultdict(dict)
         self._groups: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
+        self._referrers: dict[Key, dict[Key, None]] = defaultdict(dict)
         self._graves: OrderedDict[Key, str] = OrderedDict()
         self._last_words: OrderedDict[tuple[str, str, str], list[Manifest]] = OrderedDict()
 
@@ -45,9 +46,13 @@ class Cache:
         return [key for (of, _), keys in self._kinds.items() if of == kind for key in keys]
 
     def children(self, kind: str, namespace: str, parent: str) -> list[Manifest]:
-        """SyncRuns of a sync, by its name; Jobs or pods of a SyncRun, by its name, with pods that are gone."""
+        """SyncRuns of a sync by its name; Jobs or pods, gone ones too, of a run by its name, of checks by their uid."""
         group = (kind, namespace, parent)
         return [self._objects[key] for key in self._groups.get(group, ())] + self._last_words.get(group, [])
+
+    def referrers(self, key: Key) -> list[Key]:
+        """Syncs and models whose spec names the object, whether it is there or not."""
+        return list(self._referrers.get(key, ()))
 
     def was_deleted(self, key: Key, uid: str | None = None) -> bool:
         """Whether an object of this name (and uid) was seen and is gone."""
@@ -60,6 +65,8 @@ class Cache:
         before = self._objects.get(key)
         if self.was_deleted(key, now["metadata"]["uid"]) or (before is not None and not _newer(now, before)):
             return
+        if before is not None and "spec" in now and now["spec"] == before["spec"]:
+            now["spec"] = before["spec"]  # the same object: who has read it need not read it again
         self._store(key, now)
         self._changed(key, before, now)
 
@@ -92,6 +99,7 @@ class Cache:
                 self._last_words.popitem(last=False)
 
     def _store(self, key: Key, manifest: Manifest) -> None:
+        self._refer(key, self._objects.get(key), manifest)
         self._kinds[key.kind, key.namespace][key] = None
         if parent := _parent(key, manifest):
             self._groups[parent][key] = None
@@ -101,6 +109,7 @@ class Cache:
 
     def _drop(self, key: Key) -> None:
         manifest = self._objects.pop(key)
+        self._refer(key, manifest, None)
         if key.kind == SYNC:
             self.dependencies.note(key, None)
         self._kinds[key.kind, key.namespace].pop(key, None)
@@ -108,6 +117,20 @@ class Cache:
             self._groups[parent].pop(key, None)
             if not self._groups[parent]:
                 del self._groups[parent]
+
+    def _refer(self, key: Key, before: Manifest | None, now: Manifest | None) -> None:
+        """Keep the index of references; most changes are of a status and leave it alone."""
+        if key.kind not in (SYNC, MODEL) or (before and now and before["spec"] is now["spec"]):
+            return
+        for manifest in (before, now):
+            for kind, name in references(manifest["spec"]) if manifest else ():
+                referred = Key(kind, key.namespace, name)
+                if manifest is now:
+                    self._referrers[referred][key] = None
+                elif referrers := self._referrers.get(referred):
+                    referrers.pop(key, None)
+                    if not referrers:
+                        del self._referrers[referred]
 
 
 def _newer(now: Manifest, before: Manifest) -> bool:
@@ -119,5 +142,6 @@ def _parent(key: Key, manifest: Manifest) -> tuple[str, str, str] | None:
     if key.kind == RUN:
         name = ((manifest.get("spec") or {}).get("syncRef") or {}).get("name")
     else:
-        name = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL)
+        labels = manifest["metadata"].get("labels") or {}
+        name = labels.get(RUN_LABEL) or labels.get(CHECK_LABEL)
     return (key.kind, key.namespace, name) if name else None

@@ -1,5 +1,6 @@
 """The kinds that the controller reads, and how a key of the cache and the queue names one object."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,6 +68,23 @@ KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 """Labels that a Job takes over from its SyncRun, else from its sync; the only ones."""
 OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Label selector of the Jobs and pods that the controller made."""
+
+
+def references(spec: Any) -> Iterator[tuple[str, str]]:
+    """Kind and name of each connection and model, of the same namespace, that the spec of a sync or model names.
+
+    Args:
+        spec: as the API server gives it; one that was written past our schema names what can be made out.
+    """
+    if not isinstance(spec, dict):
+        return
+    query = spec.get("query")
+    named = [(MODEL, spec.get("modelRef")), (DESTINATION, spec.get("destinationRef")), (SOURCE, spec.get("sourceRef"))]
+    if isinstance(query, dict):
+        named.append((SOURCE, query.get("sourceRef")))
+    for of, ref in named:
+        if isinstance(ref, dict) and isinstance(ref.get("name"), str):
+            yield of, ref["name"]
 
 
 def slim(kind: str, manifest: Manifest) -> Manifest:

@@ -3,7 +3,20 @@
 from collections.abc import Iterator
 
 from retl.controller.cache import Cache
-from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import (
+    CHECK_LABEL,
+    DESTINATION,
+    JOB,
+    MODEL,
+    POD,
+    RUN,
+    RUN_LABEL,
+    SOURCE,
+    SYNC,
+    Key,
+    Manifest,
+    references,
+)
 from retl.resources.run import TERMINAL
 
 
@@ -12,21 +25,52 @@ def concerned(cache: Cache, key: Key, before: Manifest | None, now: Manifest | N
     latest = now or before
     assert latest is not None
     if key.kind in (JOB, POD):
-        run = (latest["metadata"].get("labels") or {}).get(RUN_LABEL)
-        if run:
-            yield Key(RUN, key.namespace, run)
+        yield from _owner(cache, key, latest)
         return
-    if now is not None:
+    if now is not None and not (before is None and _is_over(key, now)):
         yield key
     if key.kind == RUN:
-        sync = ((latest.get("spec") or {}).get("syncRef") or {}).get("name")
-        if sync:
-            yield Key(SYNC, key.namespace, sync)
+        yield from _sync_and_destination(cache, key, latest)
     elif key.kind == SYNC:
         yield from _unfinished_runs(cache, key)
+        yield from _checked_for(key, before, now)
         yield from cache.dependencies.dependents(key)
-    elif _means_something_else(before, now):
+    elif key.kind == MODEL:
+        yield from _checked_for(key, before, now)
+    elif key.kind == DESTINATION:
+        yield from _newly_admitted(key, before, now)
+    if key.kind not in (RUN, SYNC) and _means_something_else(before, now):
         yield from _dependents(cache, key)
+
+
+def _owner(cache: Cache, key: Key, manifest: Manifest) -> Iterator[Key]:
+    """The run of a Job or pod, or the connection that it checks."""
+    labels = manifest["metadata"].get("labels") or {}
+    if run := labels.get(RUN_LABEL):
+        yield Key(RUN, key.namespace, run)
+    if uid := labels.get(CHECK_LABEL):
+        for kind in (SOURCE, DESTINATION):
+            for connection in cache.keys(kind, key.namespace):
+                if (cache.get(connection) or {})["metadata"]["uid"] == uid:
+                    yield connection
+
+
+def _is_over(key: Key, manifest: Manifest) -> bool:
+    """A run that had ended before it was seen for the first time: there is nothing to be done about it."""
+    return key.kind == RUN and manifest["status"].get("phase") in TERMINAL
+
+
+def _sync_and_destination(cache: Cache, key: Key, run: Manifest) -> Iterator[Key]:
+    """Who counts a run: its sync, and a destination that lets only so many go on at the same time."""
+    name = ((run.get("spec") or {}).get("syncRef") or {}).get("name")
+    if not name:
+        return
+    sync = Key(SYNC, key.namespace, name)
+    yield sync
+    spec = (cache.get(sync) or {}).get("spec") or {}
+    destination = Key(DESTINATION, key.namespace, str((spec.get("destinationRef") or {}).get("name")))
+    if ((cache.get(destination) or {}).get("spec") or {}).get("maxConcurrentRuns"):
+        yield destination
 
 
 def _unfinished_runs(cache: Cache, sync: Key) -> Iterator[Key]:
@@ -35,33 +79,47 @@ def _unfinished_runs(cache: Cache, sync: Key) -> Iterator[Key]:
             yield Key.of(RUN, run)
 
 
+def _newly_admitted(key: Key, before: Manifest | None, now: Manifest | None) -> Iterator[Key]:
+    """Runs that the destination has given a slot."""
+    had = {slot["run"] for slot in _slots(before)}
+    for slot in _slots(now):
+        if slot["run"] not in had:
+            yield Key(RUN, key.namespace, slot["run"])
+
+
+def _slots(destination: Manifest | None) -> list[Manifest]:
+    return ((destination or {}).get("status") or {}).get("slots") or []
+
+
 def _means_something_else(before: Manifest | None, now: Manifest | None) -> bool:
-    """Whether more than the status has changed."""
+    """Whether more has changed than what is said of it: its spec, or what a check found there."""
     if before is None or now is None:
         return True
-    return bool(before["spec"] != now["spec"] or before["metadata"]["uid"] != now["metadata"]["uid"])
+    return bool(
+        before["spec"] != now["spec"]
+        or before["metadata"]["uid"] != now["metadata"]["uid"]
+        or _catalog(before) != _catalog(now)
+    )
+
+
+def _catalog(connection: Manifest) -> str:
+    """Digest of what its last check found: the mappings of syncs are held against it."""
+    return str((connection["status"].get("lastCheck") or {}).get("catalog", ""))
+
+
+def _checked_for(key: Key, before: Manifest | None, now: Manifest | None) -> Iterator[Key]:
+    """Connections whose checks are to look at something else, because a sync or model names something else."""
+    if before and now and before["spec"] == now["spec"]:
+        return
+    named = {name: None for manifest in (before, now) if manifest for name in references(manifest["spec"])}
+    for kind, name in named:
+        if kind != MODEL:
+            yield Key(kind, key.namespace, name)
 
 
 def _dependents(cache: Cache, key: Key) -> Iterator[Key]:
     """Models of a source, and the syncs that name a connection or model, directly or through a model."""
-    models: set[str] = {key.name} if key.kind == MODEL else set()
-    if key.kind == SOURCE:
-        for model in cache.keys(MODEL, key.namespace):
-            if _refers(cache, model, "sourceRef", key.name):
-                models.add(model.name)
-                yield model
-    for sync in cache.keys(SYNC, key.namespace):
-        spec = (cache.get(sync) or {}).get("spec") or {}
-        query = spec.get("query") or {}
-        named = {DESTINATION: _name(spec, "destinationRef"), SOURCE: _name(query, "sourceRef")}
-        if named.get(key.kind) == key.name or _name(spec, "modelRef") in models:
-            yield sync
-
-
-def _refers(cache: Cache, key: Key, field: str, name: str) -> bool:
-    spec: Manifest = (cache.get(key) or {}).get("spec") or {}
-    return _name(spec, field) == name
-
-
-def _name(spec: Manifest, field: str) -> str:
-    return str((spec.get(field) or {}).get("name", ""))
+    for referrer in cache.referrers(key):
+        yield referrer
+        if referrer.kind == MODEL:
+            yield from cache.referrers(referrer)

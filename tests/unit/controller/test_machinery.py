@@ -99,18 +99,51 @@ def test_a_change_reaches_everyone_it_concerns() -> None:
         return {str(key) for key in queue}
 
     sync, other = "ReverseETLSync growth/accounts", "ReverseETLSync growth/by-model"
-    run = "SyncRun growth/accounts-1"
-    assert heard(SYNC, inline) == {sync}
-    assert heard(SYNC, by_model) == {other}
-    assert heard(MODEL, model) == {"SyncModel growth/m", other}
+    run, crm, warehouse = "SyncRun growth/accounts-1", "SyncDestination growth/crm", "SyncSource growth/warehouse"
+    assert heard(SYNC, inline) == {sync, crm, warehouse}
+    assert heard(SYNC, by_model) == {other, crm}
+    assert heard(MODEL, model) == {"SyncModel growth/m", other, warehouse}
     source = connection_manifest(SOURCE, "warehouse")
-    assert heard(SOURCE, source) == {"SyncSource growth/warehouse", "SyncModel growth/m", other, sync}
-    assert heard(DESTINATION, connection_manifest(DESTINATION, "crm")) == {"SyncDestination growth/crm", sync, other}
-    assert heard(SOURCE, versioned(source, 2) | {"status": {"x": 1}}) == {"SyncSource growth/warehouse"}
+    assert heard(SOURCE, source) == {warehouse, "SyncModel growth/m", other, sync}
+    assert heard(DESTINATION, connection_manifest(DESTINATION, "crm")) == {crm, sync, other}
+    assert heard(SOURCE, versioned(source, 2) | {"status": {"x": 1}}) == {warehouse}
     assert heard(RUN, versioned(run_manifest(), 1)) == {run, sync}
     assert heard(SYNC, versioned(inline, 11)) == {sync, run}
     assert heard(JOB, child(JOB, "j")) == {run}
     assert heard(POD, child(POD, "p")) == {run}
+
+
+def test_a_bounded_destination_hears_of_its_runs_and_a_run_of_its_slot() -> None:
+    queue: list[Key] = []
+    known = Cache(lambda key, before, now: queue.extend(concerned(known, key, before, now)))
+    crm = connection_manifest(DESTINATION, "crm", maxConcurrentRuns=1)
+    known.put(DESTINATION, crm)
+    known.put(SYNC, sync_manifest())
+    queue.clear()
+    known.put(RUN, run_manifest())
+    assert Key(DESTINATION, "growth", "crm") in queue
+    queue.clear()
+    slots = [{"run": "accounts-1", "uid": "u", "since": "2026-05-04T12:00:00Z"}]
+    known.put(DESTINATION, versioned(crm, 2) | {"status": {"slots": slots}})
+    assert queue == [Key(DESTINATION, "growth", "crm"), RUN_KEY]
+
+
+def test_a_run_that_was_over_before_it_was_seen_is_not_looked_at() -> None:
+    queue: list[Key] = []
+    known = Cache(lambda key, before, now: queue.extend(concerned(known, key, before, now)))
+    known.put(RUN, run_manifest() | {"status": {"phase": "Succeeded"}})
+    assert queue == [Key(SYNC, "growth", "accounts")]
+
+
+def test_who_has_read_a_spec_need_not_read_it_again_when_only_the_status_changes(cache: Cache) -> None:
+    key = Key(SYNC, "growth", "accounts")
+    for version, labels in ((10, "one"), (11, "one"), (12, "two")):
+        cache.put(SYNC, versioned(sync_manifest(object=labels), version))
+        seen = cache.get(key)
+        assert seen is not None
+        if version == 10:
+            first = seen["spec"]
+        assert (seen["spec"] is first) == (labels == "one")
 
 
 async def test_a_key_is_never_in_two_hands_and_never_lost() -> None:
