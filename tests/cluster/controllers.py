@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,7 +79,7 @@ class ControllerProcess:
 
     def kill(self) -> None:
         """kill -9."""
-        self.program.stop(patience=0)
+        self.program.stop(signal.SIGKILL)
 
     def advance(self, seconds: float) -> None:
         """Move its clock forward."""
