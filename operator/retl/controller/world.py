@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from retl.controller.cache import Cache
@@ -10,6 +10,8 @@ from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
 from retl.controller.state_reads import StateReads
+from retl.controller.wanted import WantedOf
+from retl.runspec.catalog import Catalog
 
 _TRUSTED = timedelta(seconds=60)
 _RECHECKED = timedelta(seconds=5)
@@ -46,17 +48,27 @@ class World:
 
     Attributes:
         state: the state service; None when there is no token to ask it with.
+        wanted: what checks of each connection are to look at.
     """
 
     cache: Cache
     kube: Kube
     secrets: Secrets
     state: StateReads | None = None
+    wanted: WantedOf = field(default_factory=WantedOf)
 
     def skewed(self) -> bool:
         """Whether our clock is too far from the API server's for any tick to be believed."""
         skew = self.kube.skew()
         return skew is not None and abs(skew) > _SKEW
+
+    async def catalog(self, connection: Key) -> Catalog | None:
+        """What the last check of a connection found; None where that is not known."""
+        manifest = self.cache.get(connection)
+        if manifest is None or self.state is None:
+            return None
+        digest = (manifest["status"].get("lastCheck") or {}).get("catalog", "")
+        return await self.state.catalog(connection.namespace, manifest["metadata"]["uid"], digest)
 
     async def fresh(self, key: Key) -> Manifest | None:
         """The object as it is at this moment, past the cache; the cache learns of it."""
