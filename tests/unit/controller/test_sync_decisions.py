@@ -261,3 +261,10 @@ def test_a_sync_that_is_being_deleted_is_left_alone() -> None:
     view = sync_view()
     going = view.meta.model_copy(update={"deletion_timestamp": NOON})
     assert decide(sync_view(meta=going), NOON) == Decision()
+
+
+def test_a_clock_that_is_wrong_says_when_nothing_but_to_look_again() -> None:
+    schedule = {"cron": "0 * * * *", "startingDeadline": "15m"}
+    view = sync_view(spec={"schedule": schedule}, skewed=True)
+    now = at(45)  # by that clock the deadline has passed; a wake in the past would be one after the other
+    assert decided(view, now)[1].wake == now + RECHECK

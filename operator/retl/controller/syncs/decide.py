@@ -140,8 +140,10 @@ def _ready_reason(view: SyncView) -> str:
 def _wake(
     view: SyncView, times: Timetable | None, problem: Problem | None, waiting: datetime | None, now: datetime
 ) -> datetime | None:
-    """When something is to be looked at that no event announces."""
+    """When something is to be looked at that no event announces. A clock that is wrong tells no moment but soon."""
+    if view.skewed:
+        return now + RECHECK
     times_to_look = [waiting, times.next_start if times else None]
-    if view.skewed or (problem and problem.passing):
+    if problem and problem.passing:
         times_to_look.append(now + RECHECK)
     return min((at for at in times_to_look if at), default=None)
