@@ -2,8 +2,9 @@
 
 A control plane without a node leaves every pod Pending. This one binds them to itself, runs the one container's command
 as a process with its environment and volumes, and reports what a kubelet would; and it fails on request: killed, out of
-memory, evicted, lost. What it does with a pod follows from the pod's state alone, so it survives restarts of the API
-server and of itself. Containers are never restarted, whatever `restartPolicy` says; images and probes are ignored.
+memory, evicted, lost, without an image. What it does with a pod follows from the pod's state alone, so it survives
+restarts of the API server and of itself. Containers are never restarted, whatever `restartPolicy` says; probes are
+ignored, and of images only the name counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +25,7 @@ from typing import Any, Self
 from tests.cluster import podspec, podstatus
 from tests.cluster.api import STRATEGIC_PATCH, Api, ApiError
 from tests.cluster.kubectl import Access
+from tests.cluster.kubelet import Kubelet
 from tests.cluster.podfiles import PodFiles
 from tests.cluster.podlife import Life, Run
 from tests.cluster.podspec import Pod
@@ -47,10 +50,12 @@ class ProcessNode:
         self._access = Access.load(kubeconfig)
         self._temporary = directory is None
         self.directory = directory.resolve() if directory else Path(tempfile.mkdtemp(prefix="retl-node-"))
+        self._kubelet = Kubelet(self.directory, self._log_file, self._has_process)
         self._runs: dict[str, Run] = {}
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._schedulable = asyncio.Event()
         self._schedulable.set()
+        self._missing_images: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._serving: asyncio.Task[None] | None = None
@@ -100,6 +105,15 @@ class ProcessNode:
         """Take the pods that were held back, and new ones."""
         self._loop.call_soon_threadsafe(self._schedulable.set)
 
+    @contextmanager
+    def without_image(self, image: str) -> Iterator[None]:
+        """For a while no registry has the image: new pods with it stay Pending (ErrImagePull, ImagePullBackOff)."""
+        self._missing_images.add(image)
+        try:
+            yield
+        finally:
+            self._missing_images.discard(image)
+
     def kill(self, namespace: str, pod: str, sign: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the pod's process, as if it came from outside."""
         self._running(namespace, pod).signal(sign)
@@ -132,6 +146,9 @@ class ProcessNode:
                 return run
         raise LookupError(f"pod {namespace}/{pod} has no process on {self.name}")
 
+    def _has_process(self, namespace: str, pod: str) -> bool:
+        return any(podstatus.key(run.pod) == (namespace, pod) and run.running() for run in self._runs.values())
+
     def _log_file(self, namespace: str, pod: str) -> Path:
         return self.directory / "logs" / f"{namespace}_{pod}.log"
 
@@ -158,6 +175,7 @@ class ProcessNode:
         """Follow all pods, each with a task of its own, until cancelled."""
         api = Api(self._access)
         try:
+            await self._kubelet.start()
             await self._register(api)
             while True:
                 listing = await api.request("GET", "/api/v1/pods")
@@ -170,6 +188,7 @@ class ProcessNode:
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
+            await self._kubelet.stop()
             await api.aclose()
 
     async def _register(self, api: Api) -> None:
@@ -187,6 +206,7 @@ class ProcessNode:
             "allocatable": podspec.NODE_CAPACITY,
             "conditions": [ready | {"lastHeartbeatTime": now, "lastTransitionTime": now}],
             "addresses": [{"type": "InternalIP", "address": podspec.POD_IP}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._kubelet.port}},
         }
         await api.request("PATCH", f"/api/v1/nodes/{self.name}", {"spec": {"taints": None}}, STRATEGIC_PATCH)
         await api.request("PATCH", f"/api/v1/nodes/{self.name}/status", {"status": status}, STRATEGIC_PATCH)
@@ -220,7 +240,7 @@ class ProcessNode:
 
     async def _live(self, api: Api, uid: str, run: Run) -> None:
         try:
-            await Life(api, self.name, run, self._schedulable).live()
+            await Life(api, self.name, run, self._schedulable, self._missing_images).live()
         except ApiError as error:
             if error.status != 404:  # 404: the pod was deleted meanwhile
                 log.error("pod %s/%s: %s", *podstatus.key(run.pod), error)

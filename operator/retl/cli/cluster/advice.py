@@ -41,7 +41,6 @@ class Commands:
         return f"kubectl {shlex.join([*words, *options])}"
 
 
-_SECRET = ("create", "secret", "generic", "NAME", "--from-literal=KEY=VALUE", "-n")
 _TO_DO: Mapping[str, str] = {
     "SecretNotFound": "create the Secret; it is looked for again every 30 s",
     "SourceNotFound": "create the SyncSource, or correct the field that names it",
@@ -64,7 +63,7 @@ def advice_for(reason: str, commands: Commands, name: str, run: str = "") -> Adv
     """What to do about a reason.
 
     Args:
-        name: of the object whose reason it is.
+        name: of the object whose reason it is; of SecretNotFound, of the Secret.
         run: of the run, if it is a run's.
     """
     meaning = TICK_REASONS.get(reason) or RUN_REASONS.get(reason)
@@ -75,7 +74,9 @@ def advice_for(reason: str, commands: Commands, name: str, run: str = "") -> Adv
 def _command(reason: str, commands: Commands, name: str, run: str) -> str:
     match reason:
         case "SecretNotFound":
-            return commands.kubectl(*_SECRET, commands.namespace)
+            return commands.kubectl(
+                "create", "secret", "generic", name, "--from-literal=KEY=VALUE", "-n", commands.namespace
+            )
         case "AwaitingApproval" | "GuardBreached":
             return commands.retl("approve", run or name)
         case "PreviousRunActive":

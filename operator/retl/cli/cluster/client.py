@@ -80,6 +80,14 @@ class Cluster:
                 return None
             raise
 
+    async def lacks_namespace(self) -> bool:
+        """Whether it is certain that there is no such namespace: not everybody may ask."""
+        try:
+            await self._json("GET", f"/api/v1/namespaces/{self.namespace}")
+        except ClusterError as error:
+            return error.status == HTTPStatus.NOT_FOUND
+        return False
+
     async def create(self, kind: str, manifest: Manifest) -> Manifest:
         """Create an object in the namespace (raises Refused)."""
         return await self._json("POST", _path(kind, self.namespace), {"fieldManager": FIELD_MANAGER}, manifest)

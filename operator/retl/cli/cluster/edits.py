@@ -9,7 +9,7 @@ import typer
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster, ClusterError, Manifest
-from retl.cli.cluster.objects import DESTINATION, RUN, SOURCE, SYNC, Run, Sync, names, nowhere, the_run, the_sync
+from retl.cli.cluster.objects import DESTINATION, RUN, SOURCE, SYNC, Run, Sync, nowhere, the_run, the_sync
 from retl.cli.cluster.owners import owner
 from retl.cli.cluster.text import MACHINE, Form, exact, machine, now, say
 from retl.cli.text import count, plain, terminal_width, wrapped
@@ -101,8 +101,8 @@ def check_text(kind: str, name: str, last: LastCheck, width: int) -> str:
         told = f"{kind} {name}: the check failed: {last.reason}: {plain(last.message)}; {again}"
         return wrapped(told, width, hanging="  ")
     server = f", {plain(last.server)}" if last.server else ""
-    catalog = f"{count(last.objects, 'object')} with {count(last.fields, 'field')}"
-    return wrapped(f"{kind} {name}: it can be used{server}; {catalog}", width, hanging="  ")
+    catalog = f"; {count(last.objects, 'object')} with {count(last.fields, 'field')}" if last.objects else ""
+    return wrapped(f"{kind} {name}: it can be used{server}{catalog}", width, hanging="  ")
 
 
 async def _checked(cluster: Cluster, name: str, patience: timedelta) -> tuple[str, Manifest]:
@@ -140,5 +140,5 @@ async def _connection(cluster: Cluster, name: str) -> tuple[str, str]:
     if len(found) > 1:
         raise InvalidInput(f"{name}: there is a source and a destination; write source/{name} or destination/{name}")
     if not found:
-        raise nowhere(cluster, " or ".join(kinds), rest or name, await names(cluster, *kinds))
+        raise await nowhere(cluster, kinds[0], rest or name, *kinds[1:])
     return found[0], rest or name

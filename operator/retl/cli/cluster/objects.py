@@ -171,7 +171,9 @@ async def the_sync(cluster: Cluster, name: str) -> Sync:
     found = await cluster.find(SYNC, name)
     if found is not None:
         return Sync.read(found)
-    raise nowhere(cluster, SYNC, name, await names(cluster, SYNC))
+    if (run := await cluster.find(RUN, name)) is not None:
+        raise Unresolved(f"{name} is a SyncRun; name its sync: {Run.read(run).sync}", reason="NotFound")
+    raise await nowhere(cluster, SYNC, name)
 
 
 async def the_run(cluster: Cluster, name: str) -> Run:
@@ -185,7 +187,7 @@ async def the_run(cluster: Cluster, name: str) -> Run:
         return Run.read(found)
     manifest = await cluster.find(SYNC, name)
     if manifest is None:
-        raise nowhere(cluster, "SyncRun or ReverseETLSync", name, await names(cluster, SYNC, RUN))
+        raise await nowhere(cluster, SYNC, name, RUN)
     sync = Sync.read(manifest)
     runs = await runs_of(cluster, sync)
     active = sync.status.active_run
@@ -212,12 +214,16 @@ async def other(cluster: Cluster, kind: str, name: str) -> Other:
     return Other.read(kind, name, await cluster.find(kind, name))
 
 
-def nowhere(cluster: Cluster, kind: str, name: str, known: Sequence[str]) -> Unresolved:
+async def nowhere(cluster: Cluster, kind: str, name: str, *other_kinds: str) -> Unresolved:
     """The error of a name that nothing has, with a guess at the one that was meant."""
+    known = await names(cluster, kind, *other_kinds)
     hint = suggestion(name, known)
     if name.endswith((".yaml", ".yml")):
         hint = f"; for the syncs of a file, without a cluster, write -f {name}"
+    elif not known and await cluster.lacks_namespace():
+        hint = "; there is no such namespace, choose another with -n"
     elif len(known) > _FEW and "did you mean" not in hint:
         hint = ""
+    kinds = " or ".join([kind, *other_kinds])
     place = f"in namespace {cluster.namespace!r} of {cluster.where}"
-    return Unresolved(f"there is no {kind} {name!r} {place}{hint}", reason="NotFound")
+    return Unresolved(f"there is no {kinds} {name!r} {place}{hint}", reason="NotFound")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retl.errors import InvalidInput
+from retl.runspec.pod import ENV_STATE_URL
 
 if TYPE_CHECKING:
     from retl.cli.cluster.access import Reach
@@ -55,7 +56,7 @@ StateUrl = Annotated[
     typer.Option(
         "--state-url",
         metavar="URL",
-        envvar="RETL_STATE_URL",
+        envvar=ENV_STATE_URL,
         help="The cluster's state service. Default: the API pod, through the API server.",
     ),
 ]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import typer
@@ -245,15 +246,16 @@ def tell(run: Run, commands: Commands, form: Form) -> None:
         typer.echo(machine(form, run.manifest))
         return
     result = result_of(run)
-    if result.status != "Failed":
-        say(tables.result_line(result, terminal_width()))
     if result.status == "Failed":
         _explain_failure(run, commands)
-    elif run.held:
+    elif not run.held:
+        say(tables.result_line(result, terminal_width()))
+    if run.held:
+        say(f"{run.sync}: AwaitingApproval, {tables.accounting(result.counts)}")
         say(wrapped(f"{run.reason}: {plain(run.message)}", terminal_width(), "  "))
         say(f"  to look at it and let it go on: {commands.retl('approve', run.name)}")
         say(f"  to drop it:                     {commands.retl('cancel', run.name)}")
-    elif result.message:
+    elif result.message and result.status != "Failed":
         say(wrapped(plain(result.message), terminal_width(), "  "))
     if result.dead_letters:
         say(f"{run.sync}: {count(result.dead_letters, 'open dead letter')}")
@@ -276,9 +278,7 @@ def _explain_failure(run: Run, commands: Commands) -> None:
 def result_of(run: Run) -> RunResult:
     """The run's record in the form in which a local run has it."""
     status = run.status
-    seconds = (
-        (status.finished_at - status.started_at).total_seconds() if status.finished_at and status.started_at else 0
-    )
+    took = status.finished_at - status.started_at if status.finished_at and status.started_at else timedelta()
     return RunResult(
         run=run.name,
         sync=run.sync,
@@ -288,7 +288,7 @@ def result_of(run: Run) -> RunResult:
         counts=status.counts or RunCounts(),
         dead_letters=status.dead_letters or 0,
         plan_hash=status.plan_hash,
-        duration_seconds=seconds,
+        duration_seconds=max(0.0, took.total_seconds()),
     )
 
 

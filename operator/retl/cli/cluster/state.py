@@ -4,6 +4,7 @@ Who may have a token of a ServiceAccount of the namespace speaks for the namespa
 so it is reached through the API server, unless its address is given.
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from retl.cli.cluster.client import Cluster, ClusterError, Manifest
 from retl.cli.cluster.forward import forwarded
 from retl.cli.cluster.options import OPERATOR_NAMESPACE
-from retl.runspec.pod import STATE_AUDIENCE
+from retl.runspec.pod import ENV_STATE_URL, STATE_AUDIENCE
 from retl.state.reader_http import HttpStateReader
 
 ACCOUNT = "default"
@@ -35,7 +36,7 @@ class StatePlace:
     def words(self) -> list[str]:
         """The options again, for a command that a person is told to type."""
         if self.url is not None:
-            return ["--state-url", self.url]
+            return [] if self.url == os.environ.get(ENV_STATE_URL) else ["--state-url", self.url]
         other = self.operator_namespace != OPERATOR_NAMESPACE
         return ["--operator-namespace", self.operator_namespace] if other else []
 

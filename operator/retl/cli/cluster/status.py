@@ -29,14 +29,13 @@ _SHOWN = 10
 def show(reach: Reach, name: str | None, *, everywhere: bool, form: Form) -> None:
     """Print the table, or with a name the page."""
     if name is None:
-        syncs, runs = ask(reach, lambda cluster: _all(cluster, everywhere))
+        syncs, runs, nothing = ask(reach, lambda cluster: _all(cluster, everywhere))
         if form in MACHINE:
             typer.echo(machine(form, [sync.manifest for sync in syncs]))
         elif syncs:
             say(overview(syncs, runs, now(), several_namespaces=everywhere, wide=form is Form.wide))
         else:
-            place = "in any namespace" if everywhere else "in this namespace; -n chooses another, -A shows all"
-            typer.echo(f"no syncs {place}", err=True)
+            typer.echo(nothing, err=True)
         return
     sync, runs = ask(reach, lambda cluster: _one(cluster, name))
     if form in MACHINE:
@@ -45,10 +44,20 @@ def show(reach: Reach, name: str | None, *, everywhere: bool, form: Form) -> Non
         say(page(sync, runs, now(), terminal_width(), wide=form is Form.wide))
 
 
-async def _all(cluster: Cluster, everywhere: bool) -> tuple[list[Sync], list[Run]]:
+async def _all(cluster: Cluster, everywhere: bool) -> tuple[list[Sync], list[Run], str]:
+    """Syncs, runs under way, and what to say if there are no syncs."""
     syncs = [Sync.read(each) for each in await cluster.list(SYNC, everywhere=everywhere)]
+    if not syncs:
+        return [], [], await _nothing(cluster, everywhere)
     unfinished = await cluster.list(RUN, everywhere=everywhere, fields=UNFINISHED)
-    return syncs, [Run.read(each) for each in unfinished]
+    return syncs, [Run.read(each) for each in unfinished], ""
+
+
+async def _nothing(cluster: Cluster, everywhere: bool) -> str:
+    if everywhere:
+        return f"no syncs in any namespace of {cluster.where}"
+    what = "there is no namespace" if await cluster.lacks_namespace() else "no syncs in namespace"
+    return f"{what} {cluster.namespace!r} of {cluster.where}; -n chooses another, -A shows all"
 
 
 async def _one(cluster: Cluster, name: str) -> tuple[Sync, list[Run]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 import typer
+from pydantic import ValidationError
 
 from retl.cli import text as plain_text
 from retl.cli.cluster.access import Reach, ask
@@ -21,6 +22,8 @@ from retl.cli.cluster.text import condition, exact, now, say, span, when
 from retl.cli.text import count, indented, plain, table, terminal_width, wrapped
 from retl.resources.fields import parse_duration
 from retl.resources.reasons import RUN_REASONS, TICK_REASONS
+from retl.resources.sync import Schedule
+from retl.schedule import InvalidSchedule, blackout_at
 
 Level = Literal["problem", "waits", "note"]
 _TICKS = 10
@@ -170,6 +173,7 @@ def findings(situation: Situation, commands: Commands) -> Iterator[Finding]:
     yield from _stalled(situation, commands)
     yield from _active(situation, commands)
     yield from _waiting(situation, commands)
+    yield from _blackout(situation, commands)
     yield from _state(situation, commands)
     yield from _dependencies(situation, commands)
     for end in situation.ends:
@@ -193,9 +197,16 @@ def _unseen(situation: Situation, commands: Commands) -> Iterator[Finding]:
 
 
 def _stalled(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    if stalled := situation.sync.stalled:
+    stalled = situation.sync.stalled
+    if stalled and not any(_stalled_for(end, stalled.reason) for end in situation.ends):
         advice = advice_for(stalled.reason, commands, situation.sync.name)
         yield _finding("problem", f"{stalled.reason}: {stalled.message}", advice)
+
+
+def _stalled_for(end: Other, reason: str) -> bool:
+    """Whether a source, destination or model is stalled for that reason; it is then told there."""
+    found = condition(end.conditions, "Stalled")
+    return found is not None and found.status == "True" and found.reason == reason
 
 
 def _active(situation: Situation, commands: Commands) -> Iterator[Finding]:
@@ -240,6 +251,19 @@ def _waiting(situation: Situation, commands: Commands) -> Iterator[Finding]:
         yield Finding("waits", f"{count(len(queue), 'run')} in line for the sync, oldest first: {names}")
 
 
+def _blackout(situation: Situation, commands: Commands) -> Iterator[Finding]:
+    """One that covers the present; a schedule that cannot be understood is told of by its condition."""
+    try:
+        covered = blackout_at(Schedule.model_validate(situation.sync.schedule), situation.now)
+    except (ValidationError, InvalidSchedule):
+        return
+    if covered:
+        reason = f": {covered.blackout.reason}" if covered.blackout.reason else ""
+        told = f"a blackout lasts until {plain_text.minute(covered.end)} ({when(covered.end, situation.now)}){reason}"
+        name = situation.sync.name
+        yield Finding("waits", told, "wait, or run it by hand all the same", commands.retl("run", name))
+
+
 def _state(situation: Situation, commands: Commands) -> Iterator[Finding]:
     sync = situation.sync
     if sync.state == "Paused":
@@ -253,7 +277,7 @@ def _state(situation: Situation, commands: Commands) -> Iterator[Finding]:
         yield Finding(
             "problem", "spec.state is Draft: nothing runs it", "set spec.state", commands.retl("resume", sync.name)
         )
-    elif not sync.schedule:
+    elif not sync.schedule and not sync.stalled:
         yield Finding("note", "it has no spec.schedule", "run it by hand", commands.retl("run", sync.name))
 
 
@@ -294,7 +318,8 @@ def _end(end: Other, situation: Situation, commands: Commands) -> Iterator[Findi
     ready = condition(end.conditions, "Ready")
     check = commands.retl("check", end.name) if end.kind != MODEL else ""
     if stalled and stalled.status == "True":
-        found = advice_for(stalled.reason, commands, end.name)
+        secret = str(((end.spec.get("credentials") or {}).get("secretRef") or {}).get("name", ""))
+        found = advice_for(stalled.reason, commands, secret if stalled.reason == "SecretNotFound" else end.name)
         yield _finding("problem", f"{what} is Stalled ({stalled.reason}): {stalled.message}", found)
     elif end.last_check and not end.last_check.succeeded:
         age = when(end.last_check.finished_at, situation.now)
@@ -327,7 +352,8 @@ def _last_run(situation: Situation, commands: Commands) -> Iterator[Finding]:
     last = situation.sync.status.last_run
     if last is None or last.phase != "Failed":
         return
-    told = f"the last run, {last.name}, failed {when(last.finished_at, situation.now) or ''}: {last.reason}"
+    age = f" {when(last.finished_at, situation.now)}" if last.finished_at else ""
+    told = f"the last run, {last.name}, failed{age}: {last.reason}"
     meaning = RUN_REASONS.get(last.reason)
     advice = advice_for(last.reason, commands, situation.sync.name, last.name)
     yield Finding(
