@@ -77,25 +77,23 @@ def open_by_code(connection: Connection, sync_uid: str) -> dict[str, int]:
 
 def waiting(connection: Connection, limit: int) -> list[OpenLetters]:
     """Open entries by sync and code, the most first; those beyond the limit by code only."""
-    number = func.sum(_c.open).label("open")
+    most = _c.open.desc(), _c.sync_uid, _c.code
+    top = select(_c.sync_uid, _c.code, _c.open).where(_c.open > 0).order_by(*most).limit(limit).subquery()
     oldest = (
         select(func.min(dead_letters.c.first_seen_at))
-        .where(dead_letters.c.sync_uid == _c.sync_uid, dead_letters.c.resolved_at.is_(None))
+        .where(dead_letters.c.sync_uid == top.c.sync_uid, dead_letters.c.resolved_at.is_(None))
         .scalar_subquery()
     )
+    number = func.sum(top.c.open).label("open")
     # A sync that was deleted and made again has two uids and one name.
     found = (
-        select(syncs.c.namespace, syncs.c.name, _c.code, number, func.min(oldest).label("oldest"))
-        .join(syncs, syncs.c.uid == _c.sync_uid)
-        .where(_c.open > 0)
-        .group_by(syncs.c.namespace, syncs.c.name, _c.code)
-        .order_by(number.desc(), syncs.c.namespace, syncs.c.name, _c.code)
-        .limit(limit)
+        select(syncs.c.namespace, syncs.c.name, top.c.code, number, func.min(oldest).label("oldest"))
+        .join(syncs, syncs.c.uid == top.c.sync_uid)
+        .group_by(syncs.c.namespace, syncs.c.name, top.c.code)
+        .order_by(number.desc(), syncs.c.namespace, syncs.c.name, top.c.code)
     )
     letters = [OpenLetters(*row[:3], int(row.open), row.oldest) for row in connection.execute(found)]
-    if len(letters) < limit:
-        return letters
-    every = select(_c.code, number).where(_c.open > 0).group_by(_c.code).order_by(_c.code)
+    every = select(_c.code, func.sum(_c.open)).where(_c.open > 0).group_by(_c.code).order_by(_c.code)
     rest = Counter({code: int(count) for code, count in connection.execute(every)})
     for listed in letters:
         rest[listed.code] -= listed.open
