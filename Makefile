@@ -17,7 +17,7 @@ SIDE_BY_SIDE := -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check static e2e bench cluster cluster-down crds format lock clean
+.PHONY: help demo demo-down test check static e2e bench bench-controller faults docs cluster cluster-down crds format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,12 +45,19 @@ static: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/retl crds crds --check
+	$(BIN)/python tools/pages.py --check
 
 e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
 	$(PYTEST) tests/e2e
 
 bench: $(READY) ## Rows per second and peak memory
 	$(BIN)/python -m bench
+
+bench-controller: $(READY) ## 10,000 syncs on a real API server, beside as many CronJobs
+	$(BIN)/python -m bench controller
+
+faults: $(READY) ## 10,000 seeds of the simulated cluster (about an hour)
+	$(BIN)/python -m tests.faults --seeds 10000 --jobs 2
 
 cluster: $(READY) ## Start a Kubernetes control plane and leave it up
 	@$(BIN)/python -m tests.cluster up
@@ -60,6 +67,9 @@ cluster-down: $(READY) ## Stop it
 
 crds: $(READY) ## Write crds/*.yaml from the models
 	$(BIN)/retl crds crds
+
+docs: $(READY) ## Draw docs/states/*.md from the controller's tables
+	$(BIN)/python tools/pages.py
 
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
