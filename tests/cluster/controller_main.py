@@ -69,6 +69,7 @@ def main(config: dict[str, Any]) -> None:
         metrics_port=config["metrics_port"],
         health_port=config["health_port"],
         lease=LeaseSettings("retl-system", config["lease"]) if config["lease"] else None,
+        state_token_file=Path(config["state_token"]) if config["state_token"] else None,
         retry=RetryPolicy(first=timedelta(seconds=config["retry_seconds"])),
     )
     death = config["dies"]

@@ -43,6 +43,7 @@ class ControllerProcess:
     command: Sequence[str] = TINY_RUNNER
     retry_seconds: float = 0.0
     state_url: str = "http://127.0.0.1:1"
+    state_token: Path | None = None
     metrics_port: int = 0
     health_port: int = 0
     lease: str = ""
@@ -65,6 +66,7 @@ class ControllerProcess:
             "command": list(self.command),
             "retry_seconds": self.retry_seconds,
             "state_url": self.state_url,
+            "state_token": str(self.state_token) if self.state_token else "",
             "clock": str(self._file("offset")),
             "metrics_port": self.metrics_port,
             "health_port": self.health_port,

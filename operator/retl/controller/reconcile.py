@@ -81,12 +81,12 @@ class Reconciler:
         try:
             acted = await act(self._world, key, observed, decision, lambda: self._tell(key, observed, decision))
         except Refused as refused:
-            if key.kind != RUN:
+            if key.kind == SYNC:
                 raise
             self._refusals[key] = Refusal(str(refused), self._clock.now(), refused.final)
             acted = True
         else:
-            if decision.actions:
+            if decision.actions or key.kind != RUN:
                 self._refusals.pop(key, None)
         if acted:
             self._queue.add(key)
@@ -102,8 +102,9 @@ class Reconciler:
         if key.kind == RUN:
             run = await gather_run(world, key, self._clock.now(), self._refusals.get(key))
             return run and (decide_run(run[0], self._clock.now(), settings.retry, settings.runner), run[1])
-        connection = await gather_connection(world, key)
-        return connection and (decide_connection(connection[0], self._clock.now()), connection[1])
+        refusal = self._refusals.get(key)
+        connection = await gather_connection(world, key, self._clock.now(), refusal.message if refusal else "")
+        return connection and (decide_connection(connection[0], self._clock.now(), settings.runner), connection[1])
 
     def _tell(self, key: Key, observed: Manifest, decision: Decision) -> None:
         """Count, and say to people, what has just been written down."""
