@@ -68,15 +68,15 @@ class LeaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiRate:
-    """How many requests to the API server the work may make.
+    """How many requests to the API server the work may make. The start of a run takes four.
 
     Attributes:
         per_second: in the long run.
         burst: at once, after a pause.
     """
 
-    per_second: float = 200.0
-    burst: int = 400
+    per_second: float = 300.0
+    burst: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """Cache, queue, alarm and routing: what is looked at, when, and from which version."""
 
 import asyncio
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm
+from retl.controller.health import answering
 from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key
 from retl.controller.queue import Queue
 from retl.controller.routing import concerned
@@ -205,6 +208,22 @@ async def test_an_alarm_rings_once_at_the_earliest_time_that_was_asked_for() -> 
     assert await asyncio.wait_for(rung.get(), 5) == early
     assert rung.empty()
     running.cancel()
+
+
+async def test_probes_are_told_what_is_wrong_and_readiness_is_another_question() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    doubts, obstacles = ["the watch of SyncRun has told nothing for 300 s"], ["the cache is not filled yet"]
+    async with answering(port, lambda: doubts, lambda: obstacles), httpx.AsyncClient() as client:
+        healthy, ready = f"http://127.0.0.1:{port}/healthz", f"http://127.0.0.1:{port}/readyz"
+        answer = await client.get(healthy)
+        assert (answer.status_code, answer.text) == (500, f"{doubts[0]}\n")
+        doubts.clear()
+        assert (await client.get(healthy)).status_code == 200
+        assert (await client.get(ready)).status_code == 500
+        obstacles.clear()
+        assert (await client.get(ready)).status_code == 200
 
 
 def test_pauses_between_attempts_double_up_to_a_limit() -> None:
