@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from retl.cli.cluster import why
+from retl.cli.cluster import findings, why
 from retl.cli.cluster.access import Reach
 from retl.cli.cluster.advice import Commands
+from retl.cli.cluster.findings import Situation
 from retl.cli.cluster.objects import Other, Sync
-from retl.cli.cluster.why import Situation
 from tests.cli.cluster_objects import active, ago, destination, run, situation, stalled, sync, unseen
 
 COMMANDS = Commands(Reach(namespace="growth"), "growth")
@@ -203,13 +203,13 @@ def test_the_answer_is_one_sentence(of: Situation, says: str) -> None:
 def test_what_keeps_a_sync_from_running_is_found_with_what_to_type(
     of: Situation, level: str, says: str, type: str
 ) -> None:
-    found = [each for each in why.findings(of, COMMANDS) if says in each.says]
+    found = [each for each in findings.findings(of, COMMANDS) if says in each.says]
     assert [each.level for each in found] == [level]
     assert type in found[0].type
 
 
 def test_a_sync_that_is_well_has_nothing_to_find() -> None:
-    assert list(why.findings(situation(sync(spec=ORDERS), orders=ended("Succeeded")), COMMANDS)) == []
+    assert list(findings.findings(situation(sync(spec=ORDERS), orders=ended("Succeeded")), COMMANDS)) == []
 
 
 def test_ticks_are_shown_with_what_their_verdicts_mean() -> None:
@@ -240,4 +240,4 @@ def test_a_pod_that_is_only_starting_is_no_problem() -> None:
         "metadata": {"name": "p"},
         "status": {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]},
     }
-    assert why.pod_problem(pod) == ""
+    assert findings.pod_problem(pod) == ""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.cluster import Cluster
+from tests.cli.examples import examples, matches
+from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import service_account_kubeconfig
 from tests.cluster.kubectl import Access
 from tests.cluster.objects import FAR_AWAY, Namespace, phase_is, ready, run_of, stalled, sync
 from tests.cluster.processes import free_ports, wait_until
-from tests.cluster.test_controller_whole import ACCOUNTS, Whole, whole  # noqa: F401 - a fixture
+from tests.cluster.test_controller_whole import ACCOUNTS, TOKEN, Whole, whole  # noqa: F401 - a fixture
 
 BIN = Path(sys.executable).parent
 BAD = "A-0098,Bad,Austria,5"
@@ -71,43 +73,37 @@ def retl(whole: Whole, cluster: Cluster, tmp_path: Path) -> Person:  # noqa: F81
     return person(cluster, whole.namespace.name, tmp_path, whole.controller.state_url)
 
 
-def test_a_person_runs_a_sync_and_looks_after_what_it_could_not_write(whole: Whole, retl: Person) -> None:  # noqa: F811
+def test_the_page_on_clusters_says_what_is_true(whole: Whole, retl: Person) -> None:  # noqa: F811 - the fixture
     shop = whole.namespace
     whole.write(*ACCOUNTS, BAD)
+    shop.patch("retl", "accounts", {"spec": {"schedule": FAR_AWAY | {"timeZone": "Europe/Vienna"}}})
     shop.until("retl", "accounts", stalled("SecretNotFound"))
-    why = retl("why", "accounts").out
-    assert why.startswith("accounts does not run: it is Stalled (SecretNotFound).")
-    assert f"kubectl create secret generic crm --from-literal=KEY=VALUE -n {shop.name}" in why
+    page = (PROJECT / "docs" / "cli-cluster.md").read_text()
+    for command, shown in examples(page):
+        program, *words = shlex.split(command.replace("TOKEN", TOKEN))
+        answer = retl(*words, program=program)
+        assert matches(shown, answer.out + answer.err), f"$ {command}\n{answer.out}{answer.err}"
+        if program == "kubectl":
+            whole.controller.advance(60)
+            shop.until("retl", "accounts", ready)
+
+
+def test_dead_letters_are_looked_at_and_sent_again(whole: Whole, retl: Person) -> None:  # noqa: F811 - the fixture
+    whole.write(*ACCOUNTS, BAD)
     whole.log_in()
-
-    ran = retl("run", "accounts", "--wait")
-    assert (ran.code, "read 41 = 40 created + 1 rejected" in ran.out) == (3, True), ran
-    assert "to see them: retl dlq list accounts" in ran.out
-    overview = retl("status").out.splitlines()
-    assert overview[0].split()[:2] == ["NAME", "READY"]
-    assert re.match(r"accounts +True +Succeeded .*ago +- +- +1$", overview[1]), overview
-    page = retl("status", "accounts").out
-    assert "dead letters  1 open" in page
-    run_name = re.search(r"accounts-\w{5}", page)
-    assert run_name is not None
-    assert '"event": "finished"' in retl("logs", "accounts").out
-
+    ran = retl("run", "accounts", "--follow")
+    assert (ran.code, '"event": "finished"' in ran.out) == (3, True), ran
     [letter] = [json.loads(line) for line in retl("dlq", "list", "accounts", "-o", "json").out.splitlines()]
     assert (letter["code"], letter["record_keys"]) == ("DESTINATION_VALIDATION", {"account_id": "A-0098"})
-    shown = retl("dlq", "show", letter["id"], "--cluster", "--payload").out
+    shown = retl("dlq", "show", letter["id"], "--payload", program="kubectl-retl").out
     assert '"Austria"' in shown
-    assert f"retl dlq replay accounts {letter['id']}" in shown
+    assert f"kubectl retl dlq replay accounts {letter['id']}" in shown
     whole.write(*ACCOUNTS, BAD.replace("Austria", "AT"))
     replayed = retl("dlq", "replay", "accounts", letter["id"], "--wait")
     assert (replayed.code, "read 1 = 1 created" in replayed.out) == (0, True), replayed
-    whole.write(*ACCOUNTS, BAD)
-    assert retl("run", "accounts", "--follow").code == 3
-    assert retl("dlq", "resolve", "--all", "--cluster").out == "dismissed 1 dead letter\n"
-    assert "no open dead letters" in retl("dlq", "list", program="kubectl-retl").err
 
-    planned = retl("plan", "accounts", "--full-refresh")
-    assert (planned.code, "Plan of accounts:" in planned.out) == (0, True), planned
-    assert "Company 7" in planned.out + retl("plan", "accounts", "--full-refresh", "-o", "markdown").out
+    planned = retl("plan", "accounts", "--full-refresh", "-o", "markdown")
+    assert (planned.code, "### Plan of `accounts`: 41 to update" in planned.out) == (0, True), planned
     assert re.search(r"retl run accounts --approve [0-9a-f]{32}", planned.out)
 
 

@@ -161,7 +161,8 @@ def run(
     --follow its end is awaited, and Ctrl-C ends the waiting only.
     """
     if of_cluster.means_cluster(ctx, name, files, local=_LOCAL, cluster=(*_CLUSTER, "wait", "follow")):
-        from retl.cli.cluster.runs import Watching, spec_of, start
+        from retl.cli.cluster.runs import spec_of, start
+        from retl.cli.cluster.waiting import Watching
 
         approval = {"planHash": approve} if approve else None
         wanted = spec_of(fullRefresh=full_refresh, approval=approval)

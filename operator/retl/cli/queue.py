@@ -215,12 +215,12 @@ def replay(
         means_cluster(ctx, None, files, local=(), cluster=("wait", "namespace", "context", "kubeconfig"))
         options = Options(files, sync, state, secrets_dir, local_output(output))
         raise typer.Exit(replay(Choice(tuple(names or ()), code, stored), options))
-    from retl.cli.cluster import dlq, runs
+    from retl.cli.cluster import dlq, waiting
 
     name, *ids = names or [""]
     means_cluster(ctx, name, files, local=("sync", "state", "secrets_dir"), cluster=())
     chosen = Choice(tuple(ids), code, stored)
-    raise typer.Exit(dlq.replay(reach(kubeconfig, context, namespace), name, chosen, runs.Watching(wait), output))
+    raise typer.Exit(dlq.replay(reach(kubeconfig, context, namespace), name, chosen, waiting.Watching(wait), output))
 
 
 @app.command()

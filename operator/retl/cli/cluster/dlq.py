@@ -9,9 +9,10 @@ from typing import TypeVar
 from retl.cli.cluster import state
 from retl.cli.cluster.access import Reach, connected
 from retl.cli.cluster.advice import Commands
-from retl.cli.cluster.runs import Watching, start
+from retl.cli.cluster.runs import start
 from retl.cli.cluster.state import StatePlace
 from retl.cli.cluster.text import Form
+from retl.cli.cluster.waiting import Watching
 from retl.cli.dead_letters import Choice
 from retl.state.store import DeadLetter, StateReader
 

@@ -8,8 +8,8 @@ import typer
 
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.client import Cluster, Manifest, Refused
+from retl.cli.cluster.findings import pod_problem
 from retl.cli.cluster.objects import RUN, Run, the_run
-from retl.cli.cluster.why import pod_problem
 from retl.errors import InvalidInput, Unresolved
 
 

@@ -1,67 +1,25 @@
 """`retl why`: why a sync runs, waits, or does not run, and what to do about it, with the command to type.
 
-The situation is gathered first; all that is concluded from it is concluded here, by pure functions.
+The situation is gathered first; what is concluded from it is concluded by pure functions, here and in `findings`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from typing import Any
 
 import orjson
 import typer
-from pydantic import ValidationError
 
 from retl.cli import text as plain_text
 from retl.cli.cluster.access import Reach, ask
-from retl.cli.cluster.advice import Advice, Commands, advice_for
-from retl.cli.cluster.client import Cluster, Manifest
-from retl.cli.cluster.objects import DESTINATION, MODEL, SOURCE, SYNC, Other, Run, Sync, other, runs_of, the_sync
+from retl.cli.cluster.advice import Commands
+from retl.cli.cluster.client import Cluster
+from retl.cli.cluster.findings import TICKS, Finding, Situation, findings
+from retl.cli.cluster.objects import DESTINATION, MODEL, SOURCE, SYNC, Other, Sync, other, runs_of, the_sync
 from retl.cli.cluster.status import progress
-from retl.cli.cluster.text import condition, exact, now, say, span, when
-from retl.cli.text import count, indented, plain, table, terminal_width, wrapped
-from retl.resources.fields import parse_duration
-from retl.resources.reasons import RUN_REASONS, TICK_REASONS
-from retl.resources.sync import Schedule
-from retl.schedule import InvalidSchedule, blackout_at
-
-Level = Literal["problem", "waits", "note"]
-_TICKS = 10
-_STARTING = ("ContainerCreating", "PodInitializing", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """A sync and all that may keep it from running.
-
-    Attributes:
-        runs: of the sync, newest first.
-        ends: its model, source and destination.
-        dependencies: syncs by name; None where there is none of that name.
-        pods: of the active run's newest attempt.
-    """
-
-    sync: Sync
-    runs: Sequence[Run]
-    ends: Sequence[Other]
-    dependencies: Mapping[str, Sync | None]
-    pods: Sequence[Manifest]
-    now: datetime
-
-    @property
-    def active(self) -> Run | None:
-        reserved = self.sync.status.active_run
-        return next((run for run in self.runs if reserved and run.name == reserved.name), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a person should know, what to do about it, and the command for that."""
-
-    level: Level
-    says: str
-    do: str = ""
-    type: str = ""
+from retl.cli.cluster.text import now, say, when
+from retl.cli.text import indented, plain, table, terminal_width, wrapped
+from retl.resources.reasons import TICK_REASONS
 
 
 def explain(reach: Reach, name: str, *, as_json: bool) -> None:
@@ -93,7 +51,7 @@ async def gather(cluster: Cluster, name: str) -> Situation:
     return Situation(sync, runs, ends, dependencies, pods, situation.now)
 
 
-async def _ends(cluster: Cluster, sync: Sync) -> Any:
+async def _ends(cluster: Cluster, sync: Sync) -> AsyncIterator[Other]:
     source = _ref(sync.spec.get("query") or {}, "sourceRef")
     if model := _ref(sync.spec, "modelRef"):
         found = await other(cluster, MODEL, model)
@@ -115,7 +73,7 @@ def text(situation: Situation, commands: Commands, width: int) -> str:
     found = list(findings(situation, commands))
     if found:
         blocks.append("\n".join(_lines(finding, width) for finding in found))
-    if ticks := situation.sync.status.recent_ticks[-_TICKS:][::-1]:
+    if ticks := situation.sync.status.recent_ticks[-TICKS:][::-1]:
         rows = [
             [
                 plain_text.minute(tick.at),
@@ -165,229 +123,3 @@ def answer(situation: Situation) -> str:
         return f"{sync.name} has no next tick{after}."
     moment = status.next_run_time
     return f"{sync.name} runs next at {plain_text.minute(moment)} ({when(moment, situation.now)})."
-
-
-def findings(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    """What there is to know, most urgent first."""
-    yield from _unseen(situation, commands)
-    yield from _stalled(situation, commands)
-    yield from _active(situation, commands)
-    yield from _waiting(situation, commands)
-    yield from _blackout(situation, commands)
-    yield from _state(situation, commands)
-    yield from _dependencies(situation, commands)
-    for end in situation.ends:
-        yield from _end(end, situation, commands)
-    yield from _ticks(situation, commands)
-    yield from _last_run(situation, commands)
-    yield from _letters(situation, commands)
-
-
-def _unseen(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    sync = situation.sync
-    observed = sync.status.observed_generation
-    if observed is None or observed < sync.meta.generation:
-        what = "it" if observed is None else "its last change"
-        yield Finding(
-            "problem",
-            f"no controller has looked at {what} yet",
-            "if that stays so, see whether the controller is at work and looks at this namespace",
-            commands.kubectl("get", "pods", "-n", "retl-system"),
-        )
-
-
-def _stalled(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    stalled = situation.sync.stalled
-    if stalled and not any(_stalled_for(end, stalled.reason) for end in situation.ends):
-        advice = advice_for(stalled.reason, commands, situation.sync.name)
-        yield _finding("problem", f"{stalled.reason}: {stalled.message}", advice)
-
-
-def _stalled_for(end: Other, reason: str) -> bool:
-    """Whether a source, destination or model is stalled for that reason; it is then told there."""
-    found = condition(end.conditions, "Stalled")
-    return found is not None and found.status == "True" and found.reason == reason
-
-
-def _active(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    run = situation.active
-    if run is None:
-        return
-    if run.held:
-        told = f"{run.name}: {run.reason}: {run.message or 'a guard holds it'}"
-        yield Finding(
-            "problem",
-            told,
-            "look at what it would write, then approve or cancel it",
-            commands.retl("approve", run.name),
-        )
-        yield Finding("note", "no tick runs until then", type=commands.retl("cancel", run.name))
-        return
-    since = situation.sync.status.active_run
-    age = span((situation.now - since.since).total_seconds()) if since else ""
-    told = f"{run.name}, attempt {run.status.attempt}: {progress(run)}, for {age}"
-    if run.message:
-        told += f": {run.message}"
-    problem = next(filter(None, map(pod_problem, situation.pods)), "")
-    if problem and problem not in run.message:
-        told += f"; {problem}"
-    unusual = bool(problem) or run.reason not in ("", "Running", "Starting")
-    advice = advice_for(run.reason, commands, situation.sync.name, run.name) if unusual else None
-    yield _finding("waits", told, advice or Advice("", commands.retl("logs", run.name, "-f")))
-    if run.reason == "WaitingForSlot":
-        end = next((end for end in situation.ends if end.kind == DESTINATION), None)
-        if end and end.slots:
-            yield Finding("waits", f"the slots of SyncDestination {end.name} are with {', '.join(end.slots)}")
-
-
-def _waiting(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    if tick := situation.sync.status.waiting_tick:
-        told = f"the tick of {exact(tick.at)} is due: {tick.reason}: {tick.message or _means(tick.reason)}"
-        yield _finding("waits", told, advice_for(tick.reason, commands, situation.sync.name))
-    reserved = situation.sync.status.active_run
-    queue = [run for run in situation.runs[::-1] if not run.ended and not (reserved and run.name == reserved.name)]
-    if queue:
-        names = ", ".join(run.name for run in queue)
-        yield Finding("waits", f"{count(len(queue), 'run')} in line for the sync, oldest first: {names}")
-
-
-def _blackout(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    """One that covers the present; a schedule that cannot be understood is told of by its condition."""
-    try:
-        covered = blackout_at(Schedule.model_validate(situation.sync.schedule), situation.now)
-    except (ValidationError, InvalidSchedule):
-        return
-    if covered:
-        reason = f": {covered.blackout.reason}" if covered.blackout.reason else ""
-        told = f"a blackout lasts until {plain_text.minute(covered.end)} ({when(covered.end, situation.now)}){reason}"
-        name = situation.sync.name
-        yield Finding("waits", told, "wait, or run it by hand all the same", commands.retl("run", name))
-
-
-def _state(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    sync = situation.sync
-    if sync.state == "Paused":
-        yield Finding(
-            "problem",
-            "spec.state is Paused: no tick runs it, SyncRuns still do",
-            "resume it, or run it once",
-            commands.retl("resume", sync.name),
-        )
-    elif sync.state == "Draft":
-        yield Finding(
-            "problem", "spec.state is Draft: nothing runs it", "set spec.state", commands.retl("resume", sync.name)
-        )
-    elif not sync.schedule and not sync.stalled:
-        yield Finding("note", "it has no spec.schedule", "run it by hand", commands.retl("run", sync.name))
-
-
-def _dependencies(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    for each in situation.sync.schedule.get("dependsOn") or []:
-        name = each["syncRef"]["name"]
-        sync = situation.dependencies.get(name)
-        if trouble := _unmet(sync, each.get("maxAge"), situation.now):
-            effect = "its ticks wait" if each.get("onFailure") == "Wait" else "its ticks are skipped"
-            type = commands.retl("why", name) if sync else ""
-            yield Finding("problem", f"it depends on {name}, {trouble}: {effect}", "look at that sync", type)
-
-
-def _unmet(sync: Sync | None, max_age: str | None, now: datetime) -> str:
-    """What keeps a dependency from being met; empty if nothing does."""
-    if sync is None:
-        return "which is not there"
-    success = sync.status.last_success_time
-    if max_age is not None:
-        if success is None:
-            return "which has not succeeded yet"
-        age = now - success
-        too_old = age > parse_duration(max_age)
-        return f"whose last success is {span(age.total_seconds())} old, {max_age} allowed" if too_old else ""
-    last = sync.status.last_run
-    if last is None:
-        return "which has not run yet"
-    return "" if last.phase == "Succeeded" else f"whose last run ended {last.phase} ({last.reason})"
-
-
-def _end(end: Other, situation: Situation, commands: Commands) -> Iterator[Finding]:
-    what = f"{end.kind} {end.name}"
-    if not end.there:
-        if not situation.sync.stalled:
-            yield Finding("problem", f"there is no {what} in namespace {situation.sync.meta.namespace!r}", "create it")
-        return
-    stalled = condition(end.conditions, "Stalled")
-    ready = condition(end.conditions, "Ready")
-    check = commands.retl("check", end.name) if end.kind != MODEL else ""
-    if stalled and stalled.status == "True":
-        secret = str(((end.spec.get("credentials") or {}).get("secretRef") or {}).get("name", ""))
-        found = advice_for(stalled.reason, commands, secret if stalled.reason == "SecretNotFound" else end.name)
-        yield _finding("problem", f"{what} is Stalled ({stalled.reason}): {stalled.message}", found)
-    elif end.last_check and not end.last_check.succeeded:
-        age = when(end.last_check.finished_at, situation.now)
-        told = f"{what}: the last check failed {age}: {end.last_check.reason}: {end.last_check.message}"
-        yield Finding("problem", told, "mend what it says, then have it looked at again", check)
-    elif ready and ready.status != "True":
-        yield Finding("note", f"{what}: {ready.reason}" + (f": {ready.message}" if ready.message else ""))
-    changed = condition(end.conditions, "CatalogChanged")
-    if changed and changed.status == "True":
-        yield Finding("note", f"{what} has changed since it was first looked at: {changed.message}")
-
-
-def _ticks(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    """What to do about ticks that did not run, once for each reason, newest first."""
-    told = set()
-    for tick in situation.sync.status.recent_ticks[::-1][:_TICKS]:
-        if tick.verdict == "Ran" or tick.reason in told:
-            continue
-        told.add(tick.reason)
-        same = sum(each.reason == tick.reason for each in situation.sync.status.recent_ticks)
-        advice = advice_for(tick.reason, commands, situation.sync.name)
-        if not advice.do:
-            continue
-        means = _means(tick.reason) or tick.message
-        words = f"{count(same, 'recent tick')} {tick.verdict}, {tick.reason}: {means}"
-        yield Finding("note", words, advice.do, advice.type)
-
-
-def _last_run(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    last = situation.sync.status.last_run
-    if last is None or last.phase != "Failed":
-        return
-    age = f" {when(last.finished_at, situation.now)}" if last.finished_at else ""
-    told = f"the last run, {last.name}, failed{age}: {last.reason}"
-    meaning = RUN_REASONS.get(last.reason)
-    advice = advice_for(last.reason, commands, situation.sync.name, last.name)
-    yield Finding(
-        "problem",
-        f"{told}: {last.message}",
-        advice.do or (meaning.do if meaning else ""),
-        advice.type or commands.retl("logs", last.name),
-    )
-
-
-def _letters(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    number = situation.sync.status.dead_letters
-    if number:
-        name = situation.sync.name
-        yield Finding("note", f"{count(number, 'open dead letter')}", "look at them", commands.dlq("list", name))
-
-
-def pod_problem(pod: Manifest) -> str:
-    """What keeps a pod's container from starting, in Kubernetes' words; empty if nothing does."""
-    name, status = pod["metadata"]["name"], pod.get("status") or {}
-    for container in status.get("containerStatuses") or []:
-        waiting = (container.get("state") or {}).get("waiting")
-        if waiting and waiting.get("reason", "") not in _STARTING:
-            return f"pod {name} cannot start: {waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-    for each in status.get("conditions") or []:
-        if each["type"] == "PodScheduled" and each["status"] == "False":
-            return f"pod {name} cannot be placed: {each.get('message') or each.get('reason', '')}"
-    return ""
-
-
-def _means(reason: str) -> str:
-    meaning = TICK_REASONS.get(reason) or RUN_REASONS.get(reason)
-    return meaning.means if meaning else ""
-
-
-def _finding(level: Level, says: str, advice: Advice) -> Finding:
-    return Finding(level, says, advice.do, advice.type)
