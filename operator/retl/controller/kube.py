@@ -109,13 +109,19 @@ class Kube:
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": lasts}
         call = Call("watch", kind, ENDPOINTS[kind].path(namespace), query | _selected(selector))
         await self._admit(call)
-        started = _now()
-        async with self._transport.stream(call) as (head, lines):
-            self._note(call, head, started)
-            if head.status >= HTTPStatus.BAD_REQUEST:
-                raise refusal(str(call), head.status, head.text)
-            async for line in lines:
-                yield _event(call, line)
+        started, answered = _now(), False
+        try:
+            async with self._transport.stream(call) as (head, lines):
+                answered = True
+                self._note(call, head, started)
+                if head.status >= HTTPStatus.BAD_REQUEST:
+                    raise refusal(str(call), head.status, head.text)
+                async for line in lines:
+                    yield _event(call, line)
+        except KubeError:
+            if not answered:
+                self.observer.requested(call.verb, call.kind, 0, _now() - started)
+            raise
 
     async def get(self, key: Key) -> Manifest | None:
         """One object; None when it does not exist."""
