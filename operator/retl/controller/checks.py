@@ -4,7 +4,7 @@ Pure: objects come in, a problem or a RunSpec goes out. The same models check a 
 and in the runner.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -34,21 +34,6 @@ def read(model: type[R], manifest: Manifest) -> R | Problem:
         return model.read(manifest)
     except ValidationError as error:
         return Problem("InvalidSpec", "; ".join(describe(error, "", model)))
-
-
-def lookup_in(find: Callable[[type[Resource], str], Manifest | None]) -> Lookup:
-    """A lookup for `resolve` over raw objects (raises InvalidInput for one that is invalid)."""
-
-    def lookup(model: type[Resource], name: str) -> Resource | None:
-        manifest = find(model, name)
-        if manifest is None:
-            return None
-        found = read(model, manifest)
-        if isinstance(found, Problem):
-            raise InvalidInput(f"{model.__name__} {name}: {found.message}")
-        return found
-
-    return lookup
 
 
 def resolved(sync: ReverseETLSync, run: SyncRun, lookup: Lookup) -> RunSpec | Problem:

@@ -9,6 +9,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
+from retl.controller.readings import Readings
 from retl.controller.state_reads import StateReads
 from retl.controller.wanted import WantedOf
 from retl.runspec.catalog import Catalog
@@ -49,6 +50,7 @@ class World:
     Attributes:
         state: the state service; None when there is no token to ask it with.
         wanted: what checks of each connection are to look at.
+        readings: what specs meant when they were read last.
     """
 
     cache: Cache
@@ -56,6 +58,7 @@ class World:
     secrets: Secrets
     state: StateReads | None = None
     wanted: WantedOf = field(default_factory=WantedOf)
+    readings: Readings = field(default_factory=Readings)
 
     def skewed(self) -> bool:
         """Whether our clock is too far from the API server's for any tick to be believed."""

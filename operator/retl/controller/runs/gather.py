@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from retl.controller.checks import lookup_in, read, resolved, secret_problem, secrets_of
+from retl.controller.checks import read, resolved, secret_problem, secrets_of
 from retl.controller.connections.claims import in_line
 from retl.controller.connections.slots import destination_of, limit_of, line
 from retl.controller.decision import Problem
@@ -13,7 +13,7 @@ from retl.controller.kube import KubeError
 from retl.controller.runs.starting import explanation, present, question_due
 from retl.controller.runs.view import Refusal, RunView, SlotFacts, SyncFacts
 from retl.controller.world import World
-from retl.resources import Resource, ReverseETLSync, SyncRun
+from retl.resources import ReverseETLSync, SyncRun
 from retl.resources.destination import DestinationStatus
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import job_name
@@ -43,7 +43,7 @@ async def gather(
         spec = run if isinstance(run, Problem) else run.spec
         return RunView(meta, spec, status, scheduled=False, sync=None, job=_known_job(world, key, status)), manifest
     sync_manifest = await _sync(world, run, status, manifest)
-    sync = _facts(sync_manifest)
+    sync = _facts(world, sync_manifest)
     held = sync is not None and sync.active_run == key.name
     spec_of_run = await _resolved(world, run, sync_manifest) if sync_manifest and held else None
     job = await _job(world, key, status)
@@ -88,10 +88,10 @@ async def _sync(world: World, run: SyncRun, status: RunStatus, manifest: Manifes
     return known
 
 
-def _facts(manifest: Manifest | None) -> SyncFacts | None:
+def _facts(world: World, manifest: Manifest | None) -> SyncFacts | None:
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
         return None
-    sync = read(ReverseETLSync, {**manifest, "status": {}})
+    sync = world.readings.read(ReverseETLSync, manifest)
     spec = None if isinstance(sync, Problem) else sync.spec
     return SyncFacts(
         uid=manifest["metadata"]["uid"],
@@ -104,14 +104,10 @@ def _facts(manifest: Manifest | None) -> SyncFacts | None:
 
 async def _resolved(world: World, run: SyncRun, sync_manifest: Manifest) -> RunSpec | Problem:
     namespace = run.metadata.namespace
-    sync = read(ReverseETLSync, {**sync_manifest, "status": {}})
+    sync = world.readings.read(ReverseETLSync, sync_manifest)
     if isinstance(sync, Problem):
         return sync
-
-    def find(model: type[Resource], name: str) -> Manifest | None:
-        return world.cache.get(Key(model.__name__, namespace, name))
-
-    spec = resolved(sync, run, lookup_in(find))
+    spec = resolved(sync, run, world.readings.lookup(world.cache, namespace))
     if isinstance(spec, Problem):
         return spec
     missing = await world.secrets.missing(namespace, secrets_of(spec))

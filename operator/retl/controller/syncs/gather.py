@@ -1,22 +1,19 @@
 """Collects what is known of a ReverseETLSync; the only place that asks the API server on its behalf."""
 
 import re
-from collections import OrderedDict
 
-from retl.controller.checks import existence_problem, read, secret_problem, secrets_of, sync_problem
+from retl.controller.checks import existence_problem, secret_problem, secrets_of
 from retl.controller.decision import Problem
 from retl.controller.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Key, Manifest
 from retl.controller.syncs.lenient import lenient
 from retl.controller.syncs.view import DependencyFacts, RunFacts, SyncView
 from retl.controller.world import World
-from retl.errors import InvalidInput
-from retl.resources import Resource, ReverseETLSync
+from retl.resources import ReverseETLSync
 from retl.resources.meta import ObjectMeta
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus
 from retl.runspec import RunSpec
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_KEPT_READINGS = 1_000
 
 
 async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
@@ -83,15 +80,10 @@ def _dependencies(world: World, key: Key, spec: ReverseETLSyncSpec | None) -> tu
 
 
 async def _checked(world: World, key: Key, manifest: Manifest) -> tuple[ReverseETLSyncSpec | None, Problem | None]:
-    sync = read(ReverseETLSync, manifest | {"status": {}})
+    sync = world.readings.read(ReverseETLSync, manifest)
     if isinstance(sync, Problem):
         return None, sync
-
-    def lookup(model: type[Resource], name: str) -> Resource | None:
-        found = world.cache.get(Key(model.__name__, key.namespace, name))
-        return _READINGS.read(model, found) if found else None
-
-    found = sync_problem(sync, lookup)
+    found = world.readings.sync_problem(sync, world.readings.lookup(world.cache, key.namespace))
     if isinstance(found, Problem):
         return sync.spec, found
     missing = await world.secrets.missing(key.namespace, secrets_of(found))
@@ -106,27 +98,3 @@ async def _not_there(world: World, sync: ReverseETLSync, spec: RunSpec) -> Probl
     source = await world.catalog(Key(SOURCE, namespace, spec.source.name))
     destination = await world.catalog(Key(DESTINATION, namespace, spec.destination.name))
     return existence_problem(spec, row_set, source, destination)
-
-
-class _Readings:
-    """Connections and models as they were read last: thousands of syncs name the same few."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Manifest, Resource | Problem]] = OrderedDict()
-
-    def read(self, model: type[Resource], manifest: Manifest) -> Resource:
-        """The object (raises InvalidInput if it is invalid); read again only where it is another version."""
-        uid = manifest["metadata"]["uid"]
-        version, found = self._kept.get(uid, (None, None))
-        if found is None or version is not manifest:
-            found = read(model, manifest | {"status": {}})
-            self._kept[uid] = manifest, found
-        self._kept.move_to_end(uid)
-        if len(self._kept) > _KEPT_READINGS:
-            self._kept.popitem(last=False)
-        if isinstance(found, Problem):
-            raise InvalidInput(f"{model.__name__} {manifest['metadata']['name']}: {found.message}")
-        return found
-
-
-_READINGS = _Readings()
