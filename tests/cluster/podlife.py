@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,11 +68,14 @@ class Launch:
 class Life:
     """Binds a pod, runs its container, reports, and deletes it when asked to."""
 
-    def __init__(self, api: Api, node: str, run: Run, schedulable: asyncio.Event) -> None:
+    def __init__(
+        self, api: Api, node: str, run: Run, schedulable: asyncio.Event, missing_images: Collection[str]
+    ) -> None:
         self._api = api
         self._node = node
         self._run = run
         self._schedulable = schedulable
+        self._missing_images = missing_images
         namespace, name = podstatus.key(run.pod)
         self._path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         self._last_waiting: Status = {}
@@ -135,11 +138,22 @@ class Life:
             except MissingReference as missing:
                 await self._wait_for_volume(container, str(missing))
                 continue
+            if container.get("image") in self._missing_images:
+                await self._back_off(container)
+                continue
             try:
                 return await self._launch(container)
             except MissingReference as missing:
                 await self._wait_as(podstatus.waiting(container, "CreateContainerConfigError", str(missing)))
         return None
+
+    async def _back_off(self, container: Container) -> None:
+        """A kubelet says what the registry said once, and then that it waits before it asks again."""
+        image = container["image"]
+        if not self._last_waiting:
+            said = f'failed to pull and unpack image "{image}": not found'
+            await self._wait_as(podstatus.waiting(container, "ErrImagePull", said))
+        await self._wait_as(podstatus.waiting(container, "ImagePullBackOff", f'Back-off pulling image "{image}"'))
 
     async def _wait_for_volume(self, container: Container, message: str) -> None:
         """A kubelet says what is wrong with a volume in an Event only; the status stays at ContainerCreating."""

@@ -71,6 +71,7 @@ class PodFacts:
         waiting: reason and message of what has not started: of its container, such as ImagePullBackOff, or of the pod
             that no node takes, such as Unschedulable.
         running: its container was started, and has not ended as far as is known.
+        started: its container was started at some time.
         exit_code: how its container ended; None while it has not.
         end_reason: the container's, such as OOMKilled.
         last_words: termination message of its container.
@@ -85,6 +86,7 @@ class PodFacts:
     message: str = ""
     waiting: tuple[str, str] | None = None
     running: bool = False
+    started: bool = False
     exit_code: int | None = None
     end_reason: str = ""
     last_words: str = ""
@@ -109,6 +111,7 @@ class PodFacts:
             message=status.get("message", ""),
             waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else _unschedulable(status),
             running="running" in state,
+            started="running" in state or bool(terminated.get("startedAt")),
             exit_code=terminated.get("exitCode"),
             end_reason=terminated.get("reason", ""),
             last_words=terminated.get("message", ""),

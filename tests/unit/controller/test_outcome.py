@@ -135,7 +135,9 @@ def test_the_deadline_keeps_what_the_pod_was_waiting_for() -> None:
     ended = outcome(job(**TOO_LONG), [pod(waiting=("Unschedulable", "0/3"), deleting=True)], stuck)
     assert ended.reason == "DeadlineExceeded"
     assert ended.message.endswith("never started: Unschedulable: pod x finds no node: 0/3 nodes are available")
-    ran = outcome(job(**TOO_LONG), [pod(exit_code=143, end_reason="Error")], stuck)
+    deleted = pod(exit_code=137, end_reason="ContainerStatusUnknown", deleting=True)
+    assert "never started: Unschedulable" in outcome(job(**TOO_LONG), [deleted], stuck).message
+    ran = outcome(job(**TOO_LONG), [pod(exit_code=143, end_reason="Error", started=True)], stuck)
     assert "never started" not in ran.message
 
 

@@ -403,8 +403,10 @@ def test_a_run_stays_in_the_line_of_its_queue_for_as_long_as_it_takes() -> None:
 def test_why_a_pod_never_started_is_in_the_record_of_the_deadline() -> None:
     waiting = run_view(RUNNING, job=job(), pods=(pod(waiting=("ImagePullBackOff", "no such image")),))
     stuck, _, _ = decided(waiting, at(0.1))
+    deleted = pod(reason="Deleted", deleting=True)
+    going, _, _ = decided(run_view(stuck.model_dump(), job=job(), pods=(deleted,)), at(60))
     too_late = job(failed=("DeadlineExceeded", ""), ended_at=at(60))
-    status, condition, _ = decided(run_view(stuck.model_dump(), job=too_late), at(60.5))
+    status, condition, _ = decided(run_view(going.model_dump(), job=too_late, pods=(deleted,)), at(60.5))
     [attempt] = status.failed_attempts
     assert attempt.reason == "DeadlineExceeded"
     assert "its pod never started: ImagePullBackOff: pod accounts-1-1-x cannot pull its image: no such image" in (

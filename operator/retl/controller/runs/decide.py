@@ -20,7 +20,7 @@ from retl.controller.kinds import JOB, Key
 from retl.controller.manifests import job as build_job
 from retl.controller.runs.outcome import Outcome, outcome
 from retl.controller.runs.record import ATTEMPT_MESSAGE_MAX, cut, figures, publish, with_attempt
-from retl.controller.runs.starting import next_question, obstacle, question_due
+from retl.controller.runs.starting import next_question, obstacle, present, question_due
 from retl.controller.runs.view import RunView, SlotFacts, SyncFacts
 from retl.controller.settings import RetryPolicy, RunnerSettings
 from retl.resources.conditions import find
@@ -169,6 +169,8 @@ class _Steps:
             return self._publish("Pending", problem.reason, problem.message)
         started = job.started or any(not pod.deleting for pod in self.view.pods)
         phase: RunPhase = "Running" if started else "Pending"
+        if problem is None and present(self.view.pods) is None:
+            problem = self._obstacle_so_far()  # its pod is gone, because the Job is about to end, or to try again
         problem = problem or Problem("Running" if started else "Starting", "")
         due = question_due(job, self.view.pods)
         going_on = self._publish(phase, problem.reason, problem.message)

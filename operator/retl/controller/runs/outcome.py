@@ -77,7 +77,7 @@ def _unsaid(job: JobFacts | None, pod: PodFacts | None, obstacle: Problem | None
     for_good = bool(job and job.failed and job.failed[0] == "PodFailurePolicy")
     if pod is None or (job and job.failed and job.failed[0] == "DeadlineExceeded"):
         reason, message = _interruption(job, pod)
-        if obstacle and pod is None:
+        if obstacle and not (pod and pod.started):
             message = f"{message}; its pod never started: {obstacle.reason}: {obstacle.message}"
         return Outcome("Failed", reason, message, retriable=not for_good, ended_at=ended_at)
     reason, message = _death(pod)
