@@ -43,20 +43,12 @@ class Commands:
 
 _TO_DO: Mapping[str, str] = {
     "SecretNotFound": "create the Secret; it is looked for again every 30 s",
-    "SourceNotFound": "create the SyncSource, or correct the field that names it",
-    "ModelNotFound": "create the SyncModel, or correct the field that names it",
-    "DestinationNotFound": "create the SyncDestination, or correct the field that names it",
-    "InvalidSpec": "correct the fields that it names, and apply the manifest again",
     "InvalidConfig": "correct the fields that it names, and apply the manifest again",
-    "InvalidInput": "correct the fields that it names, and apply the manifest again",
     "InvalidSchedule": "correct spec.schedule, and apply the manifest again",
-    "DependencyCycle": "take one of the syncs that it names out of another's schedule.dependsOn",
     "FieldNotFound": "correct the mapping, or have the destination looked at again if the field is new there",
     "ColumnNotFound": "correct the mapping, or have the source looked at again if the column is new there",
-    "WaitingForSlot": "wait, or raise spec.maxConcurrentRuns of the SyncDestination",
-    "Queued": "wait: Kueue starts the Job when there is room for it",
 }
-"""Beside the reasons of ticks and runs, which say it themselves."""
+"""Of conditions, beside the reasons of ticks and runs, which say it themselves."""
 
 
 def advice_for(reason: str, commands: Commands, name: str, run: str = "") -> Advice:
@@ -85,7 +77,7 @@ def _command(reason: str, commands: Commands, name: str, run: str) -> str:
             return commands.dlq("list", name)
         case "Blackout":
             return commands.retl("next", name)
-        case "Failed":
+        case "Failed" | "Retrying" | "RunnerFailed":
             return commands.retl("logs", run or name)
         case _:
             return ""

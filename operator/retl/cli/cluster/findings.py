@@ -246,14 +246,8 @@ def _last_run(situation: Situation, commands: Commands) -> Iterator[Finding]:
         return
     age = f" {when(last.finished_at, situation.now)}" if last.finished_at else ""
     told = f"the last run, {last.name}, failed{age}: {last.reason}"
-    meaning = RUN_REASONS.get(last.reason)
     advice = advice_for(last.reason, commands, situation.sync.name, last.name)
-    yield Finding(
-        "problem",
-        f"{told}: {last.message}",
-        advice.do or (meaning.do if meaning else ""),
-        advice.type or commands.retl("logs", last.name),
-    )
+    yield Finding("problem", f"{told}: {last.message}", advice.do, advice.type or commands.retl("logs", last.name))
 
 
 def _letters(situation: Situation, commands: Commands) -> Iterator[Finding]:

@@ -17,11 +17,11 @@ Form = ClusterOutput
 MACHINE = (Form.json, Form.yaml, Form.name)
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 _COLOURS = {
-    "green": "Succeeded Ran Ready Scheduled OnDemand True yes",
-    "red": "Failed Stalled Missed False no problem:",
-    "yellow": "AwaitingApproval Skipped Paused Draft Cancelled Pending waits Unknown",
+    "green": "Succeeded Ran True",
+    "red": "Failed Stalled Missed False problem:",
+    "yellow": "AwaitingApproval Skipped Paused Draft Cancelled Pending Unknown waits:",
     "cyan": "Running",
-    "bold": "Why Recent Conditions Attempts",
+    "bold": "Recent",
 }
 
 
