@@ -53,7 +53,7 @@ def connection_manifest(kind: str, name: str, **spec: Any) -> dict[str, Any]:
         "SyncSource": {"connector": "duckdb", "config": {"path": "warehouse.duckdb"}},
         "SyncDestination": {"connector": "http", "config": {"url": "https://crm.example/{object}"}},
     }[kind]
-    metadata = {"name": name, "namespace": "growth", "uid": f"{name}-uid", "resourceVersion": "1"}
+    metadata = {"name": name, "namespace": "growth", "uid": f"{name}-uid", "generation": 1, "resourceVersion": "1"}
     return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": settings | spec, "status": {}}
 
 

@@ -47,16 +47,16 @@ def timetable(view: SyncView, now: datetime) -> Timetable | Problem | None:
     waiting = status.waiting_tick
     wait = delay(schedule, view.meta.uid)
     since = status.last_tick or view.meta.creation_timestamp or now
-    latest = max(now - wait, since)
     try:
-        coming = next_run(schedule, latest)
         if schedule.cron == AFTER:
             upcoming = _after_others(view, since, now)
             ticks = [tick for tick in upcoming if tick + wait <= now]
             tick = next((tick for tick in upcoming if tick not in ticks), None)
         else:
-            tick = next_tick(schedule, latest) if schedule.blackouts else coming
-            ticks = _by_clock(schedule, since, now - wait)
+            ticks, tick = _by_clock(
+                schedule, since, now - wait, queued=schedule.catch_up == "All" or waiting is not None
+            )
+        coming = next_run(schedule, max(now - wait, since)) if schedule.blackouts else tick
     except InvalidSchedule as error:
         return Problem(error.reason, f"spec.{error}")
     name = in_force(schedule)
@@ -65,7 +65,10 @@ def timetable(view: SyncView, now: datetime) -> Timetable | Problem | None:
         ticks = [waiting.at, *ticks]  # whatever happened since, it is owed its verdict
     if ticks and status.observed_generation is not None and status.armed_schedule != name:
         dealt, ticks = now, []
-    return Timetable(schedule, name, wait, dealt, tuple(ticks), coming, tick + wait if tick else None)
+    clockless = schedule.cron == AFTER
+    return Timetable(
+        schedule, name, wait, dealt, tuple(ticks), None if clockless else coming, tick + wait if tick else None
+    )
 
 
 def withdrawn(view: SyncView, times: Timetable | Problem | None, now: datetime) -> list[datetime]:
@@ -76,7 +79,7 @@ def withdrawn(view: SyncView, times: Timetable | Problem | None, now: datetime) 
     schedule = view.spec.schedule if view.spec else None
     if schedule is None or times is not None or in_force(schedule) != view.status.armed_schedule:
         return [waiting.at]
-    behind = _by_clock(schedule, waiting.at, now - delay(schedule, view.meta.uid)) if schedule.catch_up == "All" else []
+    behind, _ = _by_clock(schedule, waiting.at, now - delay(schedule, view.meta.uid), queued=True)
     return [waiting.at, *behind]
 
 
@@ -88,9 +91,18 @@ def in_force(schedule: Schedule) -> str:
     return f"{AFTER} {sha256(names.encode()).hexdigest()[:8]}"
 
 
-def _by_clock(schedule: Schedule, since: datetime, until: datetime) -> list[datetime]:
-    # Where ticks queue up, one that the queue is too long for is told of as well.
-    return due(schedule, since, until, 2 * KEPT_TICKS if schedule.catch_up == "All" else KEPT_TICKS)
+def _by_clock(
+    schedule: Schedule, since: datetime, until: datetime, *, queued: bool
+) -> tuple[list[datetime], datetime | None]:
+    """The ticks in (since, until], and the first one after them.
+
+    Args:
+        queued: they stand in line, where those that the line is too long for are told of as well.
+    """
+    tick = next_tick(schedule, since)
+    if tick is None or tick > until:  # for nearly all syncs at nearly all times
+        return [], tick
+    return due(schedule, since, until, 2 * KEPT_TICKS if queued else KEPT_TICKS), next_tick(schedule, until)
 
 
 def _after_others(view: SyncView, since: datetime, now: datetime) -> list[datetime]:

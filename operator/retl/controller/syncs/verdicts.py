@@ -81,7 +81,7 @@ class _Desk:
             self._wait(self.times.ticks[0], "ClockSkew", "the controller's clock is wrong; nothing starts by it")
             return
         open_ticks = [tick for tick in self.times.ticks if blackout_at(self.schedule, tick) is None]
-        crowded = set(self._crowded(open_ticks))
+        crowded = self._crowded(open_ticks)
         newest = open_ticks[-1] if open_ticks else None
         for tick in self.times.ticks:
             given = self._without_a_look(tick, newest, crowded)
@@ -97,18 +97,20 @@ class _Desk:
                 self.answers.verdicts.append(given)
             self.answers.status = self.answers.status.model_copy(update={"last_tick": tick})
 
-    def _crowded(self, ticks: list[datetime]) -> list[datetime]:
-        """Under catchUp All, the late ticks that are too many."""
-        if self.schedule.catch_up != "All":
-            return []
-        late = [tick for tick in ticks if self._late(tick)]
-        return late[: max(0, len(late) - (self.schedule.catch_up_max or KEPT_TICKS))]
+    def _crowded(self, open_ticks: list[datetime]) -> set[datetime]:
+        """The oldest ticks, where there are too many to stand in line.
+
+        Under catchUp All these are late ones beyond its limit; behind any that waits, all that a status cannot tell.
+        """
+        late = [tick for tick in open_ticks if self._late(tick)] if self.schedule.catch_up == "All" else []
+        too_late = late[: max(0, len(late) - (self.schedule.catch_up_max or KEPT_TICKS))]
+        return {*too_late, *self.times.ticks[:-KEPT_TICKS]}
 
     def _without_a_look(self, tick: datetime, newest: datetime | None, crowded: set[datetime]) -> TickRecord | None:
         """The verdict that follows from the schedule and the clock alone."""
         if covered := blackout_at(self.schedule, tick):
             return verdict(tick, "Skipped", "Blackout", covered.blackout.reason)
-        if self.schedule.catch_up != "All" and tick != newest:
+        if self.schedule.catch_up != "All" and (tick != newest or tick in crowded):
             return verdict(tick, "Missed", "NewerTickDue")
         if tick in crowded:
             return verdict(tick, "Missed", "CatchUpLimit")
