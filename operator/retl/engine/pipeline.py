@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from retl.destinations.base import Destination, Target
-from retl.engine import contradictions, guards, plan, replay, selection
+from retl.engine import contradictions, freshness, guards, plan, replay, selection
 from retl.engine import cursor as cursors
 from retl.engine.baseline import baseline, mapping_fingerprint, notes
 from retl.engine.blocks import BLOCK_BYTES, BLOCK_ROWS
@@ -26,7 +26,7 @@ from retl.engine.diff import CREATE, DELETE, DOUBTFUL, UPDATE, Changes, Rules, d
 from retl.engine.letters import Letters
 from retl.engine.mapping import Projection, compile_mapping
 from retl.engine.progress import Followed, Progress, Silent
-from retl.engine.report import CANCELLED, Ending, Report
+from retl.engine.report import CANCELLED, NOT_FRESH, Ending, Report
 from retl.engine.snapshot import PART_ROWS, Snapshot, fetch, merge
 from retl.engine.stage import Staged, stage
 from retl.engine.tally import Tally
@@ -141,6 +141,7 @@ class _Run:
         self.semantics = destination.capabilities.semantics(spec.mode)
         self.began = datetime.now(UTC)
         self.waiting = Waiting(b"", b"")
+        self.found: str | None = None
 
     async def heartbeat(self) -> None:
         """Keep the claim for as long as the run lasts."""
@@ -150,6 +151,8 @@ class _Run:
 
     async def steps(self, staging: Path) -> Ending:
         """The run between claim and finish."""
+        if not await self.fresh():
+            return NOT_FRESH
         if self.spec.all_columns is not None:
             mappings = selection.expand(self.spec, (await self.columns()).names, self.payload)
             self.spec = self.spec.model_copy(update={"mappings": list(mappings), "all_columns": None})
@@ -170,6 +173,20 @@ class _Run:
             raise
         finally:
             await self.destination.close()
+
+    async def fresh(self) -> bool:
+        """Whether the source has anything new, if the run depends on that (raises InvalidInput, SourceError)."""
+        run, gate = self.spec.run, self.spec.freshness
+        if gate is None or run.tick is None or run.mode != "Sync" or run.full_refresh:
+            return True
+        found = await in_thread(
+            lambda: freshness.ask(self.source, gate.sql), stop=self.stop, interrupt=self.source.cancel
+        )
+        kept = self.claim.notes.freshness
+        if found is None or not found.newer_than(freshness.Value.read(kept) if kept else None):
+            return False
+        self.found = str(found)
+        return True
 
     async def read(self, work: Workspace) -> Staged:
         """extract, map, stage: the rows, as they would be sent."""
@@ -349,6 +366,7 @@ class _Run:
             mapping=mapping_fingerprint(self.spec.mappings),
             columns={field.name: str(field.type) for field in staged.schema},
             watermark=watermark,
+            freshness=self.found or before.freshness,
         )
 
     def batch_size(self, changes: Changes) -> int:
