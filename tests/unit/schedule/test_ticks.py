@@ -18,7 +18,8 @@ def every(cron: str, zone: str = "UTC") -> Schedule:
 
 
 def upcoming(schedule: Schedule, after: str, count: int) -> list[datetime]:
-    ticks, moment = [], utc(after)
+    ticks: list[datetime] = []
+    moment = utc(after)
     while len(ticks) < count and (tick := next_tick(schedule, moment)):
         ticks.append(tick)
         moment = tick
