@@ -31,6 +31,7 @@ from retl.controller.watch import WATCHED_BY_KOPF, watch
 from retl.controller.watchdog import Watchdog
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
+from retl.resources.run import TERMINAL
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Controller:
     async def _finish(self, crew: list[asyncio.Task[None]]) -> None:
         """Begin nothing new, and let what is in hand come to its end, for a moment; without the lease just stop."""
         self.queue.close()
-        if not any(_broken(member) for member in crew):
+        if self.leading.is_set() and not any(_broken(member) for member in crew):
             await asyncio.wait(crew[: self.settings.workers], timeout=_LAST_STEPS.total_seconds())
 
     async def _leave(self) -> None:
@@ -149,6 +150,7 @@ class Controller:
                 self.alarm.run(),
                 self._mend(),
                 self._mind_the_clock(),
+                self._follow_progress(),
             )
         ]
 
@@ -169,6 +171,13 @@ class Controller:
     async def _report(self) -> None:
         await self.leading.wait()
         await self.events.run()
+
+    async def _follow_progress(self) -> None:
+        await self.leading.wait()
+        if self.state is None:
+            await asyncio.Event().wait()
+            return
+        await self.world.progress.follow(self.state, self.cache, self.queue.add)
 
     async def _mend(self) -> None:
         """LIST now and then what kopf watches: it does not tell of what was deleted while its watch was interrupted."""
@@ -192,8 +201,10 @@ class Controller:
                 await self._try_to_compare()
                 await asyncio.sleep(_CLOCK_INTERVAL.total_seconds())
             logger.warning("this machine's clock is right again")
-            for key in (*self.cache.keys(RUN), *self.cache.keys(SYNC)):
-                self.queue.add(key)
+            for key in (*self.cache.keys(SYNC), *self.cache.keys(RUN)):
+                manifest = self.cache.get(key)
+                if manifest and manifest["status"].get("phase") not in TERMINAL:
+                    self.queue.add(key)
 
     def _say_that_the_clock_is_wrong(self) -> None:
         skew = self.kube.skew() or timedelta()
