@@ -9,6 +9,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
+from retl.controller.progress import Progress
 from retl.controller.readings import Readings
 from retl.controller.state_reads import StateReads
 from retl.controller.wanted import WantedOf
@@ -50,6 +51,7 @@ class World:
     Attributes:
         state: the state service; None when there is no token to ask it with.
         wanted: what checks of each connection are to look at.
+        progress: how far runs are, as far as the state service was asked.
         readings: what specs meant when they were read last.
     """
 
@@ -58,6 +60,7 @@ class World:
     secrets: Secrets
     state: StateReads | None = None
     wanted: WantedOf = field(default_factory=WantedOf)
+    progress: Progress = field(default_factory=Progress)
     readings: Readings = field(default_factory=Readings)
 
     def skewed(self) -> bool:

@@ -59,6 +59,7 @@ async def gather(
         pods=pods,
         obstacle=await _obstacle(world, job, pods, key.namespace, spec_of_run, now) if job else None,
         refusal=refusal,
+        progress=world.progress.of(meta.uid),
         slot=await _slot(world, run, status, sync_manifest) if sync_manifest and held else None,
     )
     return view, manifest
