@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from retl.cli.cluster import edits, runs, upcoming
+from retl.cli.cluster import edits, options, runs, upcoming
 from retl.cli.cluster.access import Reach
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.objects import Run
@@ -16,6 +16,7 @@ from retl.controller import kinds
 from retl.errors import InvalidInput
 from retl.resources.source import LastCheck
 from retl.resources.sync import Schedule
+from retl.runspec import pod
 from tests.cli.cluster_objects import NOW, run
 from tests.cli.retl_command import retl
 
@@ -23,8 +24,9 @@ ARGO = "argocd.argoproj.io/tracking-id"
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 
 
-def test_the_annotation_that_asks_for_a_check_is_the_one_that_the_controller_reads() -> None:
+def test_names_that_other_processes_know_are_theirs() -> None:
     assert edits.CHECK_REQUESTED == kinds.CHECK_REQUESTED
+    assert options.ENV_STATE_URL == pod.ENV_STATE_URL
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,20 @@ def test_a_problem_is_named_at_its_field(tmp_path: Path, kind: str, path: str, v
     assert answer.code == 2
 
 
+def test_a_circle_of_syncs_is_named_in_each_of_its_members(tmp_path: Path) -> None:
+    documents = list(yaml.safe_load_all(GOOD))
+    first = next(d for d in documents if d["kind"] == "ReverseETLSync")
+    second = yaml.safe_load(yaml.safe_dump(first)) | {"metadata": {"name": "second"}}
+    first["spec"]["schedule"]["dependsOn"] = [{"syncRef": {"name": "second"}}]
+    second["spec"]["schedule"]["dependsOn"] = [{"syncRef": {"name": "accounts-to-crm"}}]
+    _write(tmp_path, yaml.safe_dump_all([*documents, second]))
+    finished = retl("validate", "-f", "all.yaml", cwd=tmp_path)
+    assert finished.code == 2
+    circle = "spec.schedule.dependsOn: syncs wait for each other in a circle: "
+    assert f"{circle}accounts-to-crm → second → accounts-to-crm" in finished.out
+    assert f"{circle}second → accounts-to-crm → second" in finished.out
+
+
 def test_a_connector_that_needs_a_login_says_so(tmp_path: Path) -> None:
     config = {"host": "h", "database": "d"}
     text = _changed("SyncSource", "config", config).replace("connector: duckdb", "connector: postgres")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retl.errors import InvalidInput
-from retl.runspec.pod import ENV_STATE_URL
 
 if TYPE_CHECKING:
     from retl.cli.cluster.access import Reach
     from retl.cli.cluster.state import StatePlace
 
+ENV_STATE_URL = "RETL_STATE_URL"
+"""As the controller's."""
 ENV_OPERATOR_NAMESPACE = "RETL_OPERATOR_NAMESPACE"
 OPERATOR_NAMESPACE = "retl-system"
 

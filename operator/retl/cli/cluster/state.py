@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from retl.cli.cluster.client import Cluster, ClusterError, Manifest
 from retl.cli.cluster.forward import forwarded
-from retl.cli.cluster.options import OPERATOR_NAMESPACE
-from retl.runspec.pod import ENV_STATE_URL, STATE_AUDIENCE
+from retl.cli.cluster.options import ENV_STATE_URL, OPERATOR_NAMESPACE
+from retl.runspec.pod import STATE_AUDIENCE
 from retl.state.reader_http import HttpStateReader
 
 ACCOUNT = "default"
