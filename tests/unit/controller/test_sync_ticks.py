@@ -339,6 +339,15 @@ def test_while_the_clock_is_wrong_ticks_stay_due() -> None:
     assert outcome(scheduled(status.model_dump(), catchUp="None"), at(31)) == ([], 0, None)
 
 
+def test_a_clock_that_is_wrong_and_one_that_is_right_do_not_write_over_each_other() -> None:
+    ahead, _ = decided(scheduled(view={"skewed": True}), at(90))
+    assert ahead.waiting_tick is not None
+    right, _ = decided(scheduled(ahead.model_dump()), at(-10))
+    assert right == ahead
+    behind, _ = decided(scheduled(ahead.model_dump(), view={"skewed": True}), at(-70))
+    assert behind == ahead
+
+
 def test_while_the_clock_is_wrong_nothing_new_is_known_of_the_schedule() -> None:
     resumed = {"armed_schedule": None, "next_run_time": None, "last_tick": at(-600)}
     status, _ = decided(scheduled(resumed, view={"skewed": True}))

@@ -20,6 +20,7 @@ from retl.schedule import KEPT_TICKS, blackout_at
 IN_TIME = timedelta(seconds=60)
 """A tick that is first looked at later than this after its start is late."""
 _SECOND = timedelta(seconds=1)
+_SKEWED = "ClockSkew"
 
 
 @dataclass(slots=True)
@@ -47,11 +48,19 @@ def answer(
         times: what the schedule asks for; None when it asks for nothing.
         problem: what keeps ticks from running.
     """
-    answers = Answers(status.model_copy(update={"waiting_tick": None}) if status.waiting_tick else status)
-    if times is not None and times.ticks:
+    left = times is not None and _is_left_waiting(view, now)
+    answers = Answers(status if left or not status.waiting_tick else status.model_copy(update={"waiting_tick": None}))
+    if times is not None and times.ticks and not (left and view.skewed):
         _Desk(view, times, problem, now, answers).work()
     _give_to_waiting_run(view, answers, now, None)
     return answers
+
+
+def _is_left_waiting(view: SyncView, now: datetime) -> bool:
+    """Whether the tick that waits is not for this clock to take away: else one that is wrong, and one that is right,
+    would each write what the other has just taken out."""
+    waiting = view.status.waiting_tick
+    return waiting is not None and (view.skewed or (waiting.reason == _SKEWED and waiting.at > now))
 
 
 def _give_to_waiting_run(view: SyncView, answers: Answers, now: datetime, tick: datetime | None) -> None:
@@ -78,7 +87,7 @@ class _Desk:
 
     def work(self) -> None:
         if self.view.skewed:
-            self._wait(self.times.ticks[0], "ClockSkew", "the controller's clock is wrong; nothing starts by it")
+            self._wait(self.times.ticks[0], _SKEWED, "the controller's clock is wrong; nothing starts by it")
             return
         open_ticks = [tick for tick in self.times.ticks if blackout_at(self.schedule, tick) is None]
         crowded = self._crowded(open_ticks)
