@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from retl.controller.kinds import Manifest
+from retl.controller.syncs.lenient import lenient
 from retl.resources.fields import StatusModel
 
 S = TypeVar("S", bound=StatusModel)
@@ -121,13 +120,8 @@ class PodFacts:
 
 
 def status_of(model: type[S], manifest: Manifest) -> S:
-    """An object's status; where somebody edited it by hand, only the fields that can still be understood."""
-    status = manifest.get("status") or {}
-    try:
-        return model.model_validate(status)
-    except ValidationError as error:
-        wrong = {place[0] for item in error.errors() if (place := item["loc"])}
-        return model.model_validate({name: value for name, value in status.items() if name not in wrong})
+    """An object's status; where somebody edited it by hand, what of it can still be understood."""
+    return lenient(model, manifest.get("status") or {})[0]
 
 
 def controller_uid(manifest: Manifest) -> str:

@@ -1,6 +1,6 @@
 """Collects the runs that are under way into a destination, or wait to be."""
 
-from retl.controller.connections.slots import Claim, claim, destination_of, limit_of
+from retl.controller.connections.slots import Claim, claim, limit_of
 from retl.controller.facts import status_of
 from retl.controller.kinds import RUN, SYNC, Key, Manifest
 from retl.controller.world import World
@@ -10,12 +10,10 @@ from retl.resources.destination import DestinationStatus
 def in_line(world: World, destination: Key) -> tuple[Claim, ...]:
     """Claims of the runs that hold the reservation of a sync into the destination."""
     found = []
-    for sync in world.cache.keys(SYNC, destination.namespace):
-        manifest = world.cache.get(sync)
-        active = manifest["status"].get("activeRun") if manifest else None
-        if manifest is None or not active or destination_of(manifest) != destination:
-            continue
-        run = world.cache.get(Key(RUN, sync.namespace, active["name"]))
+    for referrer in world.cache.referrers(destination):
+        sync = world.cache.get(referrer) if referrer.kind == SYNC else None
+        active = sync["status"].get("activeRun") if sync else None
+        run = world.cache.get(Key(RUN, referrer.namespace, active["name"])) if active else None
         if run and (one := claim(run, active)):
             found.append(one)
     return tuple(found)
