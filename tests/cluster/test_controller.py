@@ -260,7 +260,9 @@ def test_a_deleted_job_counts_as_a_lost_attempt(at_work: ControllerProcess, shop
     assert again["status"]["phase"] in ("Pending", "Running")
 
 
-def test_a_run_of_nothing_fails_after_a_minute_and_a_run_of_a_draft_at_once(at_work: ControllerProcess, shop: Namespace) -> None:
+def test_a_run_of_nothing_fails_in_a_minute_and_one_of_a_draft_at_once(
+    at_work: ControllerProcess, shop: Namespace
+) -> None:
     shop.apply(sync("idea", state="Draft"))
     name = shop.create(run_of("nobody"))
     shop.until("syncrun", name, phase_is("Pending"))
