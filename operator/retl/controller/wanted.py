@@ -1,7 +1,7 @@
 """What checks of a connection are to look at: the row sets of its models and syncs, or the objects that syncs write.
 
-It is gathered from all syncs that name the connection, so it is remembered for a few seconds: while ten
-thousand syncs are being applied, those of their one destination are not gone through ten thousand times.
+It is gathered from all syncs that name the connection, so it is remembered for a few seconds: while ten thousand
+syncs are being applied, those of their one destination are not gone through ten thousand times.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from retl.controller.cache import Cache
-from retl.controller.kinds import MODEL, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import DESTINATION, MODEL, SOURCE, SYNC, Key, Manifest
 from retl.runspec.catalog import RowSetKind
 from retl.runspec.check import RowSet, WantedObject
 from retl.runspec.spec import Query
@@ -27,19 +27,15 @@ class Wanted:
 
     Attributes:
         left_out: how many there are that a check cannot be told, because they are too many.
+        digest: the same for the same row sets and objects.
         at: when this was gathered.
     """
 
     row_sets: tuple[RowSet, ...]
     objects: tuple[WantedObject, ...]
     left_out: int
+    digest: str
     at: datetime
-
-    @property
-    def digest(self) -> str:
-        """The same for the same row sets and objects."""
-        text = "".join(each.model_dump_json() for each in (*self.row_sets, *self.objects))
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 class WantedOf:
@@ -61,22 +57,24 @@ class WantedOf:
 
 
 def _gathered(cache: Cache, connection: Key, now: datetime) -> Wanted:
-    if connection.kind == SOURCE:
-        found = _row_sets(cache, connection)
-        kept, left_out = _fitting(found)
-        return Wanted(tuple(each for each in kept if isinstance(each, RowSet)), (), left_out, now)
-    objects: dict[str, WantedObject] = {}
-    for sync in _naming(cache, SYNC, connection):
-        name, mode = sync["spec"].get("object", ""), sync["spec"].get("mode", "upsert")
-        objects.setdefault(name, WantedObject(name=name, mode=mode))
-    kept, left_out = _fitting([objects[name] for name in sorted(objects)])
-    return Wanted((), tuple(each for each in kept if isinstance(each, WantedObject)), left_out, now)
+    """Row sets and objects by kind and name, as many as a check can be told."""
+    rows, objects = _row_sets(cache, connection), _objects(cache, connection)
+    kept, room, digest = 0, MAX_BYTES, hashlib.sha256()
+    for each in (*rows, *objects):
+        text = each.model_dump_json(by_alias=True, exclude_none=True).encode()
+        room -= len(text)
+        if room < 0:
+            break
+        digest.update(text)
+        kept += 1
+    left_out = len(rows) + len(objects) - kept
+    return Wanted(tuple(rows[:kept]), tuple(objects[:kept]), left_out, digest.hexdigest()[:8], now)
 
 
-def _row_sets(cache: Cache, source: Key) -> list[RowSet | WantedObject]:
-    found: list[RowSet | WantedObject] = []
+def _row_sets(cache: Cache, source: Key) -> list[RowSet]:
+    found = []
     kinds: tuple[tuple[RowSetKind, str], ...] = (("SyncModel", MODEL), ("ReverseETLSync", SYNC))
-    for kind, of in kinds:
+    for kind, of in kinds if source.kind == SOURCE else ():
         for manifest in _naming(cache, of, source):
             defines = manifest["spec"] if of == MODEL else manifest["spec"]["query"]
             try:
@@ -87,17 +85,17 @@ def _row_sets(cache: Cache, source: Key) -> list[RowSet | WantedObject]:
     return found
 
 
+def _objects(cache: Cache, destination: Key) -> list[WantedObject]:
+    """Each object once, with the mode of the first sync that writes it, by name."""
+    found: dict[str, WantedObject] = {}
+    for sync in _naming(cache, SYNC, destination) if destination.kind == DESTINATION else ():
+        name, mode = sync["spec"].get("object"), sync["spec"].get("mode", "upsert")
+        if isinstance(name, str) and isinstance(mode, str):
+            found.setdefault(name, WantedObject(name=name, mode=mode))
+    return [found[name] for name in sorted(found)]
+
+
 def _naming(cache: Cache, kind: str, connection: Key) -> list[Manifest]:
     """Objects that name the connection, by name."""
     found = [cache.get(key) for key in sorted(cache.referrers(connection)) if key.kind == kind]
     return [each for each in found if each is not None]
-
-
-def _fitting(found: list[RowSet | WantedObject]) -> tuple[list[RowSet | WantedObject], int]:
-    kept, room = [], MAX_BYTES
-    for each in found:
-        room -= len(each.model_dump_json(by_alias=True, exclude_none=True).encode())
-        if room < 0:
-            break
-        kept.append(each)
-    return kept, len(found) - len(kept)
