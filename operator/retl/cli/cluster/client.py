@@ -224,12 +224,9 @@ class NotInstalled(ClusterError):
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
-    root, plural = (f"/apis/{GROUP}/{VERSION}", KINDS[kind].plural) if kind in KINDS else ("/api/v1", _CORE[kind])
+    root, plural = (f"/apis/{GROUP}/{VERSION}", KINDS[kind].plural) if kind in KINDS else ("/api/v1", "pods")
     scope = f"/namespaces/{namespace}" if namespace else ""
     return "/".join([f"{root}{scope}/{plural}", *([name] if name else [])])
-
-
-_CORE = {"Pod": "pods", "Event": "events"}
 
 
 def _refusal(where: str, namespace: str, status: int, text: bytes) -> RetlError:

@@ -12,8 +12,9 @@ from retl.cli.cluster.advice import Advice, Commands, advice_for
 from retl.cli.cluster.client import Manifest
 from retl.cli.cluster.objects import DESTINATION, MODEL, Other, Run, Sync
 from retl.cli.cluster.status import progress
-from retl.cli.cluster.text import condition, exact, span, when
+from retl.cli.cluster.text import exact, span, when
 from retl.cli.text import count
+from retl.resources.conditions import find
 from retl.resources.fields import parse_duration
 from retl.resources.reasons import RUN_REASONS, TICK_REASONS
 from retl.resources.sync import Schedule
@@ -97,7 +98,7 @@ def _stalled(situation: Situation, commands: Commands) -> Iterator[Finding]:
 
 def _stalled_for(end: Other, reason: str) -> bool:
     """Whether a source, destination or model is stalled for that reason; it is then told there."""
-    found = condition(end.conditions, "Stalled")
+    found = find(end.conditions, "Stalled")
     return found is not None and found.status == "True" and found.reason == reason
 
 
@@ -117,15 +118,15 @@ def _active(situation: Situation, commands: Commands) -> Iterator[Finding]:
         return
     since = situation.sync.status.active_run
     age = span((situation.now - since.since).total_seconds()) if since else ""
-    told = f"{run.name}, attempt {run.status.attempt}: {progress(run)}, for {age}"
+    attempt = f", attempt {run.status.attempt}" if run.status.attempt else ""
+    told = f"{run.name}{attempt}: {progress(run)}, for {age}"
     if run.message:
         told += f": {run.message}"
     problem = next(filter(None, map(pod_problem, situation.pods)), "")
     if problem and problem not in run.message:
         told += f"; {problem}"
-    unusual = bool(problem) or run.reason not in ("", "Running", "Starting")
-    advice = advice_for(run.reason, commands, situation.sync.name, run.name) if unusual else None
-    yield _finding("waits", told, advice or Advice("", commands.retl("logs", run.name, "-f")))
+    advice = advice_for(run.reason, commands, situation.sync.name, run.name)
+    yield Finding("waits", told, advice.do, advice.type or (commands.retl("logs", run.name, "-f") if attempt else ""))
     if run.reason == "WaitingForSlot":
         end = next((end for end in situation.ends if end.kind == DESTINATION), None)
         if end and end.slots:
@@ -206,8 +207,8 @@ def _end(end: Other, situation: Situation, commands: Commands) -> Iterator[Findi
         if not situation.sync.stalled:
             yield Finding("problem", f"there is no {what} in namespace {situation.sync.meta.namespace!r}", "create it")
         return
-    stalled = condition(end.conditions, "Stalled")
-    ready = condition(end.conditions, "Ready")
+    stalled = find(end.conditions, "Stalled")
+    ready = find(end.conditions, "Ready")
     check = commands.retl("check", end.name) if end.kind != MODEL else ""
     if stalled and stalled.status == "True":
         secret = str(((end.spec.get("credentials") or {}).get("secretRef") or {}).get("name", ""))
@@ -219,7 +220,7 @@ def _end(end: Other, situation: Situation, commands: Commands) -> Iterator[Findi
         yield Finding("problem", told, "mend what it says, then have it looked at again", check)
     elif ready and ready.status != "True":
         yield Finding("note", f"{what}: {ready.reason}" + (f": {ready.message}" if ready.message else ""))
-    changed = condition(end.conditions, "CatalogChanged")
+    changed = find(end.conditions, "CatalogChanged")
     if changed and changed.status == "True":
         yield Finding("note", f"{what} has changed since it was first looked at: {changed.message}")
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retl.cli.cluster.client import Cluster, Manifest
-from retl.cli.cluster.text import condition
 from retl.errors import InvalidInput, Unresolved
-from retl.resources.conditions import Condition
+from retl.resources.conditions import Condition, find
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import job_name
 from retl.resources.problems import suggestion
@@ -64,7 +63,7 @@ class Sync:
 
     @property
     def stalled(self) -> Condition | None:
-        found = condition(self.status.conditions, "Stalled")
+        found = find(self.status.conditions, "Stalled")
         return found if found and found.status == "True" else None
 
 
@@ -113,12 +112,12 @@ class Run:
 
     @property
     def reason(self) -> str:
-        end = condition(self.status.conditions, "Succeeded")
+        end = find(self.status.conditions, "Succeeded")
         return end.reason if end else ""
 
     @property
     def message(self) -> str:
-        end = condition(self.status.conditions, "Succeeded")
+        end = find(self.status.conditions, "Succeeded")
         return end.message if end else ""
 
     def job(self, attempt: int | None = None) -> str:

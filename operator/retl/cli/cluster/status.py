@@ -9,9 +9,10 @@ from retl.cli import text as plain_text
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.client import Cluster
 from retl.cli.cluster.objects import RUN, SYNC, UNFINISHED, Run, Sync, runs_of, the_sync
-from retl.cli.cluster.text import MACHINE, Form, condition, exact, machine, now, say, span, when
+from retl.cli.cluster.text import MACHINE, Form, exact, machine, now, say, span, when
 from retl.cli.tables import accounting
 from retl.cli.text import count, indented, plain, table, terminal_width, wrapped
+from retl.resources.conditions import find
 from retl.resources.run import RunProgress, RunStep
 from retl.resources.sync import SyncStatus
 
@@ -102,7 +103,7 @@ def readiness(sync: Sync) -> str:
         return f"Stalled: {stalled.reason}"
     if sync.state != "Active":
         return sync.state
-    ready = condition(sync.status.conditions, "Ready")
+    ready = find(sync.status.conditions, "Ready")
     if ready is None:
         return "not looked at yet"
     return ready.status if ready.status == "True" else f"{ready.status}: {ready.reason}"
@@ -151,7 +152,7 @@ def page(sync: Sync, runs: Sequence[Run], now: datetime, width: int, *, wide: bo
 
 def _facts(sync: Sync, runs: Sequence[Run], now: datetime, *, wide: bool) -> list[tuple[str, str]]:
     status, spec = sync.status, sync.spec
-    ready = condition(status.conditions, "Ready")
+    ready = find(status.conditions, "Ready")
     query = spec.get("query") or {}
     model = (spec.get("modelRef") or {}).get("name")
     facts = [
@@ -166,7 +167,8 @@ def _facts(sync: Sync, runs: Sequence[Run], now: datetime, *, wide: bool) -> lis
         facts.append(("waiting", f"the tick of {exact(waiting.at)}: {waiting.reason}: {waiting.message}"))
     if active := status.active_run:
         run = next((run for run in runs if run.name == active.name), None)
-        told = f"{progress(run)}, attempt {run.status.attempt}" if run else "its SyncRun is about to be created"
+        told = progress(run) if run else "its SyncRun is about to be created"
+        told += f", attempt {run.status.attempt}" if run and run.status.attempt else ""
         facts += [("active run", f"{active.name}: {told}, since {span((now - active.since).total_seconds())}")]
         facts += [("", run.message if run else "")]
     if last := status.last_run:

@@ -11,7 +11,6 @@ import typer
 from retl.cli.cluster.client import Manifest
 from retl.cli.options import ClusterOutput
 from retl.resources import GROUP
-from retl.resources.conditions import Condition
 
 Form = ClusterOutput
 MACHINE = (Form.json, Form.yaml, Form.name)
@@ -76,11 +75,6 @@ def when(moment: datetime | None, now: datetime) -> str | None:
 def exact(moment: datetime | None) -> str | None:
     """`2026-01-31T23:59:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
-
-
-def condition(conditions: Sequence[Condition], kind: str) -> Condition | None:
-    """The condition of that type."""
-    return next((each for each in conditions if each.type == kind), None)
 
 
 def now() -> datetime:
