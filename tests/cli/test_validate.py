@@ -42,6 +42,8 @@ metadata: {generateName: by-hand-}
 spec: {syncRef: {name: accounts-to-crm}}
 """
 
+ALWAYS = [{"cron": "0 0 * * *", "duration": "1d"}]
+
 
 def _write(folder: Path, text: str = GOOD) -> str:
     (folder / "all.yaml").write_text(text)
@@ -100,6 +102,7 @@ BAD_CONSTANT = [
         ("ReverseETLSync", "schedule.cron", "61 * * * *", "spec.schedule.cron: "),
         ("ReverseETLSync", "schedule.cron", "0 0 30 2 *", "spec.schedule.cron: '0 0 30 2 *' never fires"),
         ("ReverseETLSync", "schedule.timeZone", "Europe/Wien", "spec.schedule.timeZone: there is no time zone"),
+        ("ReverseETLSync", "schedule.blackouts", ALWAYS, "spec.schedule.blackouts: they cover every tick until"),
         ("ReverseETLSync", "mappings", BAD_CONSTANT, "spec.mappings[1].value: 'many' cannot be cast to integer"),
     ],
 )

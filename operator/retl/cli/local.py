@@ -99,7 +99,7 @@ def check_schedule(sync: ReverseETLSync) -> None:
     if sync.spec.schedule is None:
         return
     try:
-        schedule.validate(sync.spec.schedule)
+        schedule.next_run(sync.spec.schedule, datetime.now(UTC))
     except InvalidInput as error:
         raise InvalidInput(f"ReverseETLSync {sync.metadata.name}: spec.{error}") from None
 

@@ -10,6 +10,8 @@ import typer
 
 from retl.cli import local
 from retl.cli.text import plain
+from retl.controller.kinds import SYNC, Key
+from retl.controller.syncs.dependencies import Dependencies, in_a_circle
 from retl.destinations.registry import DESTINATIONS
 from retl.engine.contradictions import problems
 from retl.errors import InvalidInput
@@ -114,6 +116,21 @@ def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
         local.check_schedule(sync)
     except InvalidInput as error:
         yield str(error).removeprefix(own)
+    yield from _circle(sync, objects)
+
+
+def _circle(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
+    """The circle of syncs of these files that wait for each other, if this one is in it."""
+    index = Dependencies()
+    for each in (sync, *objects) if sync.spec.schedule and sync.spec.schedule.depends_on else ():
+        if isinstance(each, ReverseETLSync) and each.spec.schedule:
+            index.note(_key(each), {"spec": {"schedule": each.spec.schedule.model_dump()}})
+    if circle := index.circle(_key(sync)):
+        yield in_a_circle([member.name for member in circle])
+
+
+def _key(sync: ReverseETLSync) -> Key:
+    return Key(SYNC, sync.metadata.namespace, sync.metadata.name)
 
 
 def _contradictions(spec: RunSpec) -> list[str]:

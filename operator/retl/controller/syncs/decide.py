@@ -10,6 +10,7 @@ from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, 
 from retl.controller.kinds import RUN, Key
 from retl.controller.manifests import tick_run
 from retl.controller.syncs import states
+from retl.controller.syncs.dependencies import in_a_circle
 from retl.controller.syncs.events import events
 from retl.controller.syncs.healing import healed
 from retl.controller.syncs.reservation import settle, verdict
@@ -19,7 +20,6 @@ from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.sync import History, SyncStatus, TickRecord
 
 KEPT_RECORDS = 20
-_CIRCLE_SHOWN = 10
 
 
 def decide(view: SyncView, now: datetime) -> Decision:
@@ -76,14 +76,7 @@ def _schedule(
 
 
 def _circle(view: SyncView) -> Problem | None:
-    if not view.circle:
-        return None
-    names = [*view.circle[:_CIRCLE_SHOWN], "…", view.circle[-1]] if len(view.circle) > _CIRCLE_SHOWN else view.circle
-    return Problem(
-        "DependencyCycle",
-        f"spec.schedule.dependsOn: syncs wait for each other in a circle: {' → '.join(names)}; "
-        "take one of them out of another's dependsOn",
-    )
+    return Problem("DependencyCycle", in_a_circle(view.circle)) if view.circle else None
 
 
 def _missing_dependency(view: SyncView) -> Problem | None:

@@ -1,10 +1,21 @@
 """Who depends on whom: an index over the syncs in the cache, so that no change makes anyone look through them all."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from retl.controller.kinds import SYNC, Key, Manifest
+
+_SHOWN = 10
+
+
+def in_a_circle(names: Sequence[str]) -> str:
+    """What to tell people of a circle, given from a sync back to itself."""
+    shown = [*names[:_SHOWN], "…", names[-1]] if len(names) > _SHOWN else names
+    return (
+        f"spec.schedule.dependsOn: syncs wait for each other in a circle: {' → '.join(shown)}; "
+        "take one of them out of another's dependsOn"
+    )
 
 
 class Dependencies:
