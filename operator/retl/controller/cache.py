@@ -94,7 +94,10 @@ class Cache:
             self._graves.popitem(last=False)
         group = _parent(key, manifest)
         if kind == POD and group:
-            self._last_words.setdefault(group, []).append(slim(kind, manifest))
+            known = self._last_words.setdefault(group, [])
+            if CHECK_LABEL in (manifest["metadata"].get("labels") or {}):
+                known.clear()  # a connection is checked for as long as it is there
+            known.append(slim(kind, manifest))
             while len(self._last_words) > _LAST_WORDS:
                 self._last_words.popitem(last=False)
 

@@ -101,6 +101,13 @@ def test_the_job_has_a_name_that_fits_whatever_the_connection_is_called() -> Non
         assert ".-" not in made
 
 
+def test_numbers_begin_again_before_they_are_too_long_for_a_name() -> None:
+    edited = LAST.model_copy(update={"number": 9_999_999, "asked": "of long ago"})
+    begun = status_of(decide(VIEW, ConnectionStatus(last_check=edited))).active_check
+    assert begun is not None
+    assert begun.number == 1
+
+
 def test_what_a_check_found_is_recorded_and_makes_the_connection_ready() -> None:
     decision = decide(ended(FOUND), ConnectionStatus(active_check=FIRST), 2 * SECOND)
     status = status_of(decision)

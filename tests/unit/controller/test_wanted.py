@@ -85,6 +85,13 @@ def test_a_connection_is_looked_at_for_its_checks_job_and_pods(cache: Cache) -> 
         assert [each["metadata"]["name"] for each in cache.children(kind, "growth", "crm-uid")] == ["check-crm"]
 
 
+def test_of_the_pods_of_checks_that_are_gone_the_newest_is_remembered(cache: Cache) -> None:
+    for number in range(3):
+        metadata = {"name": f"pod-{number}", "namespace": "growth", "uid": f"{number}", "resourceVersion": "1"}
+        cache.remove(POD, {"metadata": metadata | {"labels": {CHECK_LABEL: "crm-uid"}}, "status": {}})
+    assert [each["metadata"]["name"] for each in cache.children(POD, "growth", "crm-uid")] == ["pod-2"]
+
+
 def test_a_sync_that_names_another_object_has_its_connections_looked_at(cache: Cache) -> None:
     sync = Key(SYNC, "growth", "accounts")
     before, after = sync_manifest(), sync_manifest(destinationRef={"name": "other"})

@@ -9,6 +9,7 @@ from retl.controller.kinds import CHECK_REQUESTED, DESTINATION, JOB, POD, SOURCE
 from retl.controller.wanted import REMEMBERED, Wanted
 from retl.controller.world import World
 from retl.resources import KINDS, SyncDestination, SyncSource
+from retl.resources.names import check_job_name
 from retl.resources.source import ActiveCheck, ConnectionStatus
 from retl.runspec.check import CheckSpec
 from retl.runspec.spec import Connection
@@ -38,7 +39,7 @@ async def check_view(world: World, key: Key, manifest: Manifest, now: datetime, 
         left_out=wanted.left_out,
         wanted_until=None if wanted.at == now else wanted.at + REMEMBERED,
         busy=active is None and _under_way(world) >= MOST_AT_ONCE,
-        job=await _job(world, key, active),
+        job=await _job(world, key, metadata["uid"], active),
         pods=_pods(world, key, metadata["uid"], active),
         refused=refused,
     )
@@ -68,11 +69,11 @@ def _under_way(world: World) -> int:
     return sum(1 for key in keys if (known := world.cache.get(key)) and known["status"].get("activeCheck"))
 
 
-async def _job(world: World, key: Key, active: ActiveCheck | None) -> JobFacts | None:
+async def _job(world: World, key: Key, uid: str, active: ActiveCheck | None) -> JobFacts | None:
     """The Job of the active check; one that the cache lacks is asked for, because it may be somebody else's."""
     if active is None:
         return None
-    job = Key(JOB, key.namespace, active.job_name)
+    job = Key(JOB, key.namespace, check_job_name(key.name, uid, active.number))
     manifest = world.cache.get(job) or await world.kube.get(job)
     return JobFacts.read(manifest) if manifest else None
 
@@ -80,5 +81,6 @@ async def _job(world: World, key: Key, active: ActiveCheck | None) -> JobFacts |
 def _pods(world: World, key: Key, uid: str, active: ActiveCheck | None) -> tuple[PodFacts, ...]:
     if active is None:
         return ()
+    name = check_job_name(key.name, uid, active.number)
     pods = (PodFacts.read(pod) for pod in world.cache.children(POD, key.namespace, uid))
-    return tuple(pod for pod in pods if pod.job == active.job_name)
+    return tuple(pod for pod in pods if pod.job == name)

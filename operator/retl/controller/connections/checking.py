@@ -36,6 +36,8 @@ GIVEN_UP = DEADLINE + timedelta(minutes=1)
 """A check that has no end after this time has none to come."""
 _QUEUEING = timedelta(seconds=2)
 _NOTE_MAX = 1_024
+_LAST_NUMBER = 9_999_999
+"""With more digits, the Job's name would not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _due(view: CheckView, meta: ObjectMeta, status: ConnectionStatus, now: datet
 
 
 def _begun(view: CheckView, meta: ObjectMeta, status: ConnectionStatus, now: datetime) -> ActiveCheck:
-    number = status.last_check.number + 1 if status.last_check else 1
+    number = status.last_check.number % _LAST_NUMBER + 1 if status.last_check else 1
     name = check_job_name(meta.name, meta.uid, number)
     return ActiveCheck(job_name=name, number=number, asked=str(view.asked), since=now)
 
