@@ -76,7 +76,7 @@ def controller(
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Reconciles at the same time.")] = 8,
     api_rate: Annotated[
         float, typer.Option("--api-rate", min=1, help="Most requests to the API server a second, in the long run.")
-    ] = 300.0,
+    ] = 500.0,
     api_burst: Annotated[int, typer.Option("--api-burst", min=1, help="Most of them at once, after a pause.")] = 1000,
     runner_command: Annotated[
         str, typer.Option("--runner-command", help="What the runner's container executes.")
