@@ -5,12 +5,9 @@ import shlex
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from retl.controller.settings import LeaseSettings
 
 _CHATTY = ("aiohttp.access", "alembic.runtime.plugins", "httpx", "kopf.objects", "uvicorn.error")
 """They log every request or event at level info."""
@@ -102,6 +99,7 @@ def controller(
     """Turn due ticks into runs, and runs into Jobs."""
     import asyncio
 
+    from retl.controller.access import lease_settings
     from retl.controller.settings import ApiRate, ControllerSettings, RunnerSettings
     from retl.controller.shell import run_controller
 
@@ -122,7 +120,7 @@ def controller(
         metrics_port=metrics_port,
         health_port=health_port,
         metrics_max_syncs=metrics_max_syncs,
-        lease=_lease(leader_elect, lease_namespace, lease_name),
+        lease=lease_settings(leader_elect, lease_namespace, lease_name),
         workers=workers,
         api_rate=ApiRate(api_rate, api_burst),
         state_token_file=state_token_file,
@@ -169,20 +167,6 @@ def execute(log_level: Log = LogLevel.info) -> None:
 
     _start_logging(log_level)
     raise typer.Exit(asyncio.run(execute_run()))
-
-
-def _lease(wanted: bool | None, namespace: str | None, name: str) -> "LeaseSettings | None":
-    """The Lease to work by; None works without one."""
-    from retl.controller.access import own_namespace
-    from retl.controller.settings import LeaseSettings
-    from retl.errors import InvalidInput
-
-    if wanted is False:
-        return None
-    namespace = namespace or own_namespace()
-    if namespace is None and wanted:
-        raise InvalidInput("--leader-elect: this is no pod, so say where the Lease is to be: --lease-namespace NAME")
-    return LeaseSettings(namespace, name) if namespace else None
 
 
 def _duration(option: str, text: str | None) -> timedelta | None:

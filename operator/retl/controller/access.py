@@ -12,13 +12,31 @@ from kubernetes.aio.config.incluster_config import (
     InClusterConfigLoader,
 )
 
+from retl.controller.settings import LeaseSettings
 from retl.errors import InvalidInput
 
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def own_namespace() -> str | None:
+def lease_settings(wanted: bool | None, namespace: str | None, name: str) -> LeaseSettings | None:
+    """The Lease to work by; None works without one.
+
+    Args:
+        wanted: None leaves it to where the process runs: in a pod there may be another one like it.
+        namespace: of the Lease; None takes the pod's own.
+    Raises:
+        InvalidInput: one is wanted, and nothing says where.
+    """
+    if wanted is False:
+        return None
+    namespace = namespace or _own_namespace()
+    if namespace is None and wanted:
+        raise InvalidInput("--leader-elect: this is no pod, so say where the Lease is to be: --lease-namespace NAME")
+    return LeaseSettings(namespace, name) if namespace else None
+
+
+def _own_namespace() -> str | None:
     """Namespace of the pod that this process runs in; None outside of one."""
     try:
         return _OWN_NAMESPACE.read_text().strip() or None

@@ -3,11 +3,13 @@
 import asyncio
 import socket
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from retl.controller import access
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm
 from retl.controller.health import answering
@@ -15,6 +17,7 @@ from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, 
 from retl.controller.queue import Queue
 from retl.controller.routing import concerned
 from retl.controller.settings import RetryPolicy
+from retl.errors import InvalidInput
 from tests.unit.controller.views import API, NOON, connection_manifest, run_manifest, sync_manifest
 
 
@@ -224,6 +227,38 @@ async def test_probes_are_told_what_is_wrong_and_readiness_is_another_question()
         assert (await client.get(ready)).status_code == 500
         obstacles.clear()
         assert (await client.get(ready)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("in_a_pod", "wanted", "namespace", "held_in"),
+    [
+        (True, None, None, "system"),
+        (True, None, "elsewhere", "elsewhere"),
+        (True, False, None, None),
+        (False, None, None, None),
+        (False, None, "elsewhere", "elsewhere"),
+        (False, True, "elsewhere", "elsewhere"),
+    ],
+)
+def test_in_a_pod_a_lease_is_held_unless_it_is_declined(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    in_a_pod: bool,
+    wanted: bool | None,
+    namespace: str | None,
+    held_in: str | None,
+) -> None:
+    monkeypatch.setattr(access, "_OWN_NAMESPACE", tmp_path / "namespace")
+    if in_a_pod:
+        (tmp_path / "namespace").write_text("system")
+    settings = access.lease_settings(wanted, namespace, "retl-controller")
+    assert (settings and settings.namespace) == held_in
+
+
+def test_outside_of_a_pod_a_lease_needs_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(access, "_OWN_NAMESPACE", tmp_path / "namespace")
+    with pytest.raises(InvalidInput, match="--lease-namespace"):
+        access.lease_settings(True, None, "retl-controller")
 
 
 def test_pauses_between_attempts_double_up_to_a_limit() -> None:
