@@ -209,7 +209,7 @@ def test_what_keeps_a_sync_from_running_is_found_with_what_to_type(
 
 
 def test_a_sync_that_is_well_has_nothing_to_find() -> None:
-    assert list(findings.findings(situation(sync(spec=ORDERS), orders=ended("Succeeded")), COMMANDS)) == []
+    assert findings.findings(situation(sync(spec=ORDERS), orders=ended("Succeeded")), COMMANDS) == []
 
 
 def test_ticks_are_shown_with_what_their_verdicts_mean() -> None:

@@ -78,6 +78,7 @@ def test_the_page_on_clusters_says_what_is_true(whole: Whole, retl: Person) -> N
     whole.write(*ACCOUNTS, BAD)
     shop.patch("retl", "accounts", {"spec": {"schedule": FAR_AWAY | {"timeZone": "Europe/Vienna"}}})
     shop.until("retl", "accounts", stalled("SecretNotFound"))
+    shop.until("syncsource", "files", ready)
     page = (PROJECT / "docs" / "cli-cluster.md").read_text()
     for command, shown in examples(page):
         program, *words = shlex.split(command.replace("TOKEN", TOKEN))
@@ -85,6 +86,7 @@ def test_the_page_on_clusters_says_what_is_true(whole: Whole, retl: Person) -> N
         assert matches(shown, answer.out + answer.err), f"$ {command}\n{answer.out}{answer.err}"
         if program == "kubectl":
             whole.controller.advance(60)
+            shop.until("syncdestination", "crm", ready)
             shop.until("retl", "accounts", ready)
 
 

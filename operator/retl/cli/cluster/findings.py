@@ -21,6 +21,7 @@ from retl.resources.sync import Schedule
 from retl.schedule import InvalidSchedule, blackout_at
 
 Level = Literal["problem", "waits", "note"]
+LEVELS: Sequence[Level] = ("problem", "waits", "note")
 TICKS = 10
 """Newest ticks that are looked at."""
 _STARTING = ("ContainerCreating", "PodInitializing", "")
@@ -60,8 +61,12 @@ class Finding:
     type: str = ""
 
 
-def findings(situation: Situation, commands: Commands) -> Iterator[Finding]:
-    """What there is to know, most urgent first."""
+def findings(situation: Situation, commands: Commands) -> list[Finding]:
+    """What there is to know: first problems, then what it waits for, then the rest."""
+    return sorted(_all(situation, commands), key=lambda finding: LEVELS.index(finding.level))
+
+
+def _all(situation: Situation, commands: Commands) -> Iterator[Finding]:
     yield from _unseen(situation, commands)
     yield from _stalled(situation, commands)
     yield from _active(situation, commands)

@@ -84,7 +84,7 @@ def approve(reach: Reach, name: str, place: StatePlace, *, plan_hash: str | None
     commands = Commands(reach, run.meta.namespace)
     if form not in MACHINE:
         again = commands.retl("approve", run.name, "--plan-hash", run.status.plan_hash or "")
-        say(f"{run.name} is held: {run.reason}: {run.message}\n")
+        say(f"{run.name} is held: {run.reason}: {plain(run.message)}\n")
         say(ask(reach, lambda cluster: plan_text(cluster, place, run, again, markdown=False)))
     if plan_hash is None and not yes:
         if not sys.stdin.isatty():

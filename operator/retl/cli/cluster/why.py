@@ -70,8 +70,7 @@ def _ref(spec: Mapping[str, Any], field: str) -> str:
 def text(situation: Situation, commands: Commands, width: int) -> str:
     """The answer, what was found, and the recent ticks with what their verdicts mean."""
     blocks = [wrapped(answer(situation), width)]
-    found = list(findings(situation, commands))
-    if found:
+    if found := findings(situation, commands):
         blocks.append("\n".join(_lines(finding, width) for finding in found))
     if ticks := situation.sync.status.recent_ticks[-TICKS:][::-1]:
         rows = [
