@@ -34,7 +34,7 @@ def start(reach: Reach, name: str, spec: Mapping[str, Any], watching: Watching, 
     Args:
         spec: of the SyncRun, beside the reference.
     Raises:
-        InvalidInput: there is no such sync, or it is a Draft and this is not a plan.
+        InvalidInput: there is no such sync, or it is a Draft.
     """
     run = ask(reach, lambda cluster: create(cluster, name, spec))
     commands = Commands(reach, run.meta.namespace)
@@ -115,8 +115,10 @@ def check_approvable(run: Run, plan_hash: str | None) -> None:
 async def create(cluster: Cluster, name: str, spec: Mapping[str, Any]) -> Run:
     """Create a run under a name of its own."""
     sync = await the_sync(cluster, name)
-    if sync.state == "Draft" and spec.get("mode") != "Plan":
-        raise InvalidInput(f"ReverseETLSync {name} is a Draft; set spec.state: Active to run it, or plan it")
+    if sync.state == "Draft":
+        raise InvalidInput(
+            f"ReverseETLSync {name} is a Draft; set spec.state to Active, or to Paused and run it by hand"
+        )
     manifest = {
         "apiVersion": API_VERSION,
         "kind": RUN,
@@ -151,17 +153,17 @@ def tell(run: Run, commands: Commands, form: Form) -> None:
         typer.echo(machine(form, run.manifest))
         return
     result = result_of(run)
-    if result.status == "Failed":
-        _explain_failure(run, commands)
-    elif not run.held:
-        say(tables.result_line(result, terminal_width()))
     if run.held:
         say(f"{run.sync}: AwaitingApproval, {tables.accounting(result.counts)}")
         say(wrapped(f"{run.reason}: {plain(run.message)}", terminal_width(), "  "))
         say(f"  to look at it and let it go on: {commands.retl('approve', run.name)}")
         say(f"  to drop it:                     {commands.retl('cancel', run.name)}")
-    elif result.message and result.status != "Failed":
-        say(wrapped(plain(result.message), terminal_width(), "  "))
+    elif result.status == "Failed":
+        _explain_failure(run, commands)
+    else:
+        say(tables.result_line(result, terminal_width()))
+        if result.message:
+            say(wrapped(plain(result.message), terminal_width(), "  "))
     if result.dead_letters:
         say(f"{run.sync}: {count(result.dead_letters, 'open dead letter')}")
         say(f"  to see them: {commands.dlq('list', run.sync)}")
