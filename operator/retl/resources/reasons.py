@@ -78,7 +78,9 @@ RUN_REASONS: Mapping[str, Meaning] = {
     "SourceNotFound": Meaning("there is no SyncSource of that name", "create it, or correct the field it names"),
     "ModelNotFound": Meaning("there is no SyncModel of that name", "create it, or correct the field it names"),
     "DestinationNotFound": Meaning("there is no SyncDestination of that name", "create it, or correct the field"),
-    "ReferenceNotFound": Meaning("something that it refers to is not there", "create it, or correct the field it names"),
+    "ReferenceNotFound": Meaning(
+        "something that it refers to is not there", "create it, or correct the field it names"
+    ),
     "SecretNotFound": Meaning("a Secret that a connection names is not there", "create it in the run's namespace"),
     "SyncIsDraft": Meaning("a draft has no runs", "set spec.state of the sync to Active or Paused"),
     "InvalidSync": Meaning("the sync cannot be understood", "look at the sync's condition Stalled"),
@@ -100,7 +102,9 @@ RUN_REASONS: Mapping[str, Meaning] = {
         "the runner's image cannot be pulled", "check the image's name, the registry and the pull secret"
     ),
     "InvalidImageName": Meaning("the runner's image has a name that is none", "correct --runner-image"),
-    "ErrImageNeverPull": Meaning("the image is not on the node, and may not be pulled", "load it, or change the policy"),
+    "ErrImageNeverPull": Meaning(
+        "the image is not on the node, and may not be pulled", "load it, or change the policy"
+    ),
     "CreateContainerConfigError": Meaning("the container's settings refer to what is not there", "see the message"),
     "CreateContainerError": Meaning("the node cannot make the container", "see the message, and the pod's events"),
     "RunContainerError": Meaning("the node cannot start the container", "see the message, and the pod's events"),
