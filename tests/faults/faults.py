@@ -30,7 +30,7 @@ class Faults:
 CALM = Faults()
 """Nothing goes wrong."""
 
-_WORST = Faults(crash=0.06, refused=0.08, unanswered=0.06, slow=0.05, cut=0.05, lag=0.02, jump=0.01)
+_WORST = Faults(crash=0.06, refused=0.08, unanswered=0.06, slow=0.05, cut=0.05, lag=0.02, jump=0.03)
 
 
 def draw(rng: random.Random) -> Faults:

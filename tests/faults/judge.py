@@ -199,8 +199,7 @@ class Judge:
         last, schedule = new.get("lastTick"), after["spec"].get("schedule")
         if last is None or last == old.get("lastTick") or not schedule or schedule["cron"] == "@after":
             return
-        same_spec = new.get("observedGeneration") == old.get("observedGeneration") == after["metadata"]["generation"]
-        if old and not (same_spec and old.get("nextRunTime")):
+        if old and old.get("armedSchedule") != new.get("armedSchedule"):
             return  # a schedule that has just come into force is not asked about the past
         since = datetime.fromisoformat(old["lastTick"]) if "lastTick" in old else ledger.created
         passed = ticks(schedule["cron"], schedule.get("timeZone", "UTC"), since, datetime.fromisoformat(last))

@@ -5,7 +5,18 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from retl.controller.kinds import DESTINATION, JOB, PINNED_LABEL, RUN, SECRET, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import (
+    CHECK_REQUESTED,
+    DESTINATION,
+    JOB,
+    PINNED_LABEL,
+    RUN,
+    SECRET,
+    SOURCE,
+    SYNC,
+    Key,
+    Manifest,
+)
 from retl.resources.names import tick_run_name
 from retl.resources.run import TERMINAL
 from tests.faults.nodes import PLAN
@@ -67,6 +78,9 @@ class People:
         for one in self._server.all(SYNC):
             if one["spec"].get("state") == "Paused":
                 self._edit_spec(Key.of(SYNC, one), state="Active")
+        for kind in (SOURCE, DESTINATION):
+            for one in self._server.all(kind):
+                self._annotate(Key.of(kind, one), CHECK_REQUESTED, "now")
         self.look_at_plans()
 
     def look_at_plans(self) -> None:
@@ -189,11 +203,17 @@ class People:
             self._label(key, "touched", f"{self._rng.random()}")
 
     def _label(self, key: Key, name: str, value: str) -> None:
-        def labelled(one: Manifest) -> Manifest:
-            labels = {**(one["metadata"].get("labels") or {}), name: value}
-            return {**one, "metadata": {**one["metadata"], "labels": labels}}
+        self._mark("labels", key, name, value)
 
-        self._server.edit(key, labelled, _BY)
+    def _annotate(self, key: Key, name: str, value: str) -> None:
+        self._mark("annotations", key, name, value)
+
+    def _mark(self, field: str, key: Key, name: str, value: str) -> None:
+        def marked(one: Manifest) -> Manifest:
+            marks = {**(one["metadata"].get(field) or {}), name: value}
+            return {**one, "metadata": {**one["metadata"], field: marks}}
+
+        self._server.edit(key, marked, _BY)
 
     def _doom(self) -> None:
         """Delete a namespace: nothing can be made in it any more, and what is there goes."""

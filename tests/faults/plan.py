@@ -79,9 +79,9 @@ class Plan:
 def plan_of(seed: int) -> Plan:
     """The plan of a seed; the same on every machine."""
     rng = random.Random(f"plan {seed}")
-    troubled = rng.uniform(3600, 9000)
+    troubled = rng.uniform(2400, 6000)
     controllers, lease = rng.choice(((1, None), (1, None), (2, None), (2, _lease())))
-    deeds = sorted(rng.uniform(0, troubled) for _ in range(rng.randint(0, 16)))
+    deeds = sorted(rng.uniform(0, troubled) for _ in range(rng.randint(0, 12)))
     return Plan(
         seed=seed,
         start=rng.choice(_STARTS) + timedelta(seconds=rng.randrange(1200)),
@@ -167,11 +167,12 @@ def _sync(name: str, rng: random.Random, number: int) -> dict[str, Any]:
 
 
 def _lease() -> LeaseSettings:
-    """As the default, but four times as slow: renewals are most of what happens."""
+    """As the default, but six times as slow: renewals are most of what happens."""
     return LeaseSettings(
         namespace="retl-system",
         identity="set for each life",
-        duration=timedelta(seconds=60),
-        deadline=timedelta(seconds=40),
-        renewal=timedelta(seconds=8),
+        duration=timedelta(seconds=90),
+        deadline=timedelta(seconds=60),
+        renewal=timedelta(seconds=12),
+        look=timedelta(seconds=12),
     )
