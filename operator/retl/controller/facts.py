@@ -75,6 +75,7 @@ class PodFacts:
         end_reason: the container's, such as OOMKilled.
         last_words: termination message of its container.
         deleting: it is being deleted, or is gone already.
+        gone_by: when its grace is over, if it is being deleted.
     """
 
     name: str
@@ -91,6 +92,7 @@ class PodFacts:
     last_words: str = ""
     ended_at: datetime | None = None
     deleting: bool = False
+    gone_by: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -116,6 +118,7 @@ class PodFacts:
             last_words=terminated.get("message", ""),
             ended_at=moment(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
             deleting="deletionTimestamp" in metadata,
+            gone_by=moment(metadata["deletionTimestamp"]) if "deletionTimestamp" in metadata else None,
         )
 
 

@@ -413,3 +413,28 @@ def test_why_a_pod_never_started_is_in_the_record_of_the_deadline() -> None:
         attempt.message
     )
     assert attempt.message in condition.message
+
+
+STILL_THERE = pod(name="accounts-0-1-x", running=True)
+
+
+@pytest.mark.parametrize(
+    ("view", "phase"),
+    [
+        pytest.param(run_view(), "Pending", id="of the run before, which was deleted"),
+        pytest.param(run_view(PENDING), "Pending", id="written down, and not made yet"),
+        pytest.param(run_view(RUNNING), "Pending", id="of the attempt before, whose Job was deleted"),
+        pytest.param(run_view(AWAITING, spec={"approval": {"planHash": "abc"}}), "AwaitingApproval", id="approved"),
+    ],
+)
+def test_no_job_is_made_while_a_pod_of_the_sync_still_works(view: RunView, phase: str) -> None:
+    waiting, condition, decision = decided(replace(view, leftovers=(STILL_THERE,)))
+    assert (waiting.phase, condition.reason, started_job(decision)) == (phase, "Waiting", None)
+    assert (waiting.attempt, decision.wake) == (view.status.attempt, NOON + timedelta(seconds=5))
+    expected = started_job(decided(view)[2])
+    assert expected is not None
+    free = replace(view, status=waiting, leftovers=())
+    assert started_job(decided(free)[2]) == expected
+    lost = replace(STILL_THERE, deleting=True, gone_by=NOON)
+    assert started_job(decided(replace(free, leftovers=(lost,)), at(0.4))[2]) is None
+    assert started_job(decided(replace(free, leftovers=(lost,)), at(0.5))[2]) == expected

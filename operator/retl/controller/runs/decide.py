@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, Problem
-from retl.controller.facts import JobFacts
+from retl.controller.facts import JobFacts, PodFacts
 from retl.controller.kinds import JOB, Key
 from retl.controller.manifests import job as build_job
 from retl.controller.runs.outcome import Outcome, outcome
@@ -33,6 +33,7 @@ NOTHING = Decision()
 GRACE = timedelta(seconds=60)
 """How long a new run waits for what it refers to: `kubectl apply -f DIR` creates things in no particular order."""
 _LOOK_AGAIN = timedelta(seconds=5)
+_LOST_AFTER = timedelta(seconds=30)
 _LONGEST_IN_LINE = timedelta(minutes=5)
 _UNOBSTRUCTED = ("Starting", "Running", "Cancelling", "Queued", "JobForbidden")
 
@@ -230,6 +231,10 @@ class _Steps:
 
     def _start(self, attempt: int, **changes: Any) -> Decision:
         view = self.view
+        if busy := self._leftover():
+            phase: RunPhase = "AwaitingApproval" if view.status.phase == "AwaitingApproval" else "Pending"
+            waiting = self._publish(phase, "Waiting", f"it waits for pod {busy.name} to end", **changes)
+            return replace(waiting, wake=self.now + _LOOK_AGAIN)
         if isinstance(view.resolved, Problem):
             return self._fail(view.resolved)
         if view.resolved is None or view.sync is None:
@@ -247,6 +252,13 @@ class _Steps:
         )
         job = build_job(view.meta, spec, view.sync.runner, self.runner, view.sync.labels)
         return replace(started, actions=(Create(JOB, job),))
+
+    def _leftover(self) -> PodFacts | None:
+        """A pod of this sync that still works; one that should be gone by now is on a node that nobody hears of."""
+        for pod in self.view.leftovers:
+            if pod.gone_by is None or self.now < pod.gone_by + _LOST_AFTER:
+                return pod
+        return None
 
     def _unchanged(self) -> Decision:
         """The record stays as it is, and tells kstatus that this generation of the spec was looked at."""

@@ -57,6 +57,7 @@ async def gather(
         resolved=spec_of_run,
         job=job,
         pods=pods,
+        leftovers=_leftovers(world, key, sync_manifest),
         obstacle=await _obstacle(world, job, pods, key.namespace, spec_of_run, now) if job else None,
         refusal=refusal,
         progress=world.progress.of(meta.uid),
@@ -163,6 +164,15 @@ async def _pods(world: World, run: Key, status: RunStatus, job: JobFacts | None)
             world.cache.put(POD, pod)
         ours = [PodFacts.read(pod) for pod in page] or ours
     return tuple(ours)
+
+
+def _leftovers(world: World, run: Key, sync: Manifest | None) -> tuple[PodFacts, ...]:
+    """Of an attempt whose Job was deleted, or of a run that was, the pod outlives them for up to a minute."""
+    last = ((sync["status"].get("lastRun") or {}).get("name") if sync else None) or run.name
+    names = {run.name: None, last: None}
+    pods = [pod for name in names for pod in world.cache.children(POD, run.namespace, name)]
+    there = [PodFacts.read(pod) for pod in pods if world.cache.get(Key.of(POD, pod))]
+    return tuple(pod for pod in there if not pod.ended)
 
 
 async def _obstacle(

@@ -72,6 +72,7 @@ class RunView:
         resolved: what its runner would be told; a Problem when a reference is missing; None when it was not asked for.
         job: of the attempt in `status`, if there is one.
         pods: of that Job.
+        leftovers: pods of this run, or of the sync's last one, that are still there and have not ended.
         obstacle: why nothing of that Job has started, where that had to be asked for.
         refusal: of the attempt's Job; None if it was not refused.
         slot: None when the destination takes any number of runs.
@@ -86,6 +87,7 @@ class RunView:
     resolved: RunSpec | Problem | None = None
     job: JobFacts | None = None
     pods: tuple[PodFacts, ...] = ()
+    leftovers: tuple[PodFacts, ...] = ()
     obstacle: Problem | None = None
     refusal: Refusal | None = None
     slot: SlotFacts | None = None
