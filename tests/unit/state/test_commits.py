@@ -103,7 +103,8 @@ async def test_finish_records_the_result_and_counts_open_dead_letters(backend: B
     counts = RunCounts(read=5, created=3, rejected=2)
     await backend.store.commit(claim, Commit(1, counts, hashes(3), hashes(3), refused))
     ended = await backend.store.finish(claim, result("Succeeded", counts))
-    assert ended == result("Succeeded", counts).model_copy(update={"dead_letters": 2})
+    counted = {"dead_letters": 2, "dead_letters_by_code": {"DESTINATION_VALIDATION": 2}}
+    assert ended == result("Succeeded", counts).model_copy(update=counted)
     [run] = await backend.database.runs(namespace=NAMESPACE)
     assert (run.state, run.counts, run.dead_letters, run.finished_at) == ("Succeeded", counts, 2, backend.clock.now)
 
