@@ -11,6 +11,7 @@ from typing import Any
 from tests.cluster.controllers import MINUTE, ControllerProcess, running
 from tests.cluster.node import ProcessNode
 from tests.cluster.objects import (
+    EVERY_MINUTE,
     PATIENCE,
     Namespace,
     crm,
@@ -19,6 +20,7 @@ from tests.cluster.objects import (
     running_pod,
     succeeded,
     sync,
+    warehouse,
 )
 from tests.cluster.processes import wait_until
 
@@ -198,3 +200,25 @@ def test_a_record_that_somebody_edits_is_found_again(at_work: ControllerProcess,
     assert healed["status"]["jobName"] == f"{name}-1"
     shop.until("syncrun", name, reason_is("Running"))
     assert len(shop.list("pod")) == 1
+
+
+def test_a_namespace_that_goes_away_takes_its_runs_along_without_a_word(
+    controller: ControllerProcess, shop: Namespace
+) -> None:
+    going = Namespace(shop.cluster, f"{shop.name}-going")
+    shop.cluster.kubectl("create", "namespace", going.name)
+    there = ("get", "serviceaccount", "default", "-n", going.name, "--ignore-not-found")
+    assert wait_until(lambda: bool(shop.cluster.kubectl(*there)), PATIENCE)
+    controller.namespaces = [shop.name, going.name]
+    with running(controller):
+        going.apply(warehouse(), crm(), sync("accounts", "wait"), sync("other", schedule=EVERY_MINUTE))
+        running_pod(going, f"{going.create(run_of('accounts'))}-1")
+        shop.cluster.kubectl("delete", "namespace", going.name, "--wait=false")
+        controller.advance(MINUTE)
+        gone = ("get", "namespace", going.name, "--ignore-not-found")
+        assert wait_until(lambda: not shop.cluster.kubectl(*gone), PATIENCE)
+        shop.apply(sync("accounts"))
+        shop.until("syncrun", shop.create(run_of("accounts")), phase_is("Succeeded"))
+        log = controller.log()
+    assert "should not have happened" not in log
+    assert log.count("trying again") < 5, log
