@@ -1,5 +1,6 @@
 """What the controller reads of the state service, and what it may not do there."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,6 +96,26 @@ async def test_a_catalog_is_asked_for_once_for_each_digest(
     monkeypatch.undo()
     await runner.put_catalog(CRM, catalog("Id", "Name"))
     assert await reads.catalog("growth", "uid-of-crm", catalog("Id", "Name").digest()) == catalog("Id", "Name")
+    await runner.close()
+    await reads.close()
+
+
+async def test_many_that_want_to_know_at_once_ask_once(
+    service: str, database: SqlStateStore, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, reads = HttpStateStore(service, token), StateReads(service, token)
+    await runner.put_catalog(CRM, catalog("Id"))
+    asked, read = [], database.catalog
+
+    async def counted(namespace: str, uid: str) -> str | None:
+        asked.append(uid)
+        return await read(namespace, uid)
+
+    monkeypatch.setattr(database, "catalog", counted)
+    digest = catalog("Id").digest()
+    found = await asyncio.gather(*(reads.catalog("growth", "uid-of-crm", digest) for _ in range(50)))
+    assert found == [catalog("Id")] * 50
+    assert asked == ["uid-of-crm"]
     await runner.close()
     await reads.close()
 

@@ -4,8 +4,9 @@ Best effort. Everything that a decision rests on stands in the API server; where
 is known and shown, and nothing waits for it.
 """
 
+import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from pathlib import Path
 from time import monotonic
@@ -41,6 +42,7 @@ class StateReads:
         self._resting_until = 0.0
         self._catalogs: OrderedDict[str, tuple[str, Catalog]] = OrderedDict()
         self._kept = 0
+        self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def catalog(self, namespace: str, uid: str, digest: str) -> Catalog | None:
         """The catalog that the last check of a connection handed in; None if there is none, or nobody can be asked.
@@ -51,19 +53,15 @@ class StateReads:
         """
         if not digest:
             return None
-        kept = self._catalogs.get(uid)
-        if kept and kept[0] == digest:
-            self._catalogs.move_to_end(uid)
-            return kept[1]
-        answer = await self._ask("GET", f"/connections/{uid}/catalog?namespace={namespace}")
-        try:
-            found = Catalog.model_validate_json(answer) if answer else None
-        except ValidationError:
-            logger.warning("the state service's catalog of connection %s cannot be read", uid)
-            return None
-        if found is not None:
-            self._keep(uid, digest, found)
-        return found
+        async with self._asking[uid]:  # a thousand syncs that want to know at once ask once
+            kept = self._catalogs.get(uid)
+            if kept and kept[0] == digest:
+                self._catalogs.move_to_end(uid)
+                return kept[1]
+            found = await self._fetched(namespace, uid)
+            if found is not None:
+                self._keep(uid, digest, found)
+            return found
 
     async def progress(self, run_uids: Collection[str]) -> dict[str, RunProgress]:
         """How far runs are, by uid; of some, nothing is known. One request, whatever their number."""
@@ -79,6 +77,15 @@ class StateReads:
     async def close(self) -> None:
         """Release connections; safe to call twice."""
         await self._client.aclose()
+
+    async def _fetched(self, namespace: str, uid: str) -> Catalog | None:
+        answer = await self._ask("GET", f"/connections/{uid}/catalog?namespace={namespace}")
+        try:
+            # A large one takes a while, in which all else would wait.
+            return await asyncio.to_thread(Catalog.model_validate_json, answer) if answer else None
+        except ValidationError:
+            logger.warning("the state service's catalog of connection %s cannot be read", uid)
+            return None
 
     async def _ask(self, method: str, path: str, body: object = None) -> bytes | None:
         """The answer's body; None if there is nothing, or nobody to ask."""
