@@ -133,6 +133,7 @@ class Judge:
             ledger.gone = True
         elif not by_controller and change.before and change.before["status"] != change.manifest["status"]:
             ledger.tampered = True
+            ledger.runs.clear()
         elif by_controller and change.before:
             self._published(change.key, ledger, change.before, change.manifest)
 
@@ -293,11 +294,10 @@ class Judge:
         self._check_all_decided(key, ledger, sync, until)
 
     def _check_last_run(self, sync: Manifest, runs: list[Manifest]) -> None:
-        """The newest run that really began and wrote is the one that the sync shows."""
+        """The newest run that really began, and might have written, is the one that the sync shows."""
         uid, name = sync["metadata"]["uid"], sync["metadata"]["name"]
-        ended = [
-            run for run in runs if run["metadata"]["uid"] in self._began.get(uid, ()) and run["spec"]["mode"] != "Plan"
-        ]
+        began = self._began.get(uid, ())
+        ended = [run for run in runs if run["metadata"]["uid"] in began and _may_have_written(run)]
         if not ended or self.ledgers[uid].tampered:
             return
         newest = max(run["status"].get("finishedAt", "") for run in ended)
@@ -342,6 +342,10 @@ def _standing(status: Manifest) -> set[datetime]:
 
 def _pinned(run: Manifest) -> bool:
     return bool((run["metadata"].get("labels") or {}).get(PINNED_LABEL) == "true")
+
+
+def _may_have_written(run: Manifest) -> bool:
+    return run["spec"]["mode"] != "Plan" and "SourceNotFresh" not in _why(run)
 
 
 def _why(run: Manifest) -> str:
