@@ -169,7 +169,7 @@ def test_two_controllers_let_no_more_runs_go_on_than_the_destination_takes(
         shop.patch("syncrun", first, {"spec": {"cancel": True}})
         held = _slots(shop, lambda slots: len(slots) == 2 and slots[0]["run"] == second)
         shop.until("syncrun", held[1]["run"], phase_is("Running"))
-    assert len(shop.list("job", OF_RUNS)) == 3
+    assert len(shop.list("job", OF_RUNS)) == 2
 
 
 def _slots(shop: Namespace, hold: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:

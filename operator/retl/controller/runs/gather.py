@@ -169,10 +169,15 @@ async def _pods(world: World, run: Key, status: RunStatus, job: JobFacts | None)
 def _leftovers(world: World, run: Key, sync: Manifest | None) -> tuple[PodFacts, ...]:
     """Of an attempt whose Job was deleted, or of a run that was, the pod outlives them for up to a minute."""
     last = ((sync["status"].get("lastRun") or {}).get("name") if sync else None) or run.name
-    names = {run.name: None, last: None}
-    pods = [pod for name in names for pod in world.cache.children(POD, run.namespace, name)]
-    there = [PodFacts.read(pod) for pod in pods if world.cache.get(Key.of(POD, pod))]
-    return tuple(pod for pod in there if not pod.ended)
+    found = []
+    for name in {run.name: None, last: None}:
+        for manifest in world.cache.children(POD, run.namespace, name):
+            pod = PodFacts.read(manifest)
+            known = world.cache.get(Key(POD, run.namespace, pod.name)) is not None
+            at_home = name == run.name and world.cache.get(Key(JOB, run.namespace, pod.job)) is not None
+            if known and not pod.ended and not at_home:
+                found.append(pod)
+    return tuple(found)
 
 
 async def _obstacle(
