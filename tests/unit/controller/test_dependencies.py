@@ -4,8 +4,11 @@ import time
 
 import pytest
 
+from retl.controller.cache import Cache
 from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.routing import concerned
 from retl.controller.syncs.dependencies import Dependencies
+from tests.unit.controller.views import sync_manifest
 
 
 def key(name: str) -> Key:
@@ -87,3 +90,24 @@ def test_asking_every_sync_of_a_long_chain_costs_one_walk() -> None:
     started = time.process_time()
     assert not any(found.circle(key(f"s{number}")) for number in range(10_000))
     assert time.process_time() - started < 1
+
+
+def test_a_change_of_a_sync_wakes_those_that_depend_on_it() -> None:
+    woken: list[str] = []
+    cache = Cache(lambda *change: woken.extend(other.name for other in concerned(cache, *change)))
+
+    def put(name: str, version: int, *others: str, **status: object) -> set[str]:
+        schedule = {"cron": "@daily", "dependsOn": [{"syncRef": {"name": other}} for other in others]}
+        manifest = sync_manifest(schedule=schedule) | {"status": status}
+        manifest["metadata"] |= {"name": name, "uid": name, "resourceVersion": str(version)}
+        woken.clear()
+        cache.put(SYNC, manifest)
+        return {other for other in woken if other not in ("crm", "warehouse")}
+
+    put("second", 1, "first")
+    put("third", 2, "second")
+    assert put("first", 3) == {"first", "second"}
+    assert put("first", 4, lastSuccessTime="2026-05-04T12:00:00Z") == {"first", "second"}
+    assert put("third", 5) == {"third"}
+    assert put("second", 6) == {"second"}
+    assert put("first", 7) == {"first"}

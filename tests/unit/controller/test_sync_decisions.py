@@ -221,6 +221,33 @@ def test_history_keeps_the_newest_of_each_outcome_and_always_the_newest_of_all(
     assert set(deleted(decision)) == gone
 
 
+def test_a_pinned_run_is_never_deleted_and_takes_nobodys_place() -> None:
+    runs = [facts(f"s{number}", "Succeeded", minutes=number, pinned=number in (0, 3)) for number in range(5)]
+    view = sync_view(
+        {"active_run": held_by("now")}, (*runs, facts("now", "Running")), spec={"history": {"successful": 2}}
+    )
+    _, decision = decided(view, at(-1))
+    assert deleted(decision) == ["s1"]
+
+
+def test_a_run_of_a_tick_costs_two_writes_of_the_status() -> None:
+    status, versions = sync_view().status, 0
+    record = {"counts": {"read": 5}}
+    life = [
+        (0, ()),
+        (0, (facts(TICK_RUN, owner="sync-uid", tick=NOON),)),
+        (1, (facts(TICK_RUN, "Pending", owner="sync-uid", tick=NOON, status={"attempt": 1}),)),
+        (2, (facts(TICK_RUN, "Running", owner="sync-uid", tick=NOON, status={"attempt": 1}),)),
+        (9, (facts(TICK_RUN, "Succeeded", minutes=9, owner="sync-uid", tick=NOON, status=record),)),
+        (10, (facts(TICK_RUN, "Succeeded", minutes=9, owner="sync-uid", tick=NOON, status=record),)),
+    ]
+    for minute, runs in life:
+        after, _ = decided(sync_view(status.model_dump(), runs), at(minute))
+        versions += after != status
+        status = after
+    assert (versions, told(status)) == (2, [(0, "Ran", "")])
+
+
 def test_twenty_verdicts_are_kept() -> None:
     after, _ = decided(sync_view({"last_tick": at(-60 * 50)}, problem=BROKEN))
     assert len(after.recent_ticks) == 20
