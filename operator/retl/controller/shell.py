@@ -14,6 +14,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.decision import Event
 from retl.controller.events import Recorder
+from retl.controller.garbage import spare
 from retl.controller.health import answering
 from retl.controller.informer import FOLLOWED, Informer, fill
 from retl.controller.kinds import LEASE, RUN, SYNC, Key, Manifest
@@ -58,7 +59,7 @@ class Controller:
         self.kube = kube
         self.metrics = Metrics(settings.metrics_max_syncs, clock.now)
         self.queue = Queue(self.metrics.waited)
-        self._starting = True
+        self.filled = asyncio.Event()
         self._clock = clock
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
@@ -124,7 +125,7 @@ class Controller:
         except KubeError as error:
             raise _cannot_start(error) from error
         self._arm()
-        self._starting = False
+        self.filled.set()
 
     def _arm(self) -> None:
         """Set the alarm for every tick that the first LIST tells of: none waits until all syncs were looked at."""
@@ -230,10 +231,10 @@ class Controller:
         if now is None:
             self.alarm.forget(key)
         for other in concerned(self.cache, key, before, now):
-            self.queue.add(other, later=self._starting)
+            self.queue.add(other, later=not self.filled.is_set())
 
     def _obstacles(self) -> list[str]:
-        return ["the cache is not filled yet"] if self._starting else []
+        return [] if self.filled.is_set() else ["the cache is not filled yet"]
 
 
 async def run_controller(
@@ -254,10 +255,12 @@ async def run_controller(
     kube = Kube(ApiClient(configuration), settings.request_timeout, rate=settings.api_rate, connections=connections)
     controller = Controller(settings, wrap(kube) if wrap else kube, clock or SystemClock())
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it has a line for every event
+    sparing = asyncio.create_task(spare(controller.filled))
     try:
         with serving(settings.metrics_port, controller.metrics):
             await controller.run(configuration)
     finally:
+        sparing.cancel()
         if controller.state:
             await controller.state.close()
         await kube.close()
