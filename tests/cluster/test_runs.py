@@ -50,7 +50,7 @@ def quota(shop: Namespace, what: str) -> Iterator[None]:
 def test_an_image_that_cannot_be_pulled_is_told_at_once_and_by_the_deadline(
     at_work: ControllerProcess, shop: Namespace, node: ProcessNode
 ) -> None:
-    shop.apply(sync("accounts", runner={"timeout": "8s", "retries": 1}))
+    shop.apply(sync("accounts", runner={"timeout": "5s", "retries": 1}))
     with node.without_image(IMAGE):
         name = shop.create(run_of("accounts"))
         stuck = shop.until("syncrun", name, reason_is("ImagePullBackOff"))
@@ -70,7 +70,7 @@ def test_an_image_that_cannot_be_pulled_is_told_at_once_and_by_the_deadline(
 def test_describe_tells_the_whole_story_of_a_failed_run(
     at_work: ControllerProcess, shop: Namespace, node: ProcessNode
 ) -> None:
-    shop.apply(sync("accounts", runner={"timeout": "4s", "retries": 0}))
+    shop.apply(sync("accounts", runner={"timeout": "3s", "retries": 0}))
     node.hold()
     try:
         name = shop.create(run_of("accounts"))
