@@ -41,7 +41,7 @@ async def test_a_commit_that_fails_at_any_step_leaves_nothing_behind(url: str, m
         (snapshots, "append"),
         (dead_letters, "supersede"),
         (dead_letters, "put"),
-        (runs, "progress"),
+        (runs, "counted"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, step, fail)
@@ -56,7 +56,7 @@ async def test_a_commit_that_fails_at_any_step_leaves_nothing_behind(url: str, m
 
 
 @pytest.mark.parametrize(
-    "step", ["retl.state.snapshots:append", "retl.state.dead_letters:put", "retl.state.runs:progress"]
+    "step", ["retl.state.snapshots:append", "retl.state.dead_letters:put", "retl.state.runs:counted"]
 )
 async def test_a_kill_within_a_commit_loses_that_commit_only_and_it_can_be_sent_again(url: str, step: str) -> None:
     child = await asyncio.create_subprocess_exec(sys.executable, str(CHILD), "die-at", url, step)
