@@ -19,6 +19,7 @@ from tests.faults.server import Change
 
 PROBLEMS = ("SourceNotFound", "DestinationNotFound", "SecretNotFound", "DependencyCycle")
 """Reasons of Stalled that these plans bring about: the ticks of a sync that cannot run at all carry them too."""
+JITTER_MAX = timedelta(minutes=2)
 MAY_CREATE = (RUN, JOB, LEASE, EVENT)
 MAY_DELETE = (RUN, JOB)
 STATUS_MAX = 16 * 1024
@@ -73,6 +74,7 @@ class Judge:
         """Of controllers, the Lease and Events apart."""
         self._running: dict[str, Runner] = {}
         self._began: dict[str, set[str]] = {}
+        self._ended: dict[str, datetime] = {}
         self._jobs: set[tuple[str, str]] = set()
         self._limits: dict[str, int] = {}
         self._holder = ""
@@ -200,7 +202,8 @@ class Judge:
         last, schedule = new.get("lastTick"), after["spec"].get("schedule")
         if last is None or last == old.get("lastTick") or not schedule or schedule["cron"] == "@after":
             return
-        if old and old.get("armedSchedule") != new.get("armedSchedule"):
+        armed = f"{schedule['cron']} {schedule.get('timeZone', 'UTC')}"
+        if new.get("armedSchedule") != armed or (old and old.get("armedSchedule") != armed):
             return  # a schedule that has just come into force is not asked about the past
         since = datetime.fromisoformat(old["lastTick"]) if "lastTick" in old else ledger.created
         passed = ticks(schedule["cron"], schedule.get("timeZone", "UTC"), since, datetime.fromisoformat(last))
@@ -221,6 +224,8 @@ class Judge:
             again = ledger.runs.setdefault(tick, key.name)
             ledger.made.add(tick)
             self._hold(again is key.name, f"tick {tick:%FT%RZ} of {ledger.name} has a second run, {key.name}")
+        if change.manifest["status"].get("phase") in TERMINAL:
+            self._ended.setdefault(change.manifest["metadata"]["uid"], self._now())
         if change.type == "MODIFIED" and by_controller and change.before:
             before = change.before["status"].get("phase") or "New"
             after = change.manifest["status"].get("phase") or "New"
@@ -300,9 +305,9 @@ class Judge:
         ended = [run for run in runs if run["metadata"]["uid"] in began and _may_have_written(run)]
         if not ended or self.ledgers[uid].tampered:
             return
-        newest = max(run["status"].get("finishedAt", "") for run in ended)
-        shown = (sync["status"].get("lastRun") or {}).get("finishedAt", "")
-        self._hold(newest <= shown, f"{name} shows a run that ended at {shown or 'no time'}, another ended at {newest}")
+        newest = max(ended, key=lambda run: self._ended[run["metadata"]["uid"]])["metadata"]["name"]
+        shown = (sync["status"].get("lastRun") or {}).get("name")
+        self._hold(newest == shown, f"{name} shows {shown} as its last run, and that is {newest}")
 
     def _check_seen(self, one: Manifest) -> None:
         """Its status is about its present spec, and nothing is being brought about."""
@@ -319,7 +324,8 @@ class Judge:
         schedule = sync["spec"].get("schedule")
         if not schedule or schedule["cron"] == "@after" or sync["metadata"]["generation"] > 2:
             return
-        due = ticks(schedule["cron"], schedule.get("timeZone", "UTC"), ledger.created, until)
+        started = until - JITTER_MAX if "jitter" in schedule else until
+        due = ticks(schedule["cron"], schedule.get("timeZone", "UTC"), ledger.created, started)
         for tick in due:
             self._hold(tick in ledger.verdicts, f"{key}: tick {tick:%FT%RZ} never got a verdict")
 

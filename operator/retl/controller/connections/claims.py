@@ -1,8 +1,8 @@
 """Collects the runs that are under way into a destination, or wait to be."""
 
 from retl.controller.connections.slots import Claim, claim, limit_of
-from retl.controller.facts import status_of
-from retl.controller.kinds import RUN, SYNC, Key, Manifest
+from retl.controller.facts import PodFacts, status_of
+from retl.controller.kinds import POD, RUN, RUN_LABEL, SYNC, Key, Manifest
 from retl.controller.world import World
 from retl.resources.destination import DestinationStatus
 
@@ -38,4 +38,14 @@ async def confirmed(world: World, destination: Key, manifest: Manifest) -> tuple
             run = await world.fresh(key)
         if run and run["metadata"]["uid"] == slot.uid and (one := claim(run, None)):
             claims[one.uid] = one
+        elif run is None and await _still_works(world, key):
+            claims[slot.uid] = Claim(slot.run, slot.uid, slot.since, under_way=True, gone=True)
     return tuple(claims.values())
+
+
+async def _still_works(world: World, run: Key) -> bool:
+    """Whether a pod of a run that was deleted still works: it may outlive it by a minute, and the cache lag behind."""
+    async for page, _ in world.kube.list(POD, run.namespace, f"{RUN_LABEL}={run.name}"):
+        if any(not PodFacts.read(pod).ended for pod in page):
+            return True
+    return False

@@ -24,7 +24,8 @@ def decide(view: ConnectionView, now: datetime, runner: RunnerSettings) -> Decis
     if isinstance(status, DestinationStatus):
         given = slots(status.slots, view.limit, view.claims, now.replace(microsecond=0))
         status = status.model_copy(update={"slots": given})
-        crowded = view.limit is not None and bool(line(view.claims, given))
+        gone = any(claim.gone for claim in view.claims)
+        crowded = view.limit is not None and (gone or bool(line(view.claims, given)))
     passing = view.problem is not None and view.problem.passing
     wakes = [decision.wake, now + RECHECK if passing or crowded else None]
     return replace(decision, status=status, wake=min((at for at in wakes if at), default=None))

@@ -25,6 +25,7 @@ class Claim:
         since: when it came into the line: when its sync was reserved for it.
         under_way: an attempt of it was started and has no approval to wait for.
         waiting: it needs a slot for what it does next.
+        gone: it was deleted, and its pod still works.
     """
 
     run: str
@@ -32,6 +33,7 @@ class Claim:
     since: datetime
     under_way: bool = False
     waiting: bool = False
+    gone: bool = False
 
 
 def slots(granted: Sequence[Slot], limit: int | None, claims: Sequence[Claim], now: datetime) -> list[Slot]:
