@@ -130,4 +130,5 @@ def _any_run(sync: ReverseETLSync) -> SyncRun:
     name = sync.metadata.name
     metadata = {"name": name, "namespace": sync.metadata.namespace}
     spec = {"syncRef": {"name": name}}
-    return SyncRun.read({"apiVersion": sync.api_version, "kind": "SyncRun", "metadata": metadata, "spec": spec})
+    run = {"apiVersion": sync.api_version, "kind": "SyncRun", "metadata": metadata, "spec": spec, "status": {}}
+    return SyncRun.read(run)  # with a status: to copy the one that it has by default takes longer than all else here
