@@ -149,7 +149,7 @@ def _recorded(
         reason=ended.reason,
         message=ended.message[:2000],
         retriable=ended.retriable,
-        finished_at=min(ended.finished_at or now, now),
+        finished_at=min(ended.finished_at or now, now).replace(microsecond=0),
         connector_version=known.connector_version if known else ended.connector_version,
         server=(known.server if known else ended.server)[:255],
         objects=known.objects if known else ended.objects,
