@@ -10,8 +10,6 @@ import typer
 
 from retl.cli import local
 from retl.cli.text import plain
-from retl.controller.kinds import SYNC, Key
-from retl.controller.syncs.dependencies import Dependencies, in_a_circle
 from retl.destinations.registry import DESTINATIONS
 from retl.engine.contradictions import problems
 from retl.errors import InvalidInput
@@ -20,6 +18,7 @@ from retl.runspec.connectors import Registry
 from retl.runspec.pod import EXIT_FAILED, EXIT_INVALID, EXIT_SUCCEEDED
 from retl.runspec.resolve import Lookup
 from retl.runspec.spec import RunSpec
+from retl.schedule.dependencies import Dependencies, in_a_circle
 from retl.sources.registry import SOURCES
 
 
@@ -121,16 +120,18 @@ def _sync(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
 
 def _circle(sync: ReverseETLSync, objects: Sequence[Resource]) -> Iterator[str]:
     """The circle of syncs of these files that wait for each other, if this one is in it."""
-    index = Dependencies()
-    for each in (sync, *objects) if sync.spec.schedule and sync.spec.schedule.depends_on else ():
-        if isinstance(each, ReverseETLSync) and each.spec.schedule:
-            index.note(_key(each), {"spec": {"schedule": each.spec.schedule.model_dump()}})
-    if circle := index.circle(_key(sync)):
-        yield in_a_circle([member.name for member in circle])
-
-
-def _key(sync: ReverseETLSync) -> Key:
-    return Key(SYNC, sync.metadata.namespace, sync.metadata.name)
+    if sync.spec.schedule is None or not sync.spec.schedule.depends_on:
+        return
+    index = Dependencies[str]()
+    for each in objects:
+        if (
+            isinstance(each, ReverseETLSync)
+            and each.spec.schedule
+            and each.metadata.namespace == sync.metadata.namespace
+        ):
+            index.note(each.metadata.name, tuple(other.sync_ref.name for other in each.spec.schedule.depends_on))
+    if circle := index.circle(sync.metadata.name):
+        yield in_a_circle(circle)
 
 
 def _contradictions(spec: RunSpec) -> list[str]:

@@ -8,7 +8,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
 from retl.controller.kinds import CHECK_LABEL, MODEL, POD, RUN, RUN_LABEL, SYNC, Key, Manifest, references, slim
-from retl.controller.syncs.dependencies import Dependencies
+from retl.controller.syncs.dependencies import named
+from retl.schedule.dependencies import Dependencies
 
 _GRAVES = 10_000
 """Deletions that are remembered, to tell "deleted" from "not created yet"."""
@@ -24,7 +25,7 @@ class Cache:
 
     def __init__(self, changed: Changed) -> None:
         self._changed = changed
-        self.dependencies = Dependencies()
+        self.dependencies = Dependencies[Key]()
         self._objects: dict[Key, Manifest] = {}
         self._kinds: dict[tuple[str, str], dict[Key, None]] = defaultdict(dict)
         self._groups: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
@@ -108,13 +109,13 @@ class Cache:
             self._groups[parent][key] = None
         self._objects[key] = manifest
         if key.kind == SYNC:
-            self.dependencies.note(key, manifest)
+            self.dependencies.note(key, named(key, manifest))
 
     def _drop(self, key: Key) -> None:
         manifest = self._objects.pop(key)
         self._refer(key, manifest, None)
         if key.kind == SYNC:
-            self.dependencies.note(key, None)
+            self.dependencies.note(key, ())
         self._kinds[key.kind, key.namespace].pop(key, None)
         if parent := _parent(key, manifest):
             self._groups[parent].pop(key, None)

@@ -7,7 +7,8 @@ import pytest
 from retl.controller.cache import Cache
 from retl.controller.kinds import SYNC, Key, Manifest
 from retl.controller.routing import concerned
-from retl.controller.syncs.dependencies import Dependencies
+from retl.controller.syncs.dependencies import named
+from retl.schedule.dependencies import Dependencies
 from tests.unit.controller.views import sync_manifest
 
 
@@ -19,11 +20,15 @@ def sync(*others: str) -> Manifest:
     return {"spec": {"schedule": {"cron": "@daily", "dependsOn": [{"syncRef": {"name": name}} for name in others]}}}
 
 
-def index(**syncs: str) -> Dependencies:
+def note(index: Dependencies[Key], sync: str, manifest: Manifest | None) -> None:
+    index.note(key(sync), named(key(sync), manifest))
+
+
+def index(**syncs: str) -> Dependencies[Key]:
     """Syncs by name, each with those it depends on as one letter each."""
-    found = Dependencies()
+    found = Dependencies[Key]()
     for name, others in syncs.items():
-        found.note(key(name), sync(*others))
+        note(found, name, sync(*others))
     return found
 
 
@@ -52,17 +57,17 @@ def test_a_circle_is_found_from_each_of_its_members_and_from_nobody_else(
 
 def test_a_circle_is_gone_when_one_of_its_members_lets_go() -> None:
     found = index(a="b", b="c", c="a")
-    found.note(key("c"), sync())
+    note(found, "c", sync())
     assert [found.circle(key(name)) for name in "abc"] == [(), (), ()]
-    found.note(key("c"), sync("a"))
+    note(found, "c", sync("a"))
     assert found.circle(key("b")) == (key("b"), key("c"), key("a"), key("b"))
 
 
 def test_the_dependents_of_a_sync_follow_what_is_noted() -> None:
     found = index(a="c", b="cd")
     assert (found.dependents(key("c")), found.dependents(key("d"))) == ((key("a"), key("b")), (key("b"),))
-    found.note(key("b"), sync("d"))
-    found.note(key("a"), None)
+    note(found, "b", sync("d"))
+    note(found, "a", None)
     assert (found.dependents(key("c")), found.dependents(key("d"))) == ((), (key("b"),))
     assert found.dependents(Key(SYNC, "elsewhere", "d")) == ()
 
@@ -78,15 +83,15 @@ def test_the_dependents_of_a_sync_follow_what_is_noted() -> None:
     ],
 )
 def test_a_spec_past_our_schema_names_nobody(spec: object) -> None:
-    found = Dependencies()
-    found.note(key("a"), {"spec": spec})
+    found = Dependencies[Key]()
+    note(found, "a", {"spec": spec})
     assert found.circle(key("a")) == ()
 
 
 def test_asking_every_sync_of_a_long_chain_costs_one_walk() -> None:
-    found = Dependencies()
+    found = Dependencies[Key]()
     for number in range(10_000):
-        found.note(key(f"s{number}"), sync(f"s{number + 1}"))
+        note(found, f"s{number}", sync(f"s{number + 1}"))
     started = time.process_time()
     assert not any(found.circle(key(f"s{number}")) for number in range(10_000))
     assert time.process_time() - started < 1

@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from retl.controller.syncs.arming import first_alarm
 from retl.controller.syncs.decide import decide
 from retl.controller.syncs.lenient import lenient
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.run import RunStatus
 from retl.resources.sync import SyncStatus
-from tests.unit.controller.views import NOON, at, facts, held_by, run_manifest, sync_view
+from tests.unit.controller.views import NOON, at, facts, held_by, run_manifest, sync_manifest, sync_view
 
 TICK_RUN = "accounts-202605041200"
 LOST = {"observed_generation": None, "last_tick": None, "next_run_time": None, "armed_schedule": None}
@@ -179,3 +182,62 @@ def test_fields_that_could_not_be_read_are_told_of() -> None:
         "the status was not as the controller writes it, and was put right: "
         "activeRun could not be read; lastTick could not be read"
     ]
+
+
+moments = st.one_of(
+    st.sampled_from([at(-60).isoformat(), at(0).isoformat(), at(60).isoformat(), "2026-05-04T11:00:00", "soon", "", 7]),
+    st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-05-04T11:17:33+02:00"]),
+)
+names = st.sampled_from([TICK_RUN, "accounts-202605041100", "mine", "../secrets", "", 7])
+words = st.sampled_from(["Ran", "Skipped", "Missed", "Flown", "Ready", "Stalled", "Paused", "Draft", "True", "Unknown"])
+ticks = st.fixed_dictionaries({"at": moments, "verdict": words}, optional={"reason": words})
+statuses = st.fixed_dictionaries(
+    {},
+    optional={
+        "observedGeneration": st.sampled_from([1, 2, -1, "one"]),
+        "activeRun": st.one_of(
+            st.just("mine"), st.fixed_dictionaries({"name": names, "since": moments}, optional={"tick": moments})
+        ),
+        "lastRun": st.fixed_dictionaries({"name": names, "phase": words}),
+        "lastTick": moments,
+        "nextRunTime": moments,
+        "lastSuccessTime": moments,
+        "armedSchedule": st.sampled_from(["0 * * * * UTC", "@after", 7]),
+        "waitingTick": st.fixed_dictionaries({"at": moments, "reason": words}),
+        "deadLetters": st.sampled_from([-1, 3, "many"]),
+        "deadLettersByCode": st.sampled_from([{"CONFLICT": 1}, {"CONFLICT": "x"}, []]),
+        "recentTicks": st.lists(ticks, max_size=25),
+        "conditions": st.lists(
+            st.fixed_dictionaries({"type": words, "status": words, "reason": words, "lastTransitionTime": moments}),
+            max_size=4,
+        ),
+        "somebodyElses": st.just({"a": [1]}),
+    },
+)
+policies = st.fixed_dictionaries({"catchUp": st.sampled_from(["None", "Latest", "All"])})
+
+
+@settings(max_examples=400, deadline=None)
+@given(statuses, policies, st.booleans(), st.booleans())
+def test_no_status_whatever_keeps_the_controller_from_deciding_and_coming_to_rest(
+    raw: dict[str, Any], policy: dict[str, Any], running: bool, dark: bool
+) -> None:
+    first_alarm(sync_manifest(schedule={"cron": "@hourly"}) | {"status": raw}, NOON)
+    blackouts = [{"cron": "50 11 * * *", "duration": "20m"}] if dark else []
+    spec = {"schedule": {"cron": "0 * * * *", "blackouts": blackouts} | policy}
+    runs = (ours(TICK_RUN, "Running", minutes=0, tick=NOON, attempt=1),) if running else ()
+    status, repaired = lenient(SyncStatus, raw)
+    for _ in range(12):
+        view = replace(sync_view(runs=runs, spec=spec), status=status, repaired=repaired)
+        view = replace(view, vanished=status.active_run is not None and view.run(status.active_run.name) is None)
+        decision = decide(view, at(5))
+        assert isinstance(decision.status, SyncStatus)
+        text = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        assert lenient(SyncStatus, text) == (decision.status, ())
+        if running and status.active_run is None:
+            assert decision.status.active_run is not None
+            assert decision.status.active_run.name == TICK_RUN
+        if decision.status == status and not repaired:
+            return
+        status, repaired = decision.status, ()
+    raise AssertionError("it does not come to rest")

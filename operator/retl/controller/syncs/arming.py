@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from retl.controller.facts import moment
 from retl.controller.kinds import Manifest
+from retl.controller.syncs.lenient import timestamp
 from retl.errors import InvalidInput
 from retl.resources.sync import Schedule
 from retl.schedule import next_tick
@@ -19,7 +20,7 @@ def first_alarm(sync: Manifest, now: datetime) -> datetime | None:
     """The next tick, or one that is due already; None when the sync has no tick that can be told at a glance."""
     metadata, status = sync["metadata"], sync["status"]
     if status.get("observedGeneration") == metadata["generation"]:
-        return moment(status["nextRunTime"]) if "nextRunTime" in status else None
+        return timestamp(status.get("nextRunTime"))
     spec = sync["spec"] or {}
     if spec.get("state", "Active") != "Active" or "schedule" not in spec:
         return None

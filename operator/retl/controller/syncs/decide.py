@@ -10,7 +10,6 @@ from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, 
 from retl.controller.kinds import RUN, Key
 from retl.controller.manifests import tick_run
 from retl.controller.syncs import states
-from retl.controller.syncs.dependencies import in_a_circle
 from retl.controller.syncs.events import events
 from retl.controller.syncs.healing import healed
 from retl.controller.syncs.reservation import settle, verdict
@@ -18,6 +17,7 @@ from retl.controller.syncs.timetable import Timetable, timetable, withdrawn
 from retl.controller.syncs.verdicts import answer
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.sync import History, SyncStatus, TickRecord
+from retl.schedule.dependencies import in_a_circle
 
 KEPT_RECORDS = 20
 

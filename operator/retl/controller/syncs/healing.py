@@ -5,7 +5,7 @@ cannot be true is dropped. The lock is safe throughout: a run that is under way 
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from retl.controller.syncs.reservation import NOT_FRESH, end_of, recorded, verdict_of
@@ -16,6 +16,8 @@ from retl.resources.sync import ActiveRun
 from retl.schedule import KEPT_TICKS
 
 _FROM_RUNS = frozenset({"lastRun", "lastSuccessTime", "recentTicks"})
+_EARLIEST = datetime(2014, 1, 1, tzinfo=UTC)
+"""Before this there was no Kubernetes that a status could be of."""
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """Two controllers' clocks may differ by this much; a tick that the other one answered is then in the future."""
 
@@ -62,18 +64,23 @@ def _reservation(view: SyncView, now: datetime) -> Mended:
     if run is not None and view.ours(run) and run.tick and run.tick != active.tick:
         mended = ActiveRun(name=active.name, tick=run.tick, since=active.since)
         return {"active_run": mended}, f"activeRun.tick is not the tick of SyncRun {active.name}"
-    if run is None and active.tick is not None and active.name != tick_run_name(view.meta.name, active.tick):
+    if run is None and active.tick is not None and not _is_its_name(view, active, now):
         return {"active_run": None}, f"activeRun names {active.name}, which no tick is called"
     return _FINE
 
 
+def _is_its_name(view: SyncView, active: ActiveRun, now: datetime) -> bool:
+    assert active.tick is not None
+    return _EARLIEST <= active.tick <= now + FAR and active.name == tick_run_name(view.meta.name, active.tick)
+
+
 def _recent_ticks(view: SyncView, now: datetime) -> Mended:
-    """Verdicts from a future that no clock has shown."""
+    """Verdicts from a time that no clock has shown."""
     recent = view.status.recent_ticks
-    kept = [record for record in recent if record.at <= now + FAR]
+    kept = [record for record in recent if _EARLIEST <= record.at <= now + FAR]
     if view.skewed or len(kept) == len(recent):
         return _FINE
-    return {"recent_ticks": kept}, "recentTicks holds ticks that are far in the future"
+    return {"recent_ticks": kept}, "recentTicks holds ticks of a time that no clock has shown"
 
 
 def _last_tick(view: SyncView, now: datetime) -> Mended:
@@ -81,11 +88,13 @@ def _last_tick(view: SyncView, now: datetime) -> Mended:
     status = view.status
     known = [record.at for record in status.recent_ticks]
     known += [run.tick for run in view.runs if run.tick and view.ours(run) and run.tick <= now + FAR]
-    if status.active_run and status.active_run.tick:
+    if status.active_run and status.active_run.tick and status.active_run.tick <= now + FAR:
         known.append(status.active_run.tick)
     newest, last = max(known, default=None), status.last_tick
     if last is not None and last > now + _CLOCKS_DIFFER and (newest is None or last > newest) and not view.skewed:
         return {"last_tick": newest}, "lastTick is in the future, and no run or verdict is of that time"
+    if last is not None and last < _EARLIEST:
+        return {"last_tick": newest}, "lastTick is of a time that no clock has shown"
     if newest is not None and (last is None or last < newest):
         return {"last_tick": newest}, "lastTick is older than a tick that has its run or verdict"
     return _FINE
@@ -94,6 +103,6 @@ def _last_tick(view: SyncView, now: datetime) -> Mended:
 def _waiting_tick(view: SyncView, now: datetime) -> Mended:
     """A tick that is dealt with waits for nothing."""
     waiting, last = view.status.waiting_tick, view.status.last_tick
-    if waiting is None or (waiting.at <= now + FAR and (last is None or waiting.at > last)):
+    if waiting is None or (_EARLIEST <= waiting.at <= now + FAR and (last is None or waiting.at > last)):
         return _FINE
-    return {"waiting_tick": None}, "waitingTick is a tick that is dealt with, or far in the future"
+    return {"waiting_tick": None}, "waitingTick is a tick that is dealt with, or of a time that no clock has shown"

@@ -5,6 +5,7 @@ again from the SyncRuns.
 """
 
 from collections import defaultdict
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -28,3 +29,12 @@ def lenient(model: type[S], raw: dict[str, Any]) -> tuple[S, tuple[str, ...]]:
         if isinstance(raw[name], list) and None not in entries:
             left[name] = [entry for index, entry in enumerate(raw[name]) if index not in entries]
     return model.model_validate(left), tuple(sorted(wrong))
+
+
+def timestamp(text: Any) -> datetime | None:
+    """A moment, if that is what stands there, with its zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else None

@@ -60,6 +60,7 @@ SYNC_EDGES = (
     Edge("Stalled", "Held", "a run starts: of a tick once the problem is gone, of a person at any time"),
     Edge("Stalled", "Paused", "the problem is gone, and the sync is switched off"),
     Edge("Paused", "Resting", "a person switches it on"),
+    Edge("Paused", "Waiting", "a status that somebody edited is put right"),
     Edge("Paused", "Held", "a person made a SyncRun"),
     Edge("Paused", "Stalled", "a problem"),
 )

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 from retl.controller.decision import Problem
 from retl.controller.facts import controller_uid, moment
 from retl.controller.kinds import PINNED_LABEL, Manifest
-from retl.controller.syncs.lenient import lenient
+from retl.controller.syncs.lenient import lenient, timestamp
 from retl.resources.meta import ObjectMeta
 from retl.resources.run import TERMINAL, RunPhase, RunStatus
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus
@@ -64,8 +64,8 @@ class RunFacts:
             owner_uid=controller_uid(run),
             phase=phase if phase in _PHASES else None,
             attempt=attempt if isinstance(attempt, int) else 0,
-            finished_at=_moment(status.get("finishedAt")),
-            tick=_moment(spec.get("tick")),
+            finished_at=timestamp(status.get("finishedAt")),
+            tick=timestamp(spec.get("tick")),
             plan=spec.get("mode") == "Plan",
             pinned=(metadata.get("labels") or {}).get(PINNED_LABEL) == "true",
             deleting="deletionTimestamp" in metadata,
@@ -144,12 +144,3 @@ class SyncView:
     def ours(self, run: RunFacts) -> bool:
         """Whether the controller made the run for a tick of this sync."""
         return run.owner_uid == self.meta.uid
-
-
-def _moment(text: Any) -> datetime | None:
-    """A timestamp, if it is one with a zone."""
-    try:
-        found = moment(text)
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo else None
