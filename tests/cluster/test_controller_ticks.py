@@ -82,4 +82,4 @@ def test_a_hundred_ticks_over_three_kills_have_a_hundred_verdicts(
     assert Counter(job["metadata"]["labels"]["reverseetl.io/run"] for job in jobs(shop)) == {
         run["metadata"]["name"]: 1 for run in shop.list("syncrun")
     }
-    print(f"\n{len(ledger.verdicts)} ticks, {len(KILLED_IN)} kills, {len(ran)} runs, {len(jobs(shop))} Jobs")
+    print(f"\n{len(ledger.verdicts)} ticks, {len(KILLED_IN)} kills: {dict(Counter(ledger.verdicts.values()))}")
