@@ -226,6 +226,7 @@ class Judge:
             self._hold(again is key.name, f"tick {tick:%FT%RZ} of {ledger.name} has a second run, {key.name}")
         if change.manifest["status"].get("phase") in TERMINAL:
             self._ended.setdefault(change.manifest["metadata"]["uid"], self._now())
+            self._ended.setdefault(key.name, self._now())
         if change.type == "MODIFIED" and by_controller and change.before:
             before = change.before["status"].get("phase") or "New"
             after = change.manifest["status"].get("phase") or "New"
@@ -305,9 +306,10 @@ class Judge:
         ended = [run for run in runs if run["metadata"]["uid"] in began and _may_have_written(run)]
         if not ended or self.ledgers[uid].tampered:
             return
-        newest = max(ended, key=lambda run: self._ended[run["metadata"]["uid"]])["metadata"]["name"]
+        newest = max(ended, key=lambda run: self._ended[run["metadata"]["uid"]])["metadata"]
         shown = (sync["status"].get("lastRun") or {}).get("name")
-        self._hold(newest == shown, f"{name} shows {shown} as its last run, and that is {newest}")
+        late = shown is not None and self._ended.get(shown, self._now()) >= self._ended[newest["uid"]]
+        self._hold(late, f"{name} shows {shown} as its last run, and {newest['name']} ended later")
 
     def _check_seen(self, one: Manifest) -> None:
         """Its status is about its present spec, and nothing is being brought about."""

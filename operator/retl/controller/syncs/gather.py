@@ -10,6 +10,7 @@ from retl.controller.syncs.view import DependencyFacts, RunFacts, SyncView
 from retl.controller.world import World
 from retl.resources import ReverseETLSync
 from retl.resources.meta import ObjectMeta
+from retl.resources.run import TERMINAL
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus
 from retl.runspec import RunSpec
 
@@ -31,6 +32,8 @@ async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
         status, repaired = lenient(SyncStatus, manifest["status"])
         reserved = _reserved(key, status)
         vanished = reserved is not None and await _vanished(world, reserved, status)
+    if reserved is None:
+        await _ask_for_those_under_way(world, key)
     spec, problem = await _checked(world, key, manifest)
     view = SyncView(
         meta=ObjectMeta.model_validate(manifest["metadata"]),
@@ -62,6 +65,16 @@ async def _vanished(world: World, reserved: Key, status: SyncStatus) -> bool:
         return False
     made_by_a_person = status.active_run is not None and status.active_run.tick is None
     return made_by_a_person or world.cache.was_deleted(reserved)
+
+
+async def _ask_for_those_under_way(world: World, key: Key) -> None:
+    """A run that is under way while nothing holds its sync will hold it again; or the watch of runs is behind: so ask.
+
+    One that has ended, and perhaps is deleted by now, would have its tick answered twice.
+    """
+    for run in world.cache.children(RUN, key.namespace, key.name):
+        if run["status"].get("attempt") and run["status"].get("phase") not in TERMINAL:
+            await world.fresh(Key.of(RUN, run))
 
 
 def _runs(world: World, key: Key, reserved: Key | None) -> tuple[RunFacts, ...]:
