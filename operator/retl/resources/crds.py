@@ -90,6 +90,7 @@ PRESENTATION: Mapping[str, Presentation] = {
         columns=(
             Column("Sync", ".spec.syncRef.name"),
             Column("Phase", ".status.phase"),
+            Column("Reason", _condition("Succeeded", "reason"), description="Why it is in this phase."),
             Column("Read", ".status.counts.read", "integer"),
             Column("Created", ".status.counts.created", "integer"),
             Column("Updated", ".status.counts.updated", "integer"),
@@ -102,7 +103,6 @@ PRESENTATION: Mapping[str, Presentation] = {
             Column("Tick", ".spec.tick", wide=True),
             Column("Attempt", ".status.attempt", "integer", wide=True),
             Column("Plan", ".status.planHash", wide=True),
-            Column("Reason", _condition("Succeeded", "reason"), wide=True),
             Column("Message", _condition("Succeeded", "message"), wide=True),
         ),
         selectable=(".spec.syncRef.name", ".spec.mode", ".status.phase"),
