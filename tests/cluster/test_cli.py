@@ -54,7 +54,8 @@ class Person:
         inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         environment = inherited | {"KUBECONFIG": str(self.kubeconfig), "RETL_STATE_URL": self.state_url}
         environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
-        done = subprocess.run([BIN / program, *args], capture_output=True, text=True, timeout=60, env=environment)
+        command, nobody = [BIN / program, *args], subprocess.DEVNULL
+        done = subprocess.run(command, stdin=nobody, capture_output=True, text=True, timeout=60, env=environment)
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
