@@ -54,8 +54,10 @@ class Person:
         inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         environment = inherited | {"KUBECONFIG": str(self.kubeconfig), "RETL_STATE_URL": self.state_url}
         environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
-        command, nobody = [BIN / program, *args], subprocess.DEVNULL
-        done = subprocess.run(command, stdin=nobody, capture_output=True, text=True, timeout=60, env=environment)
+        command = [str(BIN / program), *args]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=environment
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -110,7 +112,7 @@ def test_dead_letters_are_looked_at_and_sent_again(whole: Whole, retl: Person) -
     assert re.search(r"retl run accounts --approve [0-9a-f]{32}", planned.out)
 
 
-def test_a_run_that_a_guard_holds_is_looked_at_and_approved_or_cancelled(whole: Whole, retl: Person) -> None:  # noqa: F811
+def test_a_run_that_a_guard_holds_is_looked_at_and_approved(whole: Whole, retl: Person) -> None:  # noqa: F811
     whole.log_in()
     whole.namespace.patch("retl", "accounts", {"spec": {"guards": {"maxCreates": 1}}})
     held = retl("run", "accounts", "--wait")
@@ -131,13 +133,6 @@ def test_a_run_that_a_guard_holds_is_looked_at_and_approved_or_cancelled(whole: 
     assert whole.records() == 40
     refused = retl("approve", name)
     assert (refused.code, "does not wait for approval: it is Succeeded" in refused.err) == (2, True), refused
-
-    whole.write(*ACCOUNTS, "B-1,Late,AT,1", "B-2,Later,AT,1")
-    held_again = retl("run", "accounts", "--wait", "-o", "json")
-    assert (held_again.code, held_again.object["status"]["phase"]) == (4, "AwaitingApproval")
-    cancelled = retl("cancel", "accounts", "-o", "yaml")
-    assert yaml.safe_load(cancelled.out)["spec"]["cancel"] is True
-    whole.namespace.until("syncrun", held_again.object["metadata"]["name"], phase_is("Cancelled"))
     ended = retl("cancel", "accounts")
     assert (ended.code, "has no run under way" in ended.err) == (2, True), ended
 
@@ -181,23 +176,23 @@ def test_a_sync_is_paused_and_resumed_and_says_when_it_runs_next(
     assert retl("retl", "status", "--help", program="kubectl").out.startswith("Usage: kubectl retl status")
 
 
-@pytest.mark.parametrize(
-    ("args", "says"),
-    [
-        (["status", "acounts"], "there is no ReverseETLSync 'acounts' in namespace"),
-        (["run", "orders.yaml"], "for the syncs of a file, without a cluster, write -f orders.yaml"),
-        (["status", "-n", "nowhere"], "there is no namespace 'nowhere'"),
-        (["status", "--context", "prod"], "has no context 'prod'; there are: retl"),
-        (["logs", "nothing"], "there is no ReverseETLSync or SyncRun 'nothing'"),
-        (["check", "nothing"], "there is no SyncSource or SyncDestination 'nothing'"),
-    ],
-)
+MISSING = [
+    (["status", "acounts"], "there is no ReverseETLSync 'acounts' in namespace"),
+    (["run", "orders.yaml"], "for the syncs of a file, without a cluster, write -f orders.yaml"),
+    (["status", "-n", "nowhere"], "there is no namespace 'nowhere'"),
+    (["status", "--context", "prod"], "has no context 'prod'; there are: retl"),
+    (["logs", "nothing"], "there is no ReverseETLSync or SyncRun 'nothing'"),
+    (["check", "nothing"], "there is no SyncSource or SyncDestination 'nothing'"),
+]
+
+
 def test_what_cannot_be_found_is_said_with_where_it_was_looked_for(
-    cluster: Cluster, namespace: str, tmp_path: Path, args: list[str], says: str
+    cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
-    answer = person(cluster, namespace, tmp_path)(*args)
-    assert says in answer.err
-    assert answer.code in (0, 2)
+    retl = person(cluster, namespace, tmp_path)
+    for args, says in MISSING:
+        answer = retl(*args)
+        assert (says in answer.err, answer.code in (0, 2)) == (True, True), answer
 
 
 def test_a_person_without_rights_is_told_which_are_missing(cluster: Cluster, shop: Namespace, tmp_path: Path) -> None:
