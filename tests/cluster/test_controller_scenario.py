@@ -255,7 +255,7 @@ def test_syncs_that_wait_for_each_other_are_told_the_circle(played: Played) -> N
 
 def test_a_status_that_somebody_edits_or_empties_heals(played: Played) -> None:
     shop = played.shop
-    told = shop.get("retl", "flaky")["status"]
+    told = shop.get("retl", "ticked")["status"]
     lie = {
         "conditions": [],
         "lastTick": "2199-01-01T00:00:00Z",
@@ -264,10 +264,10 @@ def test_a_status_that_somebody_edits_or_empties_heals(played: Played) -> None:
     for wrong in (lie, None):
         body = json.dumps({"status": wrong})
         shop.cluster.kubectl(
-            "patch", "retl", "flaky", "-n", shop.name, "--type=merge", "--subresource=status", "-p", body
+            "patch", "retl", "ticked", "-n", shop.name, "--type=merge", "--subresource=status", "-p", body
         )
-        healed = shop.until("retl", "flaky", lambda o: ready(o) and free(o))["status"]
+        healed = shop.until("retl", "ticked", lambda o: ready(o) and free(o))["status"]
         assert healed["lastSuccessTime"] == told["lastSuccessTime"]
     assert healed["lastRun"] == told["lastRun"], "the past is read from the SyncRuns"
-    again = shop.create(run_of("flaky"))
+    again = shop.create(run_of("ticked"))
     assert shop.until("syncrun", again, phase_is("Succeeded", "Failed"))["status"]["phase"] == "Succeeded"

@@ -36,6 +36,10 @@ class Ledger:
                 assert self.verdicts.setdefault(key, verdict) == verdict, f"{key} had another verdict before"
         return syncs
 
+    def idle(self) -> bool:
+        """Whether no run is under way."""
+        return not any("activeRun" in sync["status"] for sync in self.read())
+
     def answered(self, tick: datetime) -> bool:
         """Whether every sync has a verdict on that tick."""
         return all((sync["metadata"]["name"], tick) in self.verdicts for sync in self.read())
@@ -57,6 +61,7 @@ def test_a_hundred_ticks_over_three_kills_have_a_hundred_verdicts(
     for name in names:
         shop.until("retl", name, ready)
     ledger = Ledger(shop)
+    assert wait_until(ledger.idle, PATIENCE)  # the syncs were made before what their controller takes for now
     for number in range(1, ROUNDS + 1):
         controller.advance(EVERY.total_seconds())
         if number in KILLED_IN:
@@ -65,7 +70,7 @@ def test_a_hundred_ticks_over_three_kills_have_a_hundred_verdicts(
             controller.start()
         tick = newest_tick(time.time() + controller.offset)
         assert wait_until(partial(ledger.answered, tick), PATIENCE, every=0.2), controller.log()
-    assert wait_until(lambda: not any("activeRun" in s["status"] for s in ledger.read()), PATIENCE)
+    assert wait_until(ledger.idle, PATIENCE)
     controller.stop()
 
     by_sync = {name: sorted(at for of, at in ledger.verdicts if of == name) for name in names}
