@@ -11,7 +11,6 @@ from unittest.mock import patch
 from retl.controller import act as acts
 from retl.controller.kinds import Key, Manifest
 from retl.controller.kube import Kube
-from retl.controller.lease import Lease
 from retl.resources.names import tick_run_name
 
 Mutation = Callable[[ExitStack], None]
@@ -57,11 +56,6 @@ def _stale_forbid(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Kube, "put_status", overwrite))
 
 
-def _no_fence(stack: ExitStack) -> None:
-    """Go on writing while the lease may be somebody else's."""
-    stack.enter_context(patch.object(Lease, "fence", lambda self: None))
-
-
 def _everywhere(stack: ExitStack, name: str, original: object, other: object) -> None:
     """Replace a function in every module of the controller that has imported it."""
     for module in list(sys.modules.values()):
@@ -73,5 +67,4 @@ MUTATIONS: dict[str, Mutation] = {
     "no-reservation": _no_reservation,
     "name-without-tick": _name_without_tick,
     "stale-forbid": _stale_forbid,
-    "no-fence": _no_fence,
 }
