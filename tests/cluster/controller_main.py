@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from retl.controller import ControllerSettings, LeaseSettings, RetryPolicy, RunnerSettings, run_controller
+from retl.controller.apiserver.kube import Kube
 from retl.controller.kinds import Key, Manifest
-from retl.controller.kube import Kube
 
 T = TypeVar("T")
 

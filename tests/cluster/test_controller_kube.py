@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from retl.controller import access
+from retl.controller.apiserver import access
+from retl.controller.apiserver.kube import AlreadyExists, Conflict, Kube, KubeError
+from retl.controller.apiserver.transport import Call
 from retl.controller.kinds import RUN, SYNC, Key
-from retl.controller.kube import AlreadyExists, Conflict, Kube, KubeError
 from retl.controller.settings import FIELD_MANAGER
-from retl.controller.transport import Call
 from tests.cluster.objects import Namespace, run_of, sync
 
 
@@ -82,7 +82,7 @@ async def test_what_its_account_may_not_do_is_refused_by_the_api_server(kube: Li
 
 
 async def test_a_list_comes_in_pages(kube: Listening, shop: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retl.controller.kube._PAGE", 2)
+    monkeypatch.setattr("retl.controller.apiserver.kube._PAGE", 2)
     shop.apply(*(sync(f"sync-{number}") for number in range(5)))
     pages = [[item["metadata"]["name"] for item in page] async for page, _ in kube.list(SYNC, shop.name)]
     assert [len(page) for page in pages] == [2, 2, 1]

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from retl.controller import access
+from retl.controller.apiserver import access
+from retl.controller.apiserver.informer import Informer
+from retl.controller.apiserver.kube import Kube
+from retl.controller.apiserver.transport import Call
 from retl.controller.cache import Cache
-from retl.controller.informer import Informer
 from retl.controller.kinds import SYNC, Key, Manifest
-from retl.controller.kube import Kube
-from retl.controller.transport import Call
 from tests.cluster.cluster import Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
 from tests.cluster.controlplane import ControlPlane
@@ -134,7 +134,7 @@ async def kubectl(work: Callable[[], None]) -> None:
 async def test_a_watch_that_goes_dead_without_a_word_is_noticed_and_nothing_is_lost(
     cluster: Cluster, namespace: str, road: tuple[Road, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retl.controller.informer.SILENCE", timedelta(seconds=2))
+    monkeypatch.setattr("retl.controller.apiserver.informer.SILENCE", timedelta(seconds=2))
     way, port = road
     shop = Namespace(cluster, namespace)
     await kubectl(lambda: shop.apply(sync("a"), sync("b")))

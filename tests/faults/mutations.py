@@ -9,8 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from retl.controller import act as acts
+from retl.controller.apiserver.kube import Kube
 from retl.controller.kinds import Key, Manifest
-from retl.controller.kube import Kube
 from retl.resources.names import tick_run_name
 
 Mutation = Callable[[ExitStack], None]

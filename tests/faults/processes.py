@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kubernetes.aio.client import Configuration
 
+from retl.controller.apiserver.transport import Call
+from retl.controller.apiserver.watch import WATCHED_BY_KOPF
 from retl.controller.cache import Cache
 from retl.controller.kinds import LEASE
 from retl.controller.settings import ControllerSettings, LeaseSettings, RunnerSettings
 from retl.controller.shell import Controller
-from retl.controller.transport import Call
-from retl.controller.watch import WATCHED_BY_KOPF
 from retl.errors import RetlError
 from tests.faults.faults import CALM, Faults
 from tests.faults.server import ApiServer, Refusal

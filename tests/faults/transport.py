@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from kubernetes.aio.client import ApiClient
 
+from retl.controller.apiserver.kube import Kube, KubeError
+from retl.controller.apiserver.transport import Answer, Call, Transport
 from retl.controller.kinds import LEASE, Key, Manifest
-from retl.controller.kube import Kube, KubeError
-from retl.controller.transport import Answer, Call, Transport
 from tests.faults.server import ApiServer, Change, Refusal, selected
 
 if TYPE_CHECKING:

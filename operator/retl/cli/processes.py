@@ -99,7 +99,7 @@ def controller(
     """Turn due ticks into runs, and runs into Jobs."""
     import asyncio
 
-    from retl.controller.access import lease_settings
+    from retl.controller.apiserver.access import lease_settings
     from retl.controller.settings import ApiRate, ControllerSettings, RunnerSettings
     from retl.controller.shell import run_controller
 

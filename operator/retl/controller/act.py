@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
+from retl.controller.apiserver.kube import AlreadyExists, Conflict, KubeError, NamespaceTerminating
 from retl.controller.decision import Action, Decision, Delete
 from retl.controller.kinds import Key, Manifest
-from retl.controller.kube import AlreadyExists, Conflict, KubeError, NamespaceTerminating
 from retl.controller.world import World
 from retl.resources.fields import StatusModel
 

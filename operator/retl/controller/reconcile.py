@@ -6,14 +6,12 @@ import random
 from datetime import timedelta
 
 from retl.controller.act import Refused, act
+from retl.controller.apiserver.kube import Conflict, KubeError
 from retl.controller.clock import Alarm, Clock
 from retl.controller.connections.decide import decide as decide_connection
 from retl.controller.connections.gather import gather as gather_connection
 from retl.controller.decision import Decision
-from retl.controller.events import Recorder
 from retl.controller.kinds import RUN, SYNC, Key, Manifest
-from retl.controller.kube import Conflict, KubeError
-from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.runs.decide import decide as decide_run
 from retl.controller.runs.gather import gather as gather_run
@@ -21,6 +19,8 @@ from retl.controller.runs.view import Refusal
 from retl.controller.settings import ControllerSettings
 from retl.controller.syncs.decide import decide as decide_sync
 from retl.controller.syncs.gather import gather as gather_sync
+from retl.controller.telemetry.events import Recorder
+from retl.controller.telemetry.metrics import Metrics
 from retl.controller.world import World
 from retl.resources.run import TERMINAL, RunStatus
 

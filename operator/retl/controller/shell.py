@@ -9,27 +9,27 @@ from http import HTTPStatus
 
 from kubernetes.aio.client import ApiClient, Configuration
 
-from retl.controller import access
+from retl.controller.apiserver import access
+from retl.controller.apiserver.informer import FOLLOWED, Informer, fill
+from retl.controller.apiserver.kube import Kube, KubeError
+from retl.controller.apiserver.lease import Lease
+from retl.controller.apiserver.watch import WATCHED_BY_KOPF, watch
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.decision import Event
-from retl.controller.events import Recorder
 from retl.controller.garbage import spare
-from retl.controller.health import answering
-from retl.controller.informer import FOLLOWED, Informer, fill
 from retl.controller.kinds import LEASE, RUN, SYNC, Key, Manifest
-from retl.controller.kube import Kube, KubeError
-from retl.controller.lease import Lease
-from retl.controller.metrics import Metrics
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
-from retl.controller.scrape import serving
 from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
 from retl.controller.syncs.arming import first_alarm
-from retl.controller.watch import WATCHED_BY_KOPF, watch
-from retl.controller.watchdog import Watchdog
+from retl.controller.telemetry.events import Recorder
+from retl.controller.telemetry.health import answering
+from retl.controller.telemetry.metrics import Metrics
+from retl.controller.telemetry.scrape import serving
+from retl.controller.telemetry.watchdog import Watchdog
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
 from retl.resources.run import TERMINAL

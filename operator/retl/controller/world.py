@@ -5,10 +5,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import Clock
 from retl.controller.kinds import Key, Manifest
-from retl.controller.kube import Kube
 from retl.controller.progress import Progress
 from retl.controller.readings import Readings
 from retl.controller.state_reads import StateReads

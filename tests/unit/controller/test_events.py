@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from retl.controller.apiserver.kube import AlreadyExists, Kube, KubeError
 from retl.controller.decision import Event
-from retl.controller.events import Recorder
 from retl.controller.kinds import RUN, Key, Manifest
-from retl.controller.kube import AlreadyExists, Kube, KubeError
+from retl.controller.telemetry.events import Recorder
 from tests.faults.loop import simulate
 from tests.unit.controller.views import NOON, run_manifest
 

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from retl.controller import access
+from retl.controller.apiserver import access
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm
-from retl.controller.health import answering
 from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key
 from retl.controller.queue import Queue
 from retl.controller.routing import concerned
 from retl.controller.settings import RetryPolicy
+from retl.controller.telemetry.health import answering
 from retl.errors import InvalidInput
 from tests.unit.controller.views import API, NOON, connection_manifest, run_manifest, sync_manifest
 

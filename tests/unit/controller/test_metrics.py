@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from retl.controller.decision import Decision
 from retl.controller.kinds import DESTINATION, RUN, SOURCE, SYNC, Key
-from retl.controller.metrics import Metrics
-from retl.controller.scrape import serving
+from retl.controller.telemetry.metrics import Metrics
+from retl.controller.telemetry.scrape import serving
 from retl.resources.conditions import Condition
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient
 
+from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import SystemClock
 from retl.controller.kinds import JOB, POD, RUN, RUN_LABEL, Key
-from retl.controller.kube import Kube
 from retl.controller.runs.gather import _leftovers
 from retl.controller.world import Secrets, World
 from tests.unit.controller.views import NOON, sync_manifest

@@ -15,8 +15,8 @@ import orjson
 from kubernetes.aio.client import ApiClient
 from yarl import URL
 
+from retl.controller.apiserver.refusals import KubeError
 from retl.controller.kinds import Manifest
-from retl.controller.refusals import KubeError
 
 _USER_AGENT = "reverse-etl-operator"
 _LINE_MAX = 2**21

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from retl.controller.metrics import Metrics
+from retl.controller.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from retl.controller.apiserver.kube import AlreadyExists, Kube, KubeError
 from retl.controller.clock import Clock
 from retl.controller.decision import Event
 from retl.controller.kinds import EVENT, RUN, SYNC, Key, Manifest
-from retl.controller.kube import AlreadyExists, Kube, KubeError
 from retl.resources import GROUP
 
 logger = logging.getLogger(__name__)

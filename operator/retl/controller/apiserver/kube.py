@@ -13,13 +13,20 @@ from typing import Protocol
 import orjson
 from kubernetes.aio.client import ApiClient
 
-from retl.controller.budget import Budget
+from retl.controller.apiserver.budget import Budget
+from retl.controller.apiserver.refusals import (
+    AlreadyExists,
+    Conflict,
+    KubeError,
+    NamespaceTerminating,
+    NotLeading,
+    refusal,
+)
+from retl.controller.apiserver.skew import Skew
+from retl.controller.apiserver.transport import Answer, Call, Transport
 from retl.controller.clock import Clock, SystemClock
 from retl.controller.kinds import ENDPOINTS, EVENT, LEASE, SECRET, Key, Manifest
-from retl.controller.refusals import AlreadyExists, Conflict, KubeError, NamespaceTerminating, NotLeading, refusal
 from retl.controller.settings import FIELD_MANAGER, ApiRate
-from retl.controller.skew import Skew
-from retl.controller.transport import Answer, Call, Transport
 
 __all__ = ["AlreadyExists", "Conflict", "Kube", "KubeError", "NamespaceTerminating", "NotLeading"]
 

@@ -13,8 +13,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from retl.controller.apiserver.kube import AlreadyExists, Conflict, Kube, KubeError, NotLeading
 from retl.controller.kinds import LEASE, Key, Manifest
-from retl.controller.kube import AlreadyExists, Conflict, Kube, KubeError, NotLeading
 from retl.controller.settings import LeaseSettings
 from retl.errors import RetlError
 

@@ -13,10 +13,10 @@ from contextlib import aclosing
 from datetime import timedelta
 from http import HTTPStatus
 
+from retl.controller.apiserver.kube import Kube, KubeError
+from retl.controller.apiserver.refusals import refusal_of
 from retl.controller.cache import Cache
 from retl.controller.kinds import JOB, OURS, POD, RUN, SYNC, Key, Manifest
-from retl.controller.kube import Kube, KubeError
-from retl.controller.refusals import refusal_of
 
 logger = logging.getLogger(__name__)
 

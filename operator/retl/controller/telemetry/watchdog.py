@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from retl.controller.apiserver.informer import SILENCE, Informer
 from retl.controller.clock import Alarm
-from retl.controller.informer import SILENCE, Informer
 from retl.controller.queue import Queue
 
 _WATCH = 3 * SILENCE

@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 
-from retl.controller.access import for_kopf
+from retl.controller.apiserver.access import for_kopf
 from retl.controller.cache import Cache
 from retl.controller.kinds import DESTINATION, ENDPOINTS, MODEL, SOURCE
 from retl.controller.settings import FIELD_MANAGER, ControllerSettings

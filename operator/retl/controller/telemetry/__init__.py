@@ -1,0 +1,1 @@
+"""What the controller tells of itself and of its work: Events, metrics, health."""
