@@ -225,8 +225,8 @@ class Judge:
             ledger.made.add(tick)
             self._hold(again is key.name, f"tick {tick:%FT%RZ} of {ledger.name} has a second run, {key.name}")
         if change.manifest["status"].get("phase") in TERMINAL:
-            self._ended.setdefault(change.manifest["metadata"]["uid"], self._now())
-            self._ended.setdefault(key.name, self._now())
+            uid = change.manifest["metadata"]["uid"]
+            self._ended[key.name] = self._ended.setdefault(uid, self._now())
         if change.type == "MODIFIED" and by_controller and change.before:
             before = change.before["status"].get("phase") or "New"
             after = change.manifest["status"].get("phase") or "New"

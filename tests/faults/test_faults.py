@@ -31,7 +31,7 @@ def test_a_seed_is_the_same_run_in_every_process(seed: int) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "4711", "PYTHONPATH": path}
     there = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert there.stdout.startswith(here)
-    assert len(here.splitlines()) > 100
+    assert len(here.splitlines()) > 50
 
 
 @pytest.mark.parametrize("bug", sorted(MUTATIONS))
