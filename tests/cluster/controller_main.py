@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from retl.controller import ControllerSettings, LeaseSettings, RetryPolicy, RunnerSettings, run_controller
 from retl.controller.apiserver.kube import Kube
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import EVENT, Key, Manifest
 
 T = TypeVar("T")
 
@@ -34,14 +34,20 @@ class DrivenClock:
 
 
 class Mortal(Kube):
-    """A Kube whose process is killed right before or right after its n-th write."""
+    """A Kube whose process is killed right before or right after its n-th write; Events do not count.
+
+    One write at a time: before the n-th, all others have happened.
+    """
 
     def __init__(self, kube: Kube, number: int, after: bool) -> None:
         self.__dict__ = kube.__dict__
         self._left = number
         self._after = after
+        self._turn = asyncio.Lock()
 
     async def create(self, kind: str, manifest: Manifest) -> Manifest:
+        if kind == EVENT:
+            return await super().create(kind, manifest)
         return await self._counted(lambda: super(Mortal, self).create(kind, manifest))
 
     async def put_status(self, key: Key, observed: Manifest, status: Manifest) -> Manifest:
@@ -51,14 +57,15 @@ class Mortal(Kube):
         return await self._counted(lambda: super(Mortal, self).delete(key, uid, propagation))
 
     async def _counted(self, write: Callable[[], Awaitable[T]]) -> T:
-        self._left -= 1
-        mine = self._left == 0
-        if mine and not self._after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = await write()
-        if mine:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
+        async with self._turn:
+            self._left -= 1
+            mine = self._left == 0
+            if mine and not self._after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            answer = await write()
+            if mine:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
 
 
 def main(config: dict[str, Any]) -> None:
