@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 KEEP ?=
 # What needs the machine's processors, network and containers for itself (and builds Kubernetes when it is not there),
 # and what shares them well.
-TOGETHER := tests/unit tests/engine tests/destinations tests/rest tests/cli tests/examples
+TOGETHER := tests/unit tests/faults tests/engine tests/destinations tests/rest tests/cli tests/examples
 ALONE := tests/cluster tests/e2e
 PYTEST := $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n 2 --dist worksteal

@@ -18,10 +18,25 @@ _UNKNOWN_INTERVAL = timedelta(hours=6)
 """Of a connection whose spec cannot be understood: it is not checked."""
 
 
-async def check_view(world: World, key: Key, manifest: Manifest, now: datetime, refused: str) -> CheckView:
+async def confirmed_check(world: World, key: Key, manifest: Manifest) -> tuple[Manifest | None, Manifest | None]:
+    """A connection, and the Job of its active check.
+
+    A Job that is not there has not been made yet, or its check was recorded long ago and the cache is behind: so ask.
+    """
+    job = await _job(world, key, manifest)
+    if job is not None or status_of(ConnectionStatus, manifest).active_check is None:
+        return manifest, job
+    fresh = await world.fresh(key)
+    return fresh, await _job(world, key, fresh) if fresh else None
+
+
+def check_view(
+    world: World, key: Key, manifest: Manifest, job: Manifest | None, now: datetime, refused: str
+) -> CheckView:
     """The checks of a source or destination.
 
     Args:
+        job: of the active check, if it is there.
         refused: why Kubernetes did not take the Job of the active check; empty if it did not say so.
     """
     metadata, active = manifest["metadata"], status_of(ConnectionStatus, manifest).active_check
@@ -39,7 +54,7 @@ async def check_view(world: World, key: Key, manifest: Manifest, now: datetime, 
         left_out=wanted.left_out,
         wanted_until=None if wanted.at == now else wanted.at + REMEMBERED,
         busy=active is None and _under_way(world) >= MOST_AT_ONCE,
-        job=await _job(world, key, metadata["uid"], active),
+        job=JobFacts.read(job) if job else None,
         pods=_pods(world, key, metadata["uid"], active),
         refused=refused,
     )
@@ -69,13 +84,13 @@ def _under_way(world: World) -> int:
     return sum(1 for key in keys if (known := world.cache.get(key)) and known["status"].get("activeCheck"))
 
 
-async def _job(world: World, key: Key, uid: str, active: ActiveCheck | None) -> JobFacts | None:
+async def _job(world: World, key: Key, manifest: Manifest) -> Manifest | None:
     """The Job of the active check; one that the cache lacks is asked for, because it may be somebody else's."""
+    active = status_of(ConnectionStatus, manifest).active_check
     if active is None:
         return None
-    job = Key(JOB, key.namespace, check_job_name(key.name, uid, active.number))
-    manifest = world.cache.get(job) or await world.kube.get(job)
-    return JobFacts.read(manifest) if manifest else None
+    job = Key(JOB, key.namespace, check_job_name(key.name, manifest["metadata"]["uid"], active.number))
+    return world.cache.get(job) or await world.kube.get(job)
 
 
 def _pods(world: World, key: Key, uid: str, active: ActiveCheck | None) -> tuple[PodFacts, ...]:

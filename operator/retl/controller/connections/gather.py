@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from retl.controller.checks import connection_problem, read, secret_problem
-from retl.controller.connections.check_view import check_view
+from retl.controller.connections.check_view import check_view, confirmed_check
 from retl.controller.connections.checking import CheckView
-from retl.controller.connections.claims import confirmed
+from retl.controller.connections.claims import confirmed as confirmed_claims
 from retl.controller.connections.slots import Claim, limit_of
 from retl.controller.decision import Problem
 from retl.controller.facts import status_of
@@ -48,13 +48,19 @@ async def gather(world: World, key: Key, now: datetime, refused: str = "") -> tu
     if manifest is None:
         world.wanted.forget(key)
         return None
+    job = None
+    if key.kind != MODEL:
+        confirmed, job = await confirmed_check(world, key, manifest)
+        if confirmed is None:
+            return None
+        manifest = confirmed
     view = ConnectionView(
         meta=ObjectMeta.model_validate(manifest["metadata"]),
         status=status_of(DestinationStatus if key.kind == DESTINATION else ConnectionStatus, manifest),
         problem=await _problem(world, key, manifest),
         limit=limit_of(manifest) if key.kind == DESTINATION else None,
-        claims=await confirmed(world, key, manifest) if key.kind == DESTINATION else (),
-        check=None if key.kind == MODEL else await check_view(world, key, manifest, now, refused),
+        claims=await confirmed_claims(world, key, manifest) if key.kind == DESTINATION else (),
+        check=None if key.kind == MODEL else check_view(world, key, manifest, job, now, refused),
     )
     return view, manifest
 
