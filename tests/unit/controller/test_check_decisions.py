@@ -12,6 +12,7 @@ from retl.controller.connections.checking import (
     FIRST_PAUSE,
     GIVEN_UP,
     LONGEST_PAUSE,
+    MENDING,
     SETTLING,
     Asked,
     CheckView,
@@ -170,10 +171,10 @@ def test_a_catalog_that_changed_is_a_condition_and_an_event_until_a_check_finds_
         (LAST, Asked(3, "now", "abcdef01"), timedelta()),
         (LAST, Asked(3, "", "00000000"), SETTLING),
         (DOWN, ASKED, FIRST_PAUSE),
-        (REFUSED, ASKED, None),
+        (REFUSED, ASKED, MENDING),
     ],
 )
-def test_a_check_is_due_when_something_new_is_asked_and_soon_after_a_failure_that_may_pass(
+def test_a_check_is_due_when_something_new_is_asked_and_soon_after_a_failure(
     last: LastCheck, asked: Asked, due: timedelta | None
 ) -> None:
     view, status = replace(VIEW, asked=asked), ConnectionStatus(last_check=last)
@@ -199,6 +200,19 @@ def test_the_pause_grows_with_the_time_that_it_has_failed_up_to_a_limit() -> Non
     spread = timedelta(seconds=10)
     wanted = [FIRST_PAUSE, timedelta(seconds=60), timedelta(seconds=600), LONGEST_PAUSE]
     assert all(pause <= found < pause + spread for pause, found in zip(wanted, pauses, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("interval", "latest"),
+    [(timedelta(hours=6), MENDING + 10 * SECOND), (timedelta(minutes=2), timedelta(minutes=2))],
+)
+def test_a_login_that_was_refused_is_tried_again_before_long_because_a_secret_may_have_been_corrected(
+    interval: timedelta, latest: timedelta
+) -> None:
+    view, status = replace(VIEW, interval=interval), ConnectionStatus(last_check=REFUSED)
+    wake = decide(view, status).wake
+    assert wake is not None
+    assert 0.9 * min(interval, MENDING) <= wake - NOON <= latest
 
 
 def test_connections_that_were_made_together_are_not_checked_together() -> None:

@@ -32,6 +32,8 @@ SETTLING = timedelta(seconds=5)
 """Syncs are applied one after the other; so long after a check, what they want may change without another one."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=30)
 """Between checks that failed and may succeed if they are tried again."""
+MENDING = timedelta(minutes=10)
+"""After a check that failed for good: what mends it may be a Secret's new content, and no event tells of that."""
 GIVEN_UP = DEADLINE + timedelta(minutes=1)
 """A check that has no end after this time has none to come."""
 _QUEUEING = timedelta(seconds=2)
@@ -196,11 +198,13 @@ def _due(view: CheckView, meta: ObjectMeta, status: ConnectionStatus, now: datet
     # Some are early, always by the same, so that connections that were made together are not checked together.
     early = timedelta(seconds=_hash(meta) % max(1, int(view.interval.total_seconds()) // 10))
     regular = last.finished_at + view.interval - early
-    if last.succeeded or not last.retriable:
+    if last.succeeded:
         return regular
-    ready = find(status.conditions, "Ready")
-    failing = last.finished_at - ready.last_transition_time if ready and ready.status == "False" else timedelta()
-    pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, failing))  # as long as it has failed, so it doubles
+    pause = MENDING
+    if last.retriable:
+        ready = find(status.conditions, "Ready")
+        failing = last.finished_at - ready.last_transition_time if ready and ready.status == "False" else timedelta()
+        pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, failing))  # as long as it has failed, so it doubles
     return min(regular, last.finished_at + pause + timedelta(seconds=_hash(meta) % 10))
 
 
