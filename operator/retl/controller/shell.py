@@ -18,7 +18,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.decision import Event
 from retl.controller.garbage import spare
-from retl.controller.kinds import LEASE, RUN, SYNC, Key, Manifest
+from retl.controller.kinds import LEASE, RESOURCES, SYNC, Key, Manifest
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
@@ -189,7 +189,7 @@ class Controller:
             await self._try_to_compare()
 
     async def _mind_the_clock(self) -> None:
-        """While our clock is wrong, ask the API server again and again; once it is right, look at all syncs anew.
+        """While our clock is wrong, ask the API server again and again; once it is right, look at everything anew.
 
         What was set by a wrong clock to be looked at later may be hours away by the right one.
         """
@@ -202,14 +202,15 @@ class Controller:
                 await self._try_to_compare()
                 await asyncio.sleep(_CLOCK_INTERVAL.total_seconds())
             logger.warning("this machine's clock is right again")
-            for key in (*self.cache.keys(SYNC), *self.cache.keys(RUN)):
+            for key in (key for kind in RESOURCES for key in self.cache.keys(kind)):
                 manifest = self.cache.get(key)
                 if manifest and manifest["status"].get("phase") not in TERMINAL:
                     self.queue.add(key)
 
     def _say_that_the_clock_is_wrong(self) -> None:
-        skew = self.kube.skew() or timedelta()
-        note = f"the controller's clock is {skew.total_seconds():.0f} s ahead of the API server's; no tick fires until "
+        skew = (self.kube.skew() or timedelta()).total_seconds()
+        where = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'}"
+        note = f"the controller's clock is {where} the API server's; no tick fires until "
         note += "they agree to within 30 s: correct the clock of the node"
         logger.warning("%s", note)
         if self.lease and (held := self.lease.held):
