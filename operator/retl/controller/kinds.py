@@ -52,8 +52,6 @@ ENDPOINTS = {kind: Endpoint(GROUP, VERSION, model.plural) for kind, model in KIN
     EVENT: Endpoint("events.k8s.io", "v1", "events"),
 }
 
-WATCHED = (*RESOURCES, JOB, POD)
-
 SYNC_LABEL = f"{GROUP}/sync"
 RUN_LABEL = f"{GROUP}/run"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

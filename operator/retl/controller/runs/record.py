@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from retl.controller.decision import Decision, Event, Problem
-from retl.controller.runs import states
 from retl.controller.runs.outcome import Outcome
+from retl.controller.runs.states import NEW, RUN_EDGES
 from retl.controller.runs.view import RunView
+from retl.controller.states import step
 from retl.resources.conditions import Condition, ConditionStatus, find, with_condition, without_condition
 from retl.resources.run import TERMINAL, Attempt, RunPhase, RunProgress, RunStatus
 
@@ -33,7 +34,7 @@ def publish(view: RunView, now: datetime, phase: RunPhase, reason: str, message:
         reason, message: of the condition Succeeded.
         changes: further fields of the status.
     """
-    states.check(view.status.phase, phase)
+    step(RUN_EDGES, view.status.phase or NEW, phase)
     message = cut(message, MESSAGE_MAX)
     changes |= {
         "phase": phase,

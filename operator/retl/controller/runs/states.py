@@ -1,7 +1,6 @@
 """What a SyncRun can be, and which changes of its phase there are. The decisions go no other way."""
 
-from retl.controller.states import Edge, State, step
-from retl.resources.run import RunPhase
+from retl.controller.states import Edge, State
 
 NEW = "New"
 """In the place of a phase: the controller has not looked at the run yet."""
@@ -34,8 +33,3 @@ RUN_EDGES = (
     Edge("AwaitingApproval", "Failed", "its sync, or what that refers to, is gone"),
     Edge("AwaitingApproval", "Cancelled", "spec.cancel"),
 )
-
-
-def check(before: RunPhase | None, after: RunPhase) -> None:
-    """Hold a change of phase against the table (raises IllegalTransition)."""
-    step(RUN_EDGES, before or NEW, after)
