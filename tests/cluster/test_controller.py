@@ -42,7 +42,7 @@ def test_a_sync_whose_references_are_there_is_ready(at_work: ControllerProcess, 
     assert status["nextRunTime"].endswith("-01-01T00:00:00Z")
     assert {c["type"] for c in status["conditions"]} == {"Ready"}
     for kind, name in (("syncsource", "warehouse"), ("syncdestination", "crm")):
-        assert condition(shop.until(kind, name, ready), "Ready")["reason"] == "Valid"
+        assert condition(shop.until(kind, name, ready), "Ready")["reason"] == "Checked"
 
 
 def test_a_missing_reference_stalls_a_sync_in_words_and_heals(at_work: ControllerProcess, shop: Namespace) -> None:
@@ -349,7 +349,9 @@ def test_metrics_and_health_are_served(controller: ControllerProcess, shop: Name
         controller.advance(MINUTE)
         shop.until("retl", "accounts", free)
         metrics = _read(f"http://127.0.0.1:{controller.metrics_port}/metrics")
-        assert '"queue"' in _read(f"http://127.0.0.1:{controller.health_port}/healthz")
+        assert [_read(f"http://127.0.0.1:{controller.health_port}/{path}") for path in ("healthz", "readyz")] == [
+            "ok\n"
+        ] * 2
     assert 'retl_runs_total{phase="Succeeded",reason="Succeeded"} 1.0' in metrics
     assert 'retl_ticks_total{reason="",verdict="Ran"} 1.0' in metrics
 
