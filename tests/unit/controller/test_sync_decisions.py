@@ -8,7 +8,7 @@ import pytest
 from retl.controller.decision import RECHECK, Create, Decision, Delete, Problem
 from retl.controller.syncs.decide import decide
 from retl.controller.syncs.view import RunFacts, SyncView
-from retl.resources.conditions import find
+from retl.resources.conditions import find, with_condition
 from retl.resources.sync import SyncStatus
 from tests.unit.controller.views import NOON, at, facts, held_by, sync_view
 
@@ -228,6 +228,17 @@ def test_a_pinned_run_is_never_deleted_and_takes_nobodys_place() -> None:
     )
     _, decision = decided(view, at(-1))
     assert deleted(decision) == ["s1"]
+
+
+def test_runs_that_found_nothing_new_are_forgotten_before_any_that_wrote() -> None:
+    said = with_condition([], "Succeeded", "True", "SourceNotFresh", now=NOON, generation=1)
+    runs = [facts(f"wrote{number}", "Succeeded", minutes=number) for number in range(2)]
+    runs += [facts(f"idle{number}", "Succeeded", minutes=number, status={"conditions": said}) for number in (7, 8, 9)]
+    view = sync_view(
+        {"active_run": held_by("now")}, (*runs, facts("now", "Running")), spec={"history": {"successful": 3}}
+    )
+    _, decision = decided(view, at(-1))
+    assert set(deleted(decision)) == {"idle7", "idle8"}
 
 
 def test_a_run_of_a_tick_costs_two_writes_of_the_status() -> None:

@@ -60,6 +60,13 @@ def outcome(
             ([(-120, "Missed", "NewerTickDue"), (-60, "Missed", "NewerTickDue")], 0, None),
             id="None: the newest is in time",
         ),
+        pytest.param(
+            {"catchUp": "None"},
+            -90,
+            30,
+            ([(-60, "Missed", "Late"), (0, "Missed", "Late")], None, None),
+            id="None: no newer one answers",
+        ),
         pytest.param({"catchUp": "Latest"}, -30, 59, ([], 0, None), id="Latest: late"),
         pytest.param(
             {"catchUp": "Latest"}, -90, 30, ([(-60, "Missed", "NewerTickDue")], 0, None), id="Latest: the newest"

@@ -12,7 +12,7 @@ from retl.controller.manifests import tick_run
 from retl.controller.syncs import states
 from retl.controller.syncs.events import events
 from retl.controller.syncs.healing import healed
-from retl.controller.syncs.reservation import settle, verdict
+from retl.controller.syncs.reservation import NOT_FRESH, end_of, settle, verdict
 from retl.controller.syncs.timetable import Timetable, timetable, withdrawn
 from retl.controller.syncs.verdicts import answer
 from retl.controller.syncs.view import RunFacts, SyncView
@@ -99,16 +99,23 @@ def _missing_run(view: SyncView, status: SyncStatus) -> list[Action]:
 
 
 def _outlived(view: SyncView, status: SyncStatus) -> list[Action]:
-    """Ended runs beyond what the sync keeps, per outcome; the newest stays whatever the limits say, and so do pins."""
+    """Ended runs beyond what the sync keeps, per outcome; the newest stays whatever the limits say, and so do pins.
+
+    A run that found nothing new at its source goes before any that wrote: a sync that asks every ten minutes
+    would else have forgotten its daily load by noon.
+    """
     limits = view.spec.history if view.spec else History()
     active = status.active_run.name if status.active_run else None
     ended = [run for run in view.runs if run.ended and not run.deleting and run.name != active]
     if len(ended) < 2:
         return []
     ended.sort(key=lambda run: (run.ended_at, run.created, run.name), reverse=True)
-    good = [run for run in ended if run.phase == "Succeeded" and not run.pinned][limits.successful :]
-    bad = [run for run in ended if run.phase != "Succeeded" and not run.pinned][limits.failed :]
-    return [_deletion(view, run) for run in (*good, *bad) if run is not ended[0]]
+    good = [run for run in ended if run.phase == "Succeeded" and not run.pinned]
+    if len(good) > limits.successful:
+        good.sort(key=lambda run: run is not ended[0] and end_of(run)[0] == NOT_FRESH)
+    bad = [run for run in ended if run.phase != "Succeeded" and not run.pinned]
+    outlived = (*good[limits.successful :], *bad[limits.failed :])
+    return [_deletion(view, run) for run in outlived if run is not ended[0]]
 
 
 def _deletion(view: SyncView, run: RunFacts) -> Delete:

@@ -119,13 +119,14 @@ class _Desk:
         """The verdict that follows from the schedule and the clock alone."""
         if covered := blackout_at(self.schedule, tick):
             return verdict(tick, "Skipped", "Blackout", covered.blackout.reason)
-        if self.schedule.catch_up != "All" and (tick != newest or tick in crowded):
-            return verdict(tick, "Missed", "NewerTickDue")
+        if self.schedule.catch_up != "All" and newest and (tick != newest or tick in crowded):
+            nobody_answers = self._given_up(tick) and self._given_up(newest)
+            return verdict(tick, "Missed", "Late" if nobody_answers else "NewerTickDue")
         if tick in crowded:
             return verdict(tick, "Missed", "CatchUpLimit")
         if (deadline := self._deadline(tick)) and self.now > deadline:
             return verdict(tick, "Missed", "StartingDeadlineExceeded", self._why_it_waited(tick))
-        if self.schedule.catch_up == "None" and self._late(tick) and tick != self.waited:
+        if self._given_up(tick):
             return verdict(tick, "Missed", "Late")
         return None
 
@@ -182,6 +183,10 @@ class _Desk:
 
     def _late(self, tick: datetime) -> bool:
         return self.now - (tick + self.times.delay) > IN_TIME
+
+    def _given_up(self, tick: datetime) -> bool:
+        """Whether catchUp None lets go of the tick: nobody looked at it in time."""
+        return self.schedule.catch_up == "None" and self._late(tick) and tick != self.waited
 
     def _deadline(self, tick: datetime) -> datetime | None:
         limit = self.schedule.starting_deadline
