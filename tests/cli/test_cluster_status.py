@@ -157,6 +157,8 @@ def test_the_page_of_a_sync_has_the_whole_picture() -> None:
 def test_programs_get_the_objects_themselves(form: ClusterOutput, says: str) -> None:
     several: list[dict[str, Any]] = [sync().manifest, sync("orders").manifest]
     assert says in text.machine(form, several)
+    several[0]["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     one = text.machine(form, several[0])
     assert "List" not in one
+    assert "kubectl" not in one
     assert "accounts" in one

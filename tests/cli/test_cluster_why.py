@@ -27,6 +27,13 @@ UNPLACED_POD = {
     "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes have room"}]},
 }
 
+OUT_OF_MEMORY = {
+    "number": 1,
+    "jobName": "accounts-1-1",
+    "reason": "OOMKilled",
+    "message": "it used more memory than it may",
+}
+
 
 def ended(phase: str, reason: str = "", **changes: Any) -> Sync:
     last = {"name": "orders-0", "phase": phase, "reason": reason or phase, "finishedAt": ago(minutes=9)}
@@ -98,6 +105,23 @@ def test_the_answer_is_one_sentence(of: Situation, says: str) -> None:
             "waits",
             "accounts-1, attempt 1: Running, for 5m",
             "retl logs accounts-1 -f -n growth",
+        ),
+        (
+            situation(
+                sync(**active()), run(phase="Running", reason="Running", attempt=2, failedAttempts=[OUT_OF_MEMORY])
+            ),
+            "note",
+            "attempt 1 failed: OOMKilled: it used more memory than it may",
+            "retl logs accounts-1 --attempt 1 -n growth",
+        ),
+        (
+            situation(
+                sync(conditions=stalled("ColumnNotFound", "there is no 'nme'")),
+                ends=(destination(), Other("SyncSource", "shop", there=True)),
+            ),
+            "problem",
+            "ColumnNotFound: there is no 'nme'",
+            "retl check shop -n growth",
         ),
         (
             situation(sync(**active()), UNDER_WAY, pods=(WAITING_POD,)),
@@ -210,6 +234,17 @@ def test_what_keeps_a_sync_from_running_is_found_with_what_to_type(
 
 def test_a_sync_that_is_well_has_nothing_to_find() -> None:
     assert findings.findings(situation(sync(spec=ORDERS), orders=ended("Succeeded")), COMMANDS) == []
+
+
+def test_nothing_is_said_twice() -> None:
+    circle = sync(spec=ORDERS, conditions=stalled("DependencyCycle", "accounts → orders → accounts"))
+    pulling = run(
+        phase="Running", reason="ErrImagePull", attempt=1, message="pod accounts-1-1-abc cannot pull its image"
+    )
+    by_hand = sync(spec={"schedule": None}, **active())
+    for of in (situation(circle, orders=ended("Failed")), situation(by_hand, pulling, pods=(WAITING_POD,))):
+        [found] = findings.findings(of, COMMANDS)
+        assert "cannot start" not in found.says
 
 
 def test_ticks_are_shown_with_what_their_verdicts_mean() -> None:

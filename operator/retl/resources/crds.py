@@ -91,6 +91,8 @@ PRESENTATION: Mapping[str, Presentation] = {
             Column("Sync", ".spec.syncRef.name"),
             Column("Phase", ".status.phase"),
             Column("Reason", _condition("Succeeded", "reason"), description="Why it is in this phase."),
+            Column("Step", ".status.progress.step", description="What it does at the moment, if it is running."),
+            Column("Rows", ".status.progress.rows", "integer", description="Rows that this step has handled so far."),
             Column("Read", ".status.counts.read", "integer"),
             Column("Created", ".status.counts.created", "integer"),
             Column("Updated", ".status.counts.updated", "integer"),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from retl.cli import text as plain_text
 from retl.cli.cluster.advice import Advice, Commands, advice_for
 from retl.cli.cluster.client import Manifest
-from retl.cli.cluster.objects import DESTINATION, MODEL, Other, Run, Sync
+from retl.cli.cluster.objects import DESTINATION, MODEL, SOURCE, Other, Run, Sync
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import exact, span, when
 from retl.cli.text import count
@@ -25,6 +25,8 @@ LEVELS: Sequence[Level] = ("problem", "waits", "note")
 TICKS = 10
 """Newest ticks that are looked at."""
 _STARTING = ("ContainerCreating", "PodInitializing", "")
+_CHECKED = {"FieldNotFound": DESTINATION, "ColumnNotFound": SOURCE}
+"""What is to be looked at again if it has meanwhile what a sync was refused for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ def _stalled(situation: Situation, commands: Commands) -> Iterator[Finding]:
     stalled = situation.sync.stalled
     if stalled and not any(_stalled_for(end, stalled.reason) for end in situation.ends):
         advice = advice_for(stalled.reason, commands, situation.sync.name)
-        yield _finding("problem", f"{stalled.reason}: {stalled.message}", advice)
+        checked = [end.name for end in situation.ends if end.kind == _CHECKED.get(stalled.reason)]
+        type = commands.retl("check", *checked) if checked else advice.type
+        yield Finding("problem", f"{stalled.reason}: {stalled.message}", advice.do, type)
 
 
 def _stalled_for(end: Other, reason: str) -> bool:
@@ -127,15 +131,25 @@ def _active(situation: Situation, commands: Commands) -> Iterator[Finding]:
     told = f"{run.name}{attempt}: {progress(run)}, for {age}"
     if run.message:
         told += f": {run.message}"
-    problem = next(filter(None, map(pod_problem, situation.pods)), "")
-    if problem and problem not in run.message:
+    pods = [pod for pod in situation.pods if pod["metadata"]["name"] not in run.message]
+    if problem := next(filter(None, map(pod_problem, pods)), ""):
         told += f"; {problem}"
     advice = advice_for(run.reason, commands, situation.sync.name, run.name)
     yield Finding("waits", told, advice.do, advice.type or (commands.retl("logs", run.name, "-f") if attempt else ""))
+    yield from _failed_before(run, commands)
     if run.reason == "WaitingForSlot":
         end = next((end for end in situation.ends if end.kind == DESTINATION), None)
         if end and end.slots:
             yield Finding("waits", f"the slots of SyncDestination {end.name} are with {', '.join(end.slots)}")
+
+
+def _failed_before(run: Run, commands: Commands) -> Iterator[Finding]:
+    """Why the attempt before the present one failed; while that rests, the run's own message says it."""
+    last = run.status.failed_attempts[-1] if run.status.failed_attempts else None
+    if last and last.number < run.status.attempt:
+        do = advice_for(last.reason, commands, run.name).do
+        type = commands.retl("logs", run.name, "--attempt", str(last.number))
+        yield Finding("note", f"attempt {last.number} failed: {last.reason}: {last.message}", do, type)
 
 
 def _waiting(situation: Situation, commands: Commands) -> Iterator[Finding]:
@@ -175,11 +189,14 @@ def _state(situation: Situation, commands: Commands) -> Iterator[Finding]:
         yield Finding(
             "problem", "spec.state is Draft: nothing runs it", "set spec.state", commands.retl("resume", sync.name)
         )
-    elif not sync.schedule and not sync.stalled:
+    elif not sync.schedule and not sync.stalled and not sync.status.active_run:
         yield Finding("note", "it has no spec.schedule", "run it by hand", commands.retl("run", sync.name))
 
 
 def _dependencies(situation: Situation, commands: Commands) -> Iterator[Finding]:
+    stalled = situation.sync.stalled
+    if stalled and stalled.reason in ("DependencyCycle", "DependencyNotFound"):
+        return  # what the condition says must be mended first
     for each in situation.sync.schedule.get("dependsOn") or []:
         name = each["syncRef"]["name"]
         sync = situation.dependencies.get(name)

@@ -40,11 +40,11 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def machine(form: Form, found: Manifest | Sequence[Manifest]) -> str:
-    """Objects as programs want them: several as a List, as kubectl does."""
-    objects = [found] if isinstance(found, dict) else list(found)
+    """Objects as programs want them: several as a List and without managedFields, as kubectl does."""
+    objects = [_unmanaged(each) for each in ([found] if isinstance(found, dict) else found)]
     if form is Form.name:
         return "\n".join(f"{each['kind'].lower()}.{GROUP}/{each['metadata']['name']}" for each in objects)
-    whole = found if isinstance(found, dict) else {"apiVersion": "v1", "kind": "List", "items": objects}
+    whole = objects[0] if isinstance(found, dict) else {"apiVersion": "v1", "kind": "List", "items": objects}
     if form is Form.yaml:
         import yaml
 
@@ -52,6 +52,11 @@ def machine(form: Form, found: Manifest | Sequence[Manifest]) -> str:
     import orjson
 
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode()
+
+
+def _unmanaged(manifest: Manifest) -> Manifest:
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
+    return {**manifest, "metadata": metadata}
 
 
 def span(seconds: float) -> str:
