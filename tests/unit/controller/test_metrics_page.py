@@ -44,6 +44,7 @@ def of_controller() -> str:
     """What a controller tells that has seen something of everything."""
     metrics = Metrics(now=lambda: NOON)
     metrics.readings.watch_ages = lambda: {"SyncRun": 1.0}
+    metrics.readings.lease_transitions = lambda: 2.0
     sync, run = Key(SYNC, "growth", "accounts"), Key(RUN, "growth", "accounts-1")
     status = {
         "activeRun": {"name": "accounts-1", "since": at(-1).isoformat()},

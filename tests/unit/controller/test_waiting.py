@@ -205,8 +205,10 @@ def test_a_lease_is_kept_as_other_tools_read_it() -> None:
         records.append(server.record["spec"])
         waiting = asyncio.create_task(second.acquire())
         keeping = asyncio.create_task(first.keep())
+        assert second.transitions is None
         await asyncio.sleep(60)
         assert not waiting.done()
+        assert second.transitions == 0
         records.append(server.record["spec"])
         keeping.cancel()
         await first.release()

@@ -41,8 +41,8 @@ class Lease:
         self.held: Manifest | None = None
         """The record as this process wrote it last; None while it does not lead."""
         self._valid_until = 0.0
-        self.transitions = 0
-        """How often the Lease has changed hands, as it says itself."""
+        self.transitions: int | None = None
+        """How often the Lease has changed hands, as it says itself; None before it was read."""
 
     def fence(self) -> None:
         """Raises NotLeading unless this process can be sure that nobody else leads."""
@@ -56,8 +56,9 @@ class Lease:
             try:
                 found = await self._kube.get(self._key)
                 version = found["metadata"]["resourceVersion"] if found else ""
-                if version != seen:
+                if found and version != seen:
                     seen, since = version, _steady()
+                    self.transitions = _transitions(found)
                 if found is None or self._is_free(found, _steady() - since):
                     await self._take(found)
                     break
@@ -136,8 +137,7 @@ class Lease:
 
     def _record(self, standing: Manifest | None, holder: str) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        before = (standing or {}).get("spec") or {}
-        transitions = before.get("leaseTransitions") or 0
+        before, transitions = (standing or {}).get("spec") or {}, _transitions(standing or {})
         ours = before.get("holderIdentity") == self._settings.identity
         return {
             "holderIdentity": holder,
@@ -146,6 +146,10 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": transitions if ours or standing is None else transitions + 1,
         }
+
+
+def _transitions(lease: Manifest) -> int:
+    return int((lease.get("spec") or {}).get("leaseTransitions") or 0)
 
 
 def _steady() -> float:

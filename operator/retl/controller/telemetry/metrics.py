@@ -52,14 +52,15 @@ class Readings:
 
     Attributes:
         watch_ages: seconds since each kind's watch last heard of the API server.
-        lease_transitions: how often the Lease has changed hands, as it says itself.
+        lease_transitions: how often the Lease has changed hands, as it says itself; None: not shown, as a counter that
+            began at 0 would seem to rise by all of them.
         leading: whether this process leads; a standby shows no series of objects, or their sums would count double.
     """
 
     queue_depth: Callable[[], float] = _zero
     cached_objects: Callable[[], float] = _zero
     clock_skew: Callable[[], float] = _zero
-    lease_transitions: Callable[[], float] = _zero
+    lease_transitions: Callable[[], float | None] = lambda: None
     leading: Callable[[], bool] = lambda: True
     watch_ages: Callable[[], Mapping[str, float]] = dict
 
