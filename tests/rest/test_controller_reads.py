@@ -136,15 +136,19 @@ async def test_memory_is_bounded_and_what_was_looked_at_longest_ago_goes_first(
     await reads.close()
 
 
-async def test_a_service_that_does_not_answer_is_left_alone_for_a_while(
-    database: SqlStateStore, token: Path, tmp_path: Path
+async def test_a_service_that_does_not_answer_is_left_alone_for_a_while_and_not_complained_of_again_and_again(
+    database: SqlStateStore, token: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     runner, reads = HttpStateStore(url, token), StateReads(url, token, clock=lambda: now[0])
     digest = catalog("Id").digest()
+    for _ in range(3):
+        assert await reads.catalog("growth", "uid-of-crm", digest) is None
+        now[0] += state_reads.REST_SECONDS
     assert await reads.catalog("growth", "uid-of-crm", digest) is None
+    assert caplog.text.count("the state service cannot be asked") == 1
     async with serving(database, port):
         await runner.put_catalog(CRM, catalog("Id"))
         assert await reads.catalog("growth", "uid-of-crm", digest) is None

@@ -40,6 +40,7 @@ class StateReads:
         self._client = httpx.AsyncClient(base_url=url.rstrip("/") + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
         self._clock = clock
         self._resting_until = 0.0
+        self._trouble = ""
         self._catalogs: OrderedDict[str, tuple[str, Catalog]] = OrderedDict()
         self._kept = 0
         self._asking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -98,15 +99,19 @@ class StateReads:
         except (OSError, httpx.HTTPError, ValueError) as error:
             self._rest(str(error) or type(error).__name__)
             return None
-        if response.is_success:
-            return response.content
-        if response.status_code != httpx.codes.NOT_FOUND:
+        if not response.is_success and response.status_code != httpx.codes.NOT_FOUND:
             self._rest(f"it answered {response.status_code}: {response.text[:200]}")
-        return None
+            return None
+        if self._trouble:
+            logger.warning("the state service answers again")
+            self._trouble = ""
+        return response.content if response.is_success else None
 
     def _rest(self, why: str) -> None:
-        logger.warning("the state service cannot be asked, so catalogs and progress are not looked at: %s", why)
-        self._resting_until = self._clock() + REST_SECONDS
+        """Ask nothing for a while, and say why, once for as long as it is so."""
+        if why != self._trouble:
+            logger.warning("the state service cannot be asked, so catalogs and progress are not looked at: %s", why)
+        self._trouble, self._resting_until = why, self._clock() + REST_SECONDS
 
     def _keep(self, uid: str, digest: str, catalog: Catalog) -> None:
         if uid in self._catalogs:
