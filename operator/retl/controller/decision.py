@@ -41,12 +41,23 @@ class Event:
     Attributes:
         type: Normal, or Warning where somebody should look.
         reason: CamelCase word.
-        note: a sentence, of at most 1,024 characters.
+        note: a sentence; whoever posts it cuts it off after NOTE_MAX bytes.
     """
 
     type: Literal["Normal", "Warning"]
     reason: str
     note: str
+
+
+NOTE_MAX = 1_024
+"""Bytes of an Event's note that the API server takes."""
+
+
+def shortened(text: str, size: int) -> str:
+    """The text in at most so many bytes."""
+    if len(text.encode()) <= size:
+        return text
+    return text.encode()[: max(0, size - len("…".encode()))].decode(errors="ignore") + "…"
 
 
 @dataclass(frozen=True, slots=True)

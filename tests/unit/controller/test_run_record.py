@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 import retl
-from retl.controller.decision import Decision, Event, Problem
+from retl.controller.decision import NOTE_MAX, Decision, Event, Problem
 from retl.controller.facts import status_of
 from retl.controller.runs import starting
 from retl.controller.runs.decide import decide
@@ -172,10 +172,13 @@ def test_every_phase_is_in_the_table_and_has_a_way_to_it_and_to_an_end() -> None
             step(RUN_EDGES, ending, "Running")
 
 
-def test_a_long_message_leaves_room_for_the_command() -> None:
-    view = ended({"status": "AwaitingApproval", "reason": "GuardBreached", "message": "x" * 2000, "plan_hash": "abc"})
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_a_long_message_leaves_room_for_the_command(letter: str) -> None:
+    view = ended(
+        {"status": "AwaitingApproval", "reason": "GuardBreached", "message": letter * 2000, "plan_hash": "abc"}
+    )
     [event] = decided(view).events
-    assert len(event.note) <= 1024
+    assert len(event.note.encode()) <= NOTE_MAX
     assert event.note.endswith("""{"planHash":"abc"}}}'""")
 
 

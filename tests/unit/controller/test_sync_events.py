@@ -174,9 +174,8 @@ def test_the_codes_of_open_dead_letters_are_taken_over_with_their_number() -> No
     assert (status.dead_letters, status.dead_letters_by_code) == (3, {"CONFLICT": 3})
 
 
-def test_a_note_and_a_message_fit_where_they_go() -> None:
+def test_a_message_fits_into_the_record() -> None:
     decision = decide(sync_view(problem=Problem("InvalidSpec", "x" * 5_000)), NOON)
-    assert max(len(event.note) for event in decision.events) <= 1_024
     assert max(len(record.message) for record in decision.verdicts) <= 256
 
 

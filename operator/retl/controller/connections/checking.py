@@ -37,7 +37,6 @@ MENDING = timedelta(minutes=10)
 GIVEN_UP = DEADLINE + timedelta(minutes=1)
 """A check that has no end after this time has none to come."""
 _QUEUEING = timedelta(seconds=2)
-_NOTE_MAX = 1_024
 _LAST_NUMBER = 9_999_999
 """With more digits, the Job's name would not fit."""
 
@@ -178,13 +177,13 @@ def _events(before: LastCheck | None, last: LastCheck, ended: CheckResult) -> tu
     """What is new to people: a check that fails otherwise than the one before, or works again, or finds a change."""
     if not last.succeeded:
         same = before and (before.succeeded, before.reason, before.message) == (False, last.reason, last.message)
-        note = f"{last.reason}: {last.message}"[:_NOTE_MAX]
+        note = f"{last.reason}: {last.message}"
         return () if same else (Event("Warning", "CheckFailed", note),)
     told = []
     if before is None or not before.succeeded:
-        told.append(Event("Normal", "CheckSucceeded", _summary(last)[:_NOTE_MAX]))
+        told.append(Event("Normal", "CheckSucceeded", _summary(last)))
     if ended.changes:
-        told.append(Event("Warning", "CatalogChanged", ended.changes[:_NOTE_MAX]))
+        told.append(Event("Warning", "CatalogChanged", ended.changes))
     return tuple(told)
 
 

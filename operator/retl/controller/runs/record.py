@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from retl.controller.decision import Decision, Event, Problem
+from retl.controller.decision import NOTE_MAX, Decision, Event, Problem, shortened
 from retl.controller.runs.outcome import Outcome
 from retl.controller.runs.states import NEW, RUN_EDGES
 from retl.controller.runs.view import RunView
@@ -22,7 +22,6 @@ PROGRESS_EVERY = timedelta(seconds=8)
 """Progress that is newer by less is not written: the runner speaks every ten seconds."""
 
 _KEPT_ATTEMPTS = 5
-_NOTE_MAX = 1_024
 _UNEVENTFUL = ("Running", "Waiting")
 _NORMAL = ("Queued", "WaitingForSlot", "Cancelling")
 
@@ -118,16 +117,19 @@ def _event(view: RunView, status: RunStatus, reason: str, message: str) -> Event
     if status.phase in ("Succeeded", "Cancelled"):
         words = "; ".join(part for part in (_counted(view, status), message) if part)
         note = words if reason == status.phase else f"{reason}: {words}"
-        return Event("Normal", status.phase, cut(note, _NOTE_MAX))
+        return Event("Normal", status.phase, note)
     if status.phase == "Failed":
         counted = _counted(view, status)
-        told = f"{cut(f'{reason}: {message}', _NOTE_MAX - len(counted) - 2)}{f'; {counted}' if counted else ''}"
-        return Event("Warning", "Failed", told)
+        return Event("Warning", "Failed", _with_end(f"{reason}: {message}", f"; {counted}" if counted else ""))
     if status.phase == "AwaitingApproval" and reason not in ("WaitingForSlot", "ApprovalOfAnotherPlan"):
         command = f"; to let it go on: {approval_command(view, status.plan_hash)}"
-        told = cut(f"{reason}: {message}", _NOTE_MAX - len(command)) + command
-        return Event("Warning", "AwaitingApproval", told)
-    return Event("Normal" if reason in _NORMAL else "Warning", reason, cut(message or reason, _NOTE_MAX))
+        return Event("Warning", "AwaitingApproval", _with_end(f"{reason}: {message}", command))
+    return Event("Normal" if reason in _NORMAL else "Warning", reason, message or reason)
+
+
+def _with_end(text: str, end: str) -> str:
+    """A note whose end is never what is cut off."""
+    return shortened(text, NOTE_MAX - len(end.encode())) + end
 
 
 def _counted(view: RunView, status: RunStatus) -> str:

@@ -14,7 +14,6 @@ from retl.resources.sync import SyncStatus, TickRecord
 
 _QUIET = frozenset({"Blackout", "PreviousRunActive", NOT_FRESH, "Withdrawn"})
 """Reasons for which a tick is skipped as it was asked to be."""
-_NOTE_MAX = 1_024
 
 
 def events(
@@ -22,7 +21,7 @@ def events(
 ) -> tuple[Event, ...]:
     """The Events of one decision, in the order in which things came about."""
     before = view.status
-    told = [
+    return (
         *_repaired(repairs),
         *_ended(view, after),
         *_answered(verdicts),
@@ -30,8 +29,7 @@ def events(
         *_skewed(before, after),
         *_readiness(before, after),
         *_dead_letters(before, after),
-    ]
-    return tuple(Event(each.type, each.reason, each.note[:_NOTE_MAX]) for each in told)
+    )
 
 
 def _repaired(repairs: Sequence[str]) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from http import HTTPStatus
 
 from retl.controller.apiserver.kube import AlreadyExists, Kube, KubeError
 from retl.controller.clock import Clock
-from retl.controller.decision import Event
+from retl.controller.decision import NOTE_MAX, Event, shortened
 from retl.controller.kinds import EVENT, RUN, SYNC, Key, Manifest
 from retl.resources import GROUP
 
@@ -33,7 +33,7 @@ _QUEUE = 1_000
 _REMEMBERED = 4_000
 _PAUSES = (1.0, 5.0)
 """Seconds before the second and the third try of a request that may succeed later."""
-_NOTE, _WORD = 1_024, 128
+_WORD = 128
 """Bytes that the API server takes."""
 _NAME = 236
 """Bytes of the object's name in the Event's, which has 253."""
@@ -82,7 +82,7 @@ class Recorder:
         """
         self._kube = kube
         self._clock = clock
-        self._instance = _cut(instance, _WORD)
+        self._instance = shortened(instance, _WORD)
         self._outcome = outcome
         self._said: OrderedDict[tuple[str, str, str, str], _Said] = OrderedDict()
         self._line: deque[_Said] = deque()
@@ -212,8 +212,8 @@ class Recorder:
             "reportingController": REPORTER,
             "reportingInstance": self._instance,
             "action": _ACTIONS.get(key.kind, _CHECK),
-            "reason": _cut(event.reason, _WORD),
-            "note": _cut(event.note, _NOTE),
+            "reason": shortened(event.reason, _WORD),
+            "note": shortened(event.note, NOTE_MAX),
             "type": event.type,
             "regarding": {
                 "apiVersion": observed["apiVersion"],
@@ -229,13 +229,6 @@ class Recorder:
 def _passing(error: KubeError) -> bool:
     """Whether the same request may succeed later: no answer, too many requests, trouble of the server's own."""
     return error.status in (0, HTTPStatus.TOO_MANY_REQUESTS) or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _cut(text: str, size: int) -> str:
-    """The text in at most so many bytes."""
-    if len(text.encode()) <= size:
-        return text
-    return text.encode()[: size - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _micro(at: datetime) -> str:
