@@ -114,7 +114,7 @@ def secret_problem(missing: Collection[str], namespace: str, spec: RunSpec | Non
 
 
 def secrets_of(spec: RunSpec) -> list[str]:
-    """Names of the Secrets that a run needs, each once."""
+    """Names of the Secrets that a run needs, each once, in a stable order."""
     return sorted({c.secret for c in (spec.source, spec.destination) if c.secret})
 
 

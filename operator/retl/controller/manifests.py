@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from retl.controller.checks import secrets_of
 from retl.controller.kinds import (
     KUEUE_LABELS,
     MANAGED_BY,
@@ -98,7 +99,7 @@ def job(
         pod.ENV_RUN_SPEC,
         pod.RUN_SPEC_PATH,
         spec.model_dump_json(by_alias=True, exclude_none=True),
-        _secrets(spec),
+        tuple(secrets_of(spec)),
     )
     job_spec: Manifest = {
         # An attempt is one pod; a further attempt is another Job, decided here and visible in the run's record.
@@ -237,11 +238,6 @@ def _volumes(told: Told) -> list[Manifest]:
             for index, name in enumerate(told.secrets)
         ),
     ]
-
-
-def _secrets(spec: RunSpec) -> tuple[str, ...]:
-    """Names of the Secrets that the runner needs, each once, in a stable order."""
-    return tuple(sorted({c.secret for c in (spec.source, spec.destination) if c.secret}))
 
 
 def _resources(wanted: RunnerResources) -> Manifest:

@@ -148,10 +148,9 @@ class _Desk:
 
     def _waits(self, tick: datetime) -> bool:
         """Whether the tick has to wait; if so, the status says why."""
-        for reason, message in self._worth_waiting_for():
-            self._wait(tick, reason, message)
-            return True
-        return False
+        if why := next(self._worth_waiting_for(), None):
+            self._wait(tick, *why)
+        return why is not None
 
     def _worth_waiting_for(self) -> Iterator[tuple[str, str]]:
         if busy := self._busy():
