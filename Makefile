@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?=
-# What needs the machine's processors, network and containers for itself (and builds Kubernetes when it is not there),
-# and what shares them well.
+# What shares the processors well; what has a Kubernetes of its own for each process (and builds it when it is not
+# there); what needs the machine's network and containers for itself.
 TOGETHER := tests/unit tests/faults tests/engine tests/destinations tests/rest tests/cli tests/examples
-ALONE := tests/cluster tests/e2e
+CLUSTER := tests/cluster
+ALONE := tests/e2e
 PYTEST := $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n 2 --dist worksteal
+FILE_BY_FILE := -n 2 --dist loadfile
 
 # The tests start hundreds of Python processes; compiling the same modules in each would take longer than the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,6 +35,7 @@ demo-down: $(READY) ## Stop what `make demo KEEP=1` left up
 	@$(BIN)/python -m examples.demo down
 
 test: static ## Everything: check, then all tests on real PostgreSQL, Kubernetes and, as root on Debian, real pods
+	$(PYTEST) $(FILE_BY_FILE) $(CLUSTER)
 	$(PYTEST) $(ALONE)
 	$(PYTEST) $(SIDE_BY_SIDE) $(TOGETHER)
 

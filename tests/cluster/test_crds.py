@@ -101,7 +101,7 @@ def test_defaults_are_filled_in_where_they_hold(bench: Bench) -> None:
 def test_a_default_stands_beside_what_was_written(bench: Bench) -> None:
     spec = bench.create(change(SYNC, {"spec.delivery.timeout": "5s", "spec.schedule": {"cron": "0 6 * * *"}}))["spec"]
     assert spec["delivery"] == DELIVERY | {"timeout": "5s"}
-    assert spec["schedule"] == {"cron": "0 6 * * *", "timeZone": "UTC"}
+    assert spec["schedule"] == {"cron": "0 6 * * *", "timeZone": "UTC", "catchUp": "Latest"}
 
 
 def test_settings_of_a_connector_are_stored_as_written(bench: Bench) -> None:
