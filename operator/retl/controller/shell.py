@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _MENDING_INTERVAL = timedelta(minutes=5)
 _FIRST_MENDING = timedelta(seconds=30)
 _CLOCK_INTERVAL = timedelta(seconds=5)
+_PATIENCE = timedelta(minutes=4)
+"""How long a controller that starts waits for an API server: one that ends at once is restarted less and less often."""
 _LAST_STEPS = timedelta(seconds=1)
 """How long what is in hand may take to end when the process is told to."""
 _FAREWELL = timedelta(seconds=10)
@@ -117,13 +119,22 @@ class Controller:
             await self.lease.release()
 
     async def fill(self) -> None:
-        """Make the cache agree with the API server (raises RetlError, with what to do about it)."""
-        try:
-            for informer in self.informers:
-                await informer.fill()
-            await self._compare()
-        except KubeError as error:
-            raise _cannot_start(error) from error
+        """Make the cache agree with the API server, once it answers (raises RetlError, with what to do about it)."""
+        loop, told = asyncio.get_running_loop(), False
+        given_up = loop.time() + _PATIENCE.total_seconds()
+        while True:
+            try:
+                for informer in self.informers:
+                    await informer.fill()
+                await self._compare()
+                break
+            except KubeError as error:
+                if not error.passing or loop.time() >= given_up:
+                    raise _cannot_start(error) from error
+                if not told:
+                    logger.warning("cannot start yet, and goes on trying: %s", error)
+                told = True
+            await asyncio.sleep(_CLOCK_INTERVAL.total_seconds())
         self._arm()
         self.filled.set()
 

@@ -1,22 +1,59 @@
 """The controller's own tasks, as far as they need no API server."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import chain, repeat
+from typing import cast
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from retl.controller import shell
-from retl.controller.apiserver.kube import Kube
+from retl.controller.apiserver.kube import Kube, KubeError
 from retl.controller.clock import SystemClock
-from retl.controller.kinds import DESTINATION, RUN, SYNC, Key
+from retl.controller.kinds import DESTINATION, RUN, SYNC, Key, Manifest
 from retl.controller.queue import Queue
 from retl.controller.settings import ControllerSettings, RunnerSettings
+from retl.errors import RetlError
+from tests.faults.loop import simulate
 from tests.unit.controller.views import connection_manifest, run_manifest, sync_manifest
 
 SETTINGS = ControllerSettings(runner=RunnerSettings(image="runner:1", state_url="http://state"))
+
+
+class Down(Kube):
+    """An API server that refuses for a while."""
+
+    statuses: Iterator[int]
+
+    async def list(
+        self, kind: str, namespace: str | None = None, selector: str = "", *, fields: str = ""
+    ) -> AsyncIterator[tuple[list[Manifest], str]]:
+        if status := next(self.statuses):
+            raise KubeError("refused", status=status)
+        yield [], "1"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "starts"),
+    [((503, 429, 500), True), ((503, 403), False), ((503,) * 1_000, False)],
+    ids=["an outage", "no rights", "for good"],
+)
+def test_a_controller_that_starts_during_an_outage_waits_for_its_end(
+    statuses: Sequence[int], starts: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> bool:
+        kube = Down(cast(ApiClient, None), timedelta(seconds=1))
+        kube.statuses = chain(statuses, repeat(0))
+        controller = shell.Controller(SETTINGS, kube, SystemClock())
+        with suppress(RetlError):
+            await controller.fill()
+        return controller.filled.is_set()
+
+    assert simulate(main()) == starts
+    assert caplog.text.count("cannot start yet") == 1
 
 
 class Astray(Kube):

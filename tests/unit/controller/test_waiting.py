@@ -148,12 +148,17 @@ def test_an_api_server_that_is_away_is_asked_ever_less_often_and_never_listed_ag
 class Slow(Transport):
     """One Lease that is always written, after so many seconds each time."""
 
+    outage = range(0)
+    """Seconds in which nobody answers."""
+
     def __init__(self, delays: list[float]) -> None:
         self.delays = delays
         self.record: Manifest = {}
         self.version = 0
 
     async def exchange(self, call: Call) -> Answer:
+        if int(now()) in self.outage:
+            raise KubeError("no answer")
         await asyncio.sleep(self.delays.pop(0) if self.delays else 0.1)
         if call.body is not None:
             self.version += 1
@@ -182,6 +187,17 @@ def test_a_lease_counts_from_when_its_renewal_was_sent_and_not_from_when_it_was_
         assert fenced(lease)
 
     simulate(main())
+
+
+def test_who_stands_by_while_nobody_answers_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        server = Slow([])
+        server.outage = range(60)
+        lease = Lease(kube_over(server), LeaseSettings("n", identity="me"))
+        await lease.acquire()
+
+    simulate(main())
+    assert [record.levelname for record in caplog.records if "cannot ask" in record.message] == ["WARNING"]
 
 
 def test_who_cannot_renew_stops_before_another_may_take_over() -> None:

@@ -51,7 +51,7 @@ class Lease:
 
     async def acquire(self) -> None:
         """Wait until this process leads."""
-        seen, since = "", _steady()
+        seen, since, trouble = "", _steady(), False
         while self.held is None:
             try:
                 found = await self._kube.get(self._key)
@@ -65,7 +65,11 @@ class Lease:
             except (AlreadyExists, Conflict):
                 pass  # somebody was faster
             except KubeError as error:
-                logger.warning("cannot ask for the lease: %s", error)
+                if not trouble:
+                    logger.warning("cannot ask for the lease, and goes on asking: %s", error)
+                trouble = True
+            else:
+                trouble = False
             await asyncio.sleep(self._settings.look.total_seconds())
         logger.info("leading as %s", self._settings.identity)
 

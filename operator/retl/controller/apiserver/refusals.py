@@ -23,6 +23,11 @@ class KubeError(RetlError):
         self.status = status
         self.kube_reason = kube_reason
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later: no answer, too many requests, trouble of the server's own."""
+        return self.status in (0, HTTPStatus.TOO_MANY_REQUESTS) or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
 
 class Conflict(KubeError):
     """Somebody else wrote the object first."""

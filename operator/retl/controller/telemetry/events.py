@@ -152,7 +152,7 @@ class Recorder:
                 await self._send(said)
                 return
             except KubeError as error:
-                if pause is None or not _passing(error):
+                if pause is None or not error.passing:
                     self._complain(error)
                     return
             await asyncio.sleep(pause)
@@ -224,11 +224,6 @@ class Recorder:
                 "resourceVersion": metadata["resourceVersion"],
             },
         }
-
-
-def _passing(error: KubeError) -> bool:
-    """Whether the same request may succeed later: no answer, too many requests, trouble of the server's own."""
-    return error.status in (0, HTTPStatus.TOO_MANY_REQUESTS) or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _micro(at: datetime) -> str:
