@@ -33,7 +33,8 @@ class SyncDestinationSpec(Model):
         default=None, ge=1, le=50, description="Most runs into this destination at the same time; others wait in line."
     )
     check_interval: Duration = Field(
-        default=parse_duration("6h"), description="How often a Job logs in and looks at what is there."
+        default=parse_duration("6h"),
+        description="How often a Job logs in and looks at what is there; once a minute at most.",
     )
 
 

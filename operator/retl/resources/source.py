@@ -19,7 +19,8 @@ class SyncSourceSpec(Model):
     )
     credentials: Credentials | None = Field(default=None, description="The Secret that holds the login.")
     check_interval: Duration = Field(
-        default=parse_duration("6h"), description="How often a Job logs in and looks at what is there."
+        default=parse_duration("6h"),
+        description="How often a Job logs in and looks at what is there; once a minute at most.",
     )
 
 

@@ -215,6 +215,12 @@ def test_a_login_that_was_refused_is_tried_again_before_long_because_a_secret_ma
     assert 0.9 * min(interval, MENDING) <= wake - NOON <= latest
 
 
+def test_a_connection_is_not_checked_more_than_once_a_minute_however_short_its_interval_is() -> None:
+    wake = decide(replace(VIEW, interval=SECOND), ConnectionStatus(last_check=LAST)).wake
+    assert wake is not None
+    assert timedelta(seconds=54) <= wake - NOON <= timedelta(minutes=1)
+
+
 def test_connections_that_were_made_together_are_not_checked_together() -> None:
     wakes = set()
     for number in range(200):

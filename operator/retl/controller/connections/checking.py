@@ -32,6 +32,8 @@ SETTLING = timedelta(seconds=5)
 """Syncs are applied one after the other; so long after a check, what they want may change without another one."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=30)
 """Between checks that failed and may succeed if they are tried again."""
+SHORTEST_INTERVAL = timedelta(minutes=1)
+"""Of spec.checkInterval: a Job a second for one connection would take the room of all the others."""
 MENDING = timedelta(minutes=10)
 """After a check that failed for good: what mends it may be a Secret's new content, and no event tells of that."""
 GIVEN_UP = DEADLINE + timedelta(minutes=1)
@@ -195,8 +197,9 @@ def _due(view: CheckView, meta: ObjectMeta, status: ConnectionStatus, now: datet
     if last.asked != str(view.asked):
         return last.finished_at + SETTLING
     # Some are early, always by the same, so that connections that were made together are not checked together.
-    early = timedelta(seconds=_hash(meta) % max(1, int(view.interval.total_seconds()) // 10))
-    regular = last.finished_at + view.interval - early
+    interval = max(view.interval, SHORTEST_INTERVAL)
+    early = timedelta(seconds=_hash(meta) % (int(interval.total_seconds()) // 10))
+    regular = last.finished_at + interval - early
     if last.succeeded:
         return regular
     pause = MENDING
