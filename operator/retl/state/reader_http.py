@@ -97,7 +97,7 @@ class HttpStateReader(StateReader):
         try:
             response = await self._client.request(method, path, params=asked, content=body)
         except httpx.TransportError as error:
-            raise StateError(f"state service {self._url}: no answer: {error or type(error).__name__}") from error
+            raise StateError(f"state service {self._url}: no answer: {str(error) or type(error).__name__}") from error
         if response.is_success:
             return response.content
         if absent and response.status_code == HTTPStatus.NOT_FOUND:

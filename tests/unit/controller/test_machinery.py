@@ -8,8 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
 
 from retl.controller.apiserver import access
+from retl.controller.apiserver.kube import KubeError
+from retl.controller.apiserver.transport import Call, Transport
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm
 from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key
@@ -264,3 +267,18 @@ def test_outside_of_a_pod_a_lease_needs_a_place(monkeypatch: pytest.MonkeyPatch,
 def test_pauses_between_attempts_double_up_to_a_limit() -> None:
     policy = RetryPolicy()
     assert [policy.pause(n).total_seconds() for n in (1, 2, 3, 4, 5, 6, 90)] == [10, 20, 40, 80, 160, 300, 300]
+
+
+async def test_a_server_that_never_answers_is_complained_of_in_words() -> None:
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(ignore, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    client = ApiClient(Configuration(host=f"http://127.0.0.1:{port}"))
+    transport = Transport(client, timedelta(milliseconds=50))
+    with pytest.raises(KubeError, match=r"no answer from the API server: \w*Timeout"):
+        await transport.exchange(Call("list", SYNC, "/apis"))
+    await transport.close()
+    silent.close()

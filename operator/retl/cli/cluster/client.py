@@ -175,7 +175,7 @@ class Cluster:
             while line := await response.content.readline():
                 yield line
         except aiohttp.ClientError as error:
-            raise ClusterError(f"{self.where}: the answer broke off: {error or type(error).__name__}") from error
+            raise ClusterError(f"{self.where}: the answer broke off: {str(error) or type(error).__name__}") from error
         finally:
             response.close()
 

@@ -155,4 +155,4 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _no_answer(call: Call, error: Exception) -> KubeError:
-    return KubeError(f"{call}: no answer from the API server: {error or type(error).__name__}")
+    return KubeError(f"{call}: no answer from the API server: {str(error) or type(error).__name__}")
