@@ -116,12 +116,18 @@ def test_bookmarks_keep_a_quiet_watch_alive_and_move_its_version() -> None:
 
 
 @pytest.mark.parametrize("refusal", [[410], [GONE]], ids=["by its status", "by an event"])
-def test_a_version_that_is_too_old_gives_way_to_a_list_that_finds_what_was_deleted(refusal: list[bytes | int]) -> None:
+def test_a_version_that_is_too_old_gives_way_to_a_list_that_finds_what_was_deleted(
+    refusal: list[bytes | int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     server = Scripted([["a", "b"], ["b", "c"]], [refusal, [0]])
     names, _ = follow(server, 2)
     assert names == ["b", "c"]
     assert server.verbs() == [("list", ""), ("watch", "10"), ("list", ""), ("watch", "10")]
     assert 0 < server.asked[2][2] - server.asked[1][2] < 1
+    assert [
+        record.message.count("SyncRun of all namespaces") for record in caplog.records if "anew" in record.message
+    ] == [1]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class Informer:
 
     def _take(self, type: str, manifest: Manifest) -> None:
         if type == "ERROR":
-            raise refusal_of(f"{self}: the watch ended", int(manifest.get("code") or 0), manifest)
+            raise refusal_of("the watch ended", int(manifest.get("code") or 0), manifest)
         if type == "DELETED":
             self._cache.remove(self.kind, manifest)
         elif type != "BOOKMARK":
