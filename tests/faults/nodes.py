@@ -189,7 +189,8 @@ class Nodes:
         }
         if key.namespace in self._server.terminating:
             return
-        pod = self._server.create(POD, {"metadata": metadata, "spec": {}, "status": {"phase": "Pending"}}, "jobs")
+        grace = {"terminationGracePeriodSeconds": template.get("spec", {}).get("terminationGracePeriodSeconds", 30)}
+        pod = self._server.create(POD, {"metadata": metadata, "spec": grace, "status": {"phase": "Pending"}}, "jobs")
         annotations = template["metadata"]["annotations"]
         text = annotations.get(RUN_SPEC_ANNOTATION) or next(v for k, v in annotations.items() if k.endswith("-spec"))
         runner = Runner(Key.of(POD, pod), key, pod["metadata"]["uid"], json.loads(text), self._way(json.loads(text)))

@@ -9,7 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from retl.controller.kinds import JOB, POD, RESOURCES, Key, Manifest
@@ -146,7 +146,8 @@ class ApiServer:
             raise Refusal(409, "Conflict", f"{key}: the uid is another one")
         if "deletionTimestamp" in standing["metadata"]:
             return
-        metadata = {**standing["metadata"], "deletionTimestamp": f"{self.now():%FT%TZ}"}
+        grace = timedelta(seconds=standing.get("spec", {}).get("terminationGracePeriodSeconds", 0))
+        metadata = {**standing["metadata"], "deletionTimestamp": f"{self.now() + grace:%FT%TZ}"}
         if propagation == "Foreground":
             metadata["finalizers"] = [*metadata.get("finalizers", []), _FOREGROUND]
         if metadata.get("finalizers"):

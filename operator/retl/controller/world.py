@@ -78,9 +78,10 @@ class World:
 
     async def fresh(self, key: Key) -> Manifest | None:
         """The object as it is at this moment, past the cache; the cache learns of it."""
+        known = self.cache.get(key)
         manifest = await self.kube.get(key)
         if manifest is not None:
             self.cache.put(key.kind, manifest)
-        elif known := self.cache.get(key):
+        elif known is not None and self.cache.get(key) is known:  # else it was made while the answer was on its way
             self.cache.remove(key.kind, known)
         return self.cache.get(key)
