@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from retl.errors import InvalidInput, Unresolved
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
-from retl.resources.fields import Credentials
 from retl.runspec.spec import Connection, Query, RunIdentity, RunSpec, SyncIdentity
 
 R = TypeVar("R", bound=Resource)
@@ -56,11 +55,9 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
             uid=sync.metadata.uid,
             generation=sync.metadata.generation,
         ),
-        source=_connection(source, source.spec.connector, source.spec.config, source.spec.credentials),
+        source=connection(source),
         query=query,
-        destination=_connection(
-            destination, destination.spec.connector, destination.spec.config, destination.spec.credentials
-        ).model_copy(update={"rate_limit": destination.spec.rate_limit}),
+        destination=connection(destination).model_copy(update={"rate_limit": destination.spec.rate_limit}),
         object=spec.object,
         mode=spec.mode,
         primary_key=list(key),
@@ -85,13 +82,13 @@ def _find(kind: type[R], name: str, owner: Resource, field: str, lookup: Lookup)
     )
 
 
-def _connection(
-    owner: Resource, connector: str, config: dict[str, object], credentials: Credentials | None
-) -> Connection:
+def connection(owner: SyncSource | SyncDestination) -> Connection:
+    """How a runner reaches it, apart from how fast it may send."""
+    spec = owner.spec
     return Connection(
         name=owner.metadata.name,
         uid=owner.metadata.uid,
-        connector=connector,
-        config=config,
-        secret=credentials.secret_ref.name if credentials else None,
+        connector=spec.connector,
+        config=spec.config,
+        secret=spec.credentials.secret_ref.name if spec.credentials else None,
     )

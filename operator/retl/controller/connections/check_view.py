@@ -12,7 +12,7 @@ from retl.resources import KINDS, SyncDestination, SyncSource
 from retl.resources.names import check_job_name
 from retl.resources.source import ActiveCheck, ConnectionStatus
 from retl.runspec.check import CheckSpec
-from retl.runspec.spec import Connection
+from retl.runspec.resolve import connection
 
 _UNKNOWN_INTERVAL = timedelta(hours=6)
 """Of a connection whose spec cannot be understood: it is not checked."""
@@ -60,19 +60,12 @@ def check_view(
     )
 
 
-def _spec(key: Key, connection: SyncSource | SyncDestination, wanted: Wanted) -> CheckSpec:
-    spec = connection.spec
+def _spec(key: Key, found: SyncSource | SyncDestination, wanted: Wanted) -> CheckSpec:
     return CheckSpec(
-        kind="SyncSource" if isinstance(connection, SyncSource) else "SyncDestination",
+        kind="SyncSource" if isinstance(found, SyncSource) else "SyncDestination",
         namespace=key.namespace,
         number=1,
-        connection=Connection(
-            name=key.name,
-            uid=connection.metadata.uid,
-            connector=spec.connector,
-            config=spec.config,
-            secret=spec.credentials.secret_ref.name if spec.credentials else None,
-        ),
+        connection=connection(found),
         row_sets=list(wanted.row_sets),
         objects=list(wanted.objects),
     )

@@ -17,9 +17,8 @@ from retl.controller.syncs.timetable import Timetable, timetable, withdrawn
 from retl.controller.syncs.verdicts import answer
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.sync import History, SyncStatus, TickRecord
+from retl.schedule import KEPT_TICKS
 from retl.schedule.dependencies import in_a_circle
-
-KEPT_RECORDS = 20
 
 
 def decide(view: SyncView, now: datetime) -> Decision:
@@ -127,7 +126,7 @@ def _noted(status: SyncStatus, records: tuple[TickRecord, ...]) -> SyncStatus:
     if not records:
         return status
     by_time = {record.at: record for record in (*status.recent_ticks, *records)}
-    recent = [by_time[at] for at in sorted(by_time)][-KEPT_RECORDS:]
+    recent = [by_time[at] for at in sorted(by_time)][-KEPT_TICKS:]
     return status.model_copy(update={"recent_ticks": recent})
 
 
