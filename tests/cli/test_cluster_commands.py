@@ -12,7 +12,6 @@ from retl.cli.cluster.access import Reach
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.objects import Run
 from retl.cli.cluster.owners import owner
-from retl.controller import kinds
 from retl.errors import InvalidInput
 from retl.resources.source import LastCheck
 from retl.resources.sync import Schedule
@@ -24,8 +23,7 @@ ARGO = "argocd.argoproj.io/tracking-id"
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 
 
-def test_names_that_other_processes_know_are_theirs() -> None:
-    assert edits.CHECK_REQUESTED == kinds.CHECK_REQUESTED
+def test_the_variable_of_the_state_service_is_the_runners() -> None:
     assert options.ENV_STATE_URL == pod.ENV_STATE_URL
 
 

@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from retl.apiserver.endpoints import EVENT
 from retl.controller import ControllerSettings, LeaseSettings, RetryPolicy, RunnerSettings, run_controller
 from retl.controller.apiserver.kube import Kube
-from retl.controller.kinds import EVENT, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import Manifest
 
 T = TypeVar("T")
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from retl.controller.apiserver import access
+from retl.apiserver import access
+from retl.apiserver.transport import Call
 from retl.controller.apiserver.kube import AlreadyExists, Conflict, Kube, KubeError
-from retl.controller.apiserver.transport import Call
-from retl.controller.kinds import RUN, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.settings import FIELD_MANAGER
+from retl.resources.kinds import RUN, SYNC
 from tests.cluster.objects import Namespace, run_of, sync
 
 

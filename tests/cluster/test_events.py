@@ -14,12 +14,13 @@ import pytest
 from kubernetes.aio.client import ApiClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from retl.controller.apiserver import access
+from retl.apiserver import access
 from retl.controller.apiserver.kube import Kube
 from retl.controller.clock import SystemClock
 from retl.controller.decision import Event
-from retl.controller.kinds import SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.telemetry.events import Recorder
+from retl.resources.kinds import SYNC
 from tests.cluster.controllers import MINUTE, ControllerProcess, running
 from tests.cluster.objects import EVERY_MINUTE, PATIENCE, Namespace, free, only_run, ready, sync
 from tests.cluster.processes import free_ports, wait_until

@@ -14,12 +14,13 @@ import httpx
 import pytest
 from kubernetes.aio.client import ApiClient
 
-from retl.controller.apiserver import access
+from retl.apiserver import access
+from retl.apiserver.transport import Call
 from retl.controller.apiserver.informer import Informer
 from retl.controller.apiserver.kube import Kube
-from retl.controller.apiserver.transport import Call
 from retl.controller.cache import Cache
-from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import SYNC, Manifest
 from tests.cluster.cluster import Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
 from tests.cluster.controlplane import ControlPlane

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from retl.controller.kinds import DESTINATION, EVENT, JOB, LEASE, PINNED_LABEL, RESOURCES, RUN, SYNC, Key, Manifest
+from retl.apiserver.endpoints import EVENT, JOB, LEASE
+from retl.controller.kinds import RESOURCES, Key
 from retl.controller.runs.states import RUN_EDGES
+from retl.resources.kinds import DESTINATION, RUN, SYNC, Manifest
+from retl.resources.marks import PINNED_LABEL
 from retl.resources.reasons import TICK_REASONS
 from retl.resources.run import TERMINAL
 from tests.faults.nodes import Runner

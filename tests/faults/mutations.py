@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from retl.controller import act as acts
 from retl.controller.apiserver.kube import Kube
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import Manifest
 from retl.resources.names import tick_run_name
 
 Mutation = Callable[[ExitStack], None]

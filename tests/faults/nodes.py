@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from retl.controller.kinds import JOB, POD, Key, Manifest
+from retl.apiserver.endpoints import JOB, POD
+from retl.controller.kinds import Key
+from retl.resources.kinds import Manifest
 from retl.runspec.check import CheckResult
 from retl.runspec.pod import EXIT_INVALID, RUN_SPEC_ANNOTATION
 from retl.runspec.result import RunResult

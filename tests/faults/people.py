@@ -5,18 +5,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from retl.controller.kinds import (
-    CHECK_REQUESTED,
-    DESTINATION,
-    JOB,
-    PINNED_LABEL,
-    RUN,
-    SECRET,
-    SOURCE,
-    SYNC,
-    Key,
-    Manifest,
-)
+from retl.apiserver.endpoints import JOB, SECRET
+from retl.controller.kinds import Key
+from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC, Manifest
+from retl.resources.marks import CHECK_REQUESTED, PINNED_LABEL
 from retl.resources.names import tick_run_name
 from retl.resources.run import TERMINAL
 from tests.faults.nodes import PLAN

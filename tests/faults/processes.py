@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kubernetes.aio.client import Configuration
 
-from retl.controller.apiserver.transport import Call
+from retl.apiserver.endpoints import LEASE
+from retl.apiserver.transport import Call
 from retl.controller.apiserver.watch import WATCHED_BY_KOPF
 from retl.controller.cache import Cache
-from retl.controller.kinds import LEASE
 from retl.controller.settings import ControllerSettings, LeaseSettings, RunnerSettings
 from retl.controller.shell import Controller
 from retl.errors import RetlError

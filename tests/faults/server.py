@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from retl.controller.kinds import JOB, POD, RESOURCES, Key, Manifest
+from retl.apiserver.endpoints import JOB, POD
+from retl.controller.kinds import RESOURCES, Key
+from retl.resources.kinds import Manifest
 
 Now = Callable[[], datetime]
 _FOREGROUND = "foregroundDeletion"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
+from retl.apiserver.endpoints import LEASE
 from retl.controller import shell
-from retl.controller.kinds import LEASE, RUN, SYNC
+from retl.resources.kinds import RUN, SYNC
 from tests.faults.judge import Judge
 from tests.faults.loop import Stuck, simulate
 from tests.faults.nodes import Nodes

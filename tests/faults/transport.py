@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from kubernetes.aio.client import ApiClient
 
+from retl.apiserver.endpoints import LEASE
+from retl.apiserver.transport import Answer, Call, Transport
 from retl.controller.apiserver.kube import Kube, KubeError
-from retl.controller.apiserver.transport import Answer, Call, Transport
-from retl.controller.kinds import LEASE, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import Manifest
 from tests.faults.server import ApiServer, Change, Refusal, selected
 
 if TYPE_CHECKING:

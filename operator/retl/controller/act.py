@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from retl.controller.apiserver.kube import AlreadyExists, Conflict, KubeError, NamespaceTerminating
 from retl.controller.decision import Action, Decision, Delete
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.world import World
 from retl.resources.fields import StatusModel
+from retl.resources.kinds import Manifest
 
 
 class Refused(KubeError):

@@ -7,8 +7,11 @@ an order that only depends on what it was told, so that a simulated run can be r
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
-from retl.controller.kinds import CHECK_LABEL, MODEL, POD, RUN, RUN_LABEL, SYNC, Key, Manifest, references, slim
+from retl.apiserver.endpoints import POD
+from retl.controller.kinds import Key, references, slim
 from retl.controller.syncs.dependencies import named
+from retl.resources.kinds import MODEL, RUN, SYNC, Manifest
+from retl.resources.marks import CHECK_LABEL, RUN_LABEL
 from retl.schedule.dependencies import Dependencies
 
 _GRAVES = 10_000

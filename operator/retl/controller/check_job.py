@@ -6,10 +6,11 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from retl.controller.facts import JobFacts, PodFacts
-from retl.controller.kinds import CHECK_LABEL, MANAGED_BY, MANAGED_BY_LABEL, Manifest
-from retl.controller.manifests import POD_FAILURE_POLICY, UNTRACKED, Told, owner, pod_template
+from retl.controller.manifests import POD_FAILURE_POLICY, Told, owner, pod_template
 from retl.controller.runs.outcome import outcome
 from retl.controller.settings import RunnerSettings
+from retl.resources.kinds import Manifest
+from retl.resources.marks import CHECK_LABEL, MANAGED_BY, MANAGED_BY_LABEL, UNTRACKED
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import check_job_name
 from retl.resources.sync import RunnerResources

@@ -10,10 +10,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from retl.controller.decision import Problem
-from retl.controller.kinds import Manifest
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncRun, SyncSource
+from retl.resources.kinds import Manifest
 from retl.resources.problems import describe
 from retl.runspec import Connection, RunSpec, contradictions, existence
 from retl.runspec.catalog import Catalog

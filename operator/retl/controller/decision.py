@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import Key
 from retl.resources.conditions import Condition, with_condition, without_condition
 from retl.resources.fields import StatusModel
+from retl.resources.kinds import Manifest
 from retl.resources.sync import TickRecord
 
 RECHECK = timedelta(seconds=30)

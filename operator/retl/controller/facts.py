@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from retl.controller.kinds import Manifest
 from retl.controller.syncs.lenient import lenient
 from retl.resources.fields import StatusModel
+from retl.resources.kinds import Manifest
 
 S = TypeVar("S", bound=StatusModel)
 

@@ -11,23 +11,13 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from retl.controller.checks import secrets_of
-from retl.controller.kinds import (
-    KUEUE_LABELS,
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
-    RUN,
-    RUN_LABEL,
-    SYNC,
-    SYNC_LABEL,
-    Manifest,
-)
 from retl.controller.settings import RunnerSettings
+from retl.resources.kinds import RUN, SYNC, Manifest
+from retl.resources.marks import KUEUE_LABELS, MANAGED_BY, MANAGED_BY_LABEL, RUN_LABEL, SYNC_LABEL, UNTRACKED
 from retl.resources.meta import API_VERSION, ObjectMeta
 from retl.resources.names import job_name, tick_run_name
 from retl.resources.sync import Runner, RunnerResources
 from retl.runspec import RunSpec, pod
-
-UNTRACKED = {"argocd.argoproj.io/ignore-resource-updates": "true"}
 
 _USER = 10001
 _GRACE_SECONDS = 60

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from retl.controller.cache import Cache
-from retl.controller.kinds import RUN, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.state_reads import StateReads
+from retl.resources.kinds import RUN, SYNC
 from retl.resources.run import RunProgress
 
 EVERY = timedelta(seconds=10)

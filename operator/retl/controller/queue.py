@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from retl.controller.kinds import RUN, Key
+from retl.controller.kinds import Key
+from retl.resources.kinds import RUN
 
 _RUNS, _REST, _LATER = range(3)
 """Lanes."""

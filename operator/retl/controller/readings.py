@@ -12,9 +12,10 @@ from typing import TypeVar, cast
 from retl.controller.cache import Cache
 from retl.controller.checks import read, sync_problem
 from retl.controller.decision import Problem
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import Key
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync
+from retl.resources.kinds import Manifest
 from retl.runspec import RunSpec
 from retl.runspec.resolve import Lookup
 

@@ -11,7 +11,7 @@ from retl.controller.clock import Alarm, Clock
 from retl.controller.connections.decide import decide as decide_connection
 from retl.controller.connections.gather import gather as gather_connection
 from retl.controller.decision import Decision
-from retl.controller.kinds import RUN, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.runs.decide import decide as decide_run
 from retl.controller.runs.gather import gather as gather_run
@@ -22,6 +22,7 @@ from retl.controller.syncs.gather import gather as gather_sync
 from retl.controller.telemetry.events import Recorder
 from retl.controller.telemetry.metrics import Metrics
 from retl.controller.world import World
+from retl.resources.kinds import RUN, SYNC, Manifest
 from retl.resources.run import TERMINAL, RunStatus
 
 logger = logging.getLogger(__name__)

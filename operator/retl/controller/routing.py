@@ -2,21 +2,11 @@
 
 from collections.abc import Iterator
 
+from retl.apiserver.endpoints import JOB, POD
 from retl.controller.cache import Cache
-from retl.controller.kinds import (
-    CHECK_LABEL,
-    DESTINATION,
-    JOB,
-    MODEL,
-    POD,
-    RUN,
-    RUN_LABEL,
-    SOURCE,
-    SYNC,
-    Key,
-    Manifest,
-    references,
-)
+from retl.controller.kinds import Key, references
+from retl.resources.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Manifest
+from retl.resources.marks import CHECK_LABEL, RUN_LABEL
 from retl.resources.run import TERMINAL
 
 

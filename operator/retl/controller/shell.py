@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from kubernetes.aio.client import ApiClient, Configuration
 
-from retl.controller.apiserver import access
+from retl.apiserver import access
+from retl.apiserver.endpoints import LEASE
 from retl.controller.apiserver.informer import FOLLOWED, Informer, fill
 from retl.controller.apiserver.kube import Kube, KubeError
 from retl.controller.apiserver.lease import Lease
@@ -18,7 +19,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, Clock, SystemClock
 from retl.controller.decision import Event
 from retl.controller.garbage import spare
-from retl.controller.kinds import LEASE, RESOURCES, SYNC, Key, Manifest
+from retl.controller.kinds import RESOURCES, Key
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
 from retl.controller.routing import concerned
@@ -32,6 +33,7 @@ from retl.controller.telemetry.scrape import serving
 from retl.controller.telemetry.watchdog import Watchdog
 from retl.controller.world import Secrets, World
 from retl.errors import InvalidInput, RetlError
+from retl.resources.kinds import SYNC, Manifest
 from retl.resources.run import TERMINAL
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from retl.controller.cache import Cache
-from retl.controller.kinds import DESTINATION, MODEL, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, SYNC, Manifest
 from retl.runspec.catalog import RowSetKind
 from retl.runspec.check import RowSet, WantedObject
 from retl.runspec.spec import Query

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import Clock
-from retl.controller.kinds import Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.progress import Progress
 from retl.controller.readings import Readings
 from retl.controller.state_reads import StateReads
 from retl.controller.wanted import WantedOf
+from retl.resources.kinds import Manifest
 from retl.runspec.catalog import Catalog
 
 _TRUSTED = timedelta(seconds=60)

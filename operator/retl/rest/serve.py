@@ -11,8 +11,9 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from kubernetes.aio import client, config
+from kubernetes.aio import client
 
+from retl.apiserver import access
 from retl.errors import InvalidInput, StateError
 from retl.rest.app import create_apps
 from retl.rest.auth import TokenReviewer
@@ -117,7 +118,7 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         NewerDatabase: the database was written by a newer version.
     """
     async with AsyncExitStack() as stack:
-        kubernetes = await stack.enter_async_context(await _kubernetes(settings.kubeconfig))
+        kubernetes = await stack.enter_async_context(client.ApiClient(await access.load(settings.kubeconfig, None)))
         database = StateDatabase(settings.state_url)
         stack.push_async_callback(database.close)
         reviewer = TokenReviewer(client.AuthenticationV1Api(kubernetes))
@@ -190,17 +191,3 @@ def _stop(servers: list[_Server]) -> None:
 def _stop_if_failed(opening: "asyncio.Task[None]", servers: list[_Server]) -> None:
     if not opening.cancelled() and opening.exception() is not None:
         _stop(servers)
-
-
-async def _kubernetes(kubeconfig: Path | None) -> client.ApiClient:
-    settings = client.Configuration()
-    try:
-        if kubeconfig is None:
-            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-        else:
-            await config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=str(kubeconfig), client_configuration=settings
-            )
-    except config.ConfigException as error:
-        raise InvalidInput(f"cannot reach Kubernetes: {error}; run in a pod or give --kubeconfig") from None
-    return client.ApiClient(configuration=settings)

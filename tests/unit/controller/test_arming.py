@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from retl.controller.kinds import SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.syncs.arming import first_alarm
+from retl.resources.kinds import SYNC
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 HOURLY = {"cron": "15 * * * *"}

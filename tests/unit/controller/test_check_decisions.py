@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from retl.apiserver.endpoints import JOB
 from retl.controller.check_job import check_job
 from retl.controller.connections.checking import (
     FIRST_PAUSE,
@@ -20,9 +21,9 @@ from retl.controller.connections.checking import (
 )
 from retl.controller.decision import Create, Decision, Delete, Problem
 from retl.controller.facts import JobFacts, PodFacts
-from retl.controller.kinds import CHECK_LABEL, JOB
 from retl.controller.settings import RunnerSettings
 from retl.resources.conditions import Condition, with_condition
+from retl.resources.marks import CHECK_LABEL
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import check_job_name
 from retl.resources.source import ActiveCheck, ConnectionStatus, LastCheck

@@ -5,9 +5,10 @@ import time
 import pytest
 
 from retl.controller.cache import Cache
-from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.routing import concerned
 from retl.controller.syncs.dependencies import named
+from retl.resources.kinds import SYNC, Manifest
 from retl.schedule.dependencies import Dependencies
 from tests.unit.controller.views import sync_manifest
 

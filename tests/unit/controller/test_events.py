@@ -11,8 +11,9 @@ import pytest
 
 from retl.controller.apiserver.kube import AlreadyExists, Kube, KubeError
 from retl.controller.decision import Event
-from retl.controller.kinds import RUN, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.telemetry.events import Recorder
+from retl.resources.kinds import RUN, Manifest
 from tests.faults.loop import simulate
 from tests.unit.controller.views import NOON, run_manifest
 

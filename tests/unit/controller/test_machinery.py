@@ -10,17 +10,20 @@ import httpx
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
+from retl.apiserver.endpoints import JOB, POD
+from retl.apiserver.transport import Call, Transport
 from retl.controller.apiserver import access
 from retl.controller.apiserver.kube import KubeError
-from retl.controller.apiserver.transport import Call, Transport
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm
-from retl.controller.kinds import DESTINATION, JOB, MODEL, POD, RUN, RUN_LABEL, SOURCE, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.routing import concerned
 from retl.controller.settings import RetryPolicy
 from retl.controller.telemetry.health import answering
 from retl.errors import InvalidInput
+from retl.resources.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC
+from retl.resources.marks import RUN_LABEL
 from tests.unit.controller.views import API, NOON, connection_manifest, run_manifest, sync_manifest
 
 

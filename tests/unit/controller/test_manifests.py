@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from retl.controller.kinds import KUEUE_LABELS
 from retl.controller.manifests import job, tick_run
 from retl.controller.settings import RunnerSettings
 from retl.resources import SyncRun
+from retl.resources.marks import KUEUE_LABELS
 from retl.resources.sync import Runner
 from retl.runspec import RunSpec
 from retl.runspec.pod import RUN_SPEC_ANNOTATION, SECRETS_DIR, STATE_AUDIENCE

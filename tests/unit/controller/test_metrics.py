@@ -10,10 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from retl.controller.decision import Decision
-from retl.controller.kinds import DESTINATION, RUN, SOURCE, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.telemetry.metrics import Metrics
 from retl.controller.telemetry.scrape import serving
 from retl.resources.conditions import Condition
+from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
 from tests.cluster.processes import free_ports

@@ -8,8 +8,9 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from retl.controller.decision import Decision
-from retl.controller.kinds import DESTINATION, RUN, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.telemetry.metrics import Metrics
+from retl.resources.kinds import DESTINATION, RUN, SYNC
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
 from retl.rest.metrics import Metrics as ApiMetrics

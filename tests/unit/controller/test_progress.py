@@ -9,9 +9,10 @@ import pytest
 
 from retl.controller import progress
 from retl.controller.cache import Cache
-from retl.controller.kinds import RUN, SYNC, Key
+from retl.controller.kinds import Key
 from retl.controller.progress import Progress
 from retl.controller.state_reads import StateReads
+from retl.resources.kinds import RUN, SYNC
 from retl.resources.run import RunProgress
 from tests.unit.controller.views import at, run_manifest, sync_manifest
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from retl.controller.cache import Cache
 from retl.controller.decision import Problem
-from retl.controller.kinds import DESTINATION, SOURCE, SYNC
 from retl.controller.readings import Readings
 from retl.resources import ReverseETLSync
+from retl.resources.kinds import DESTINATION, SOURCE, SYNC
 from retl.runspec import RunSpec
 from tests.cluster.objects import crm, sync, warehouse
 

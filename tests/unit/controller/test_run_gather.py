@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient
 
+from retl.apiserver.endpoints import JOB, POD
 from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import SystemClock
-from retl.controller.kinds import JOB, POD, RUN, RUN_LABEL, Key
+from retl.controller.kinds import Key
 from retl.controller.runs.gather import _leftovers
 from retl.controller.world import Secrets, World
+from retl.resources.kinds import RUN
+from retl.resources.marks import RUN_LABEL
 from tests.unit.controller.views import NOON, sync_manifest
 
 RUNNING = {"containerStatuses": [{"state": {"running": {"startedAt": NOON.isoformat()}}}]}

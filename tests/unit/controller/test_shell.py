@@ -13,10 +13,11 @@ from kubernetes.aio.client import ApiClient, Configuration
 from retl.controller import shell
 from retl.controller.apiserver.kube import Kube, KubeError
 from retl.controller.clock import SystemClock
-from retl.controller.kinds import DESTINATION, RUN, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.settings import ControllerSettings, RunnerSettings
 from retl.errors import RetlError
+from retl.resources.kinds import DESTINATION, RUN, SYNC, Manifest
 from tests.faults.loop import simulate
 from tests.unit.controller.views import connection_manifest, run_manifest, sync_manifest
 

@@ -12,18 +12,19 @@ import orjson
 import pytest
 from kubernetes.aio.client import ApiClient
 
+from retl.apiserver.transport import Answer, Call, Transport
 from retl.controller.apiserver.budget import Budget
 from retl.controller.apiserver.informer import Informer
 from retl.controller.apiserver.kube import Kube, KubeError, NotLeading
 from retl.controller.apiserver.lease import Lease, LeaseLost
 from retl.controller.apiserver.skew import Skew
-from retl.controller.apiserver.transport import Answer, Call, Transport
 from retl.controller.cache import Cache
 from retl.controller.clock import Alarm, SystemClock
-from retl.controller.kinds import RUN, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.settings import ApiRate, LeaseSettings
 from retl.controller.telemetry.watchdog import Watchdog
+from retl.resources.kinds import RUN, SYNC, Manifest
 from tests.faults.loop import simulate
 from tests.unit.controller.views import NOON, run_manifest
 

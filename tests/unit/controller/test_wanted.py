@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
+from retl.apiserver.endpoints import JOB, POD
 from retl.controller import wanted
 from retl.controller.cache import Cache
-from retl.controller.kinds import CHECK_LABEL, DESTINATION, JOB, MODEL, POD, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.routing import concerned
 from retl.controller.wanted import REMEMBERED, WantedOf
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, SYNC, Manifest
+from retl.resources.marks import CHECK_LABEL
 from tests.unit.controller.views import API, NOON, connection_manifest, sync_manifest
 
 CRM, WAREHOUSE = Key(DESTINATION, "growth", "crm"), Key(SOURCE, "growth", "warehouse")

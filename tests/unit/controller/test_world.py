@@ -10,8 +10,9 @@ from kubernetes.aio.client import ApiClient
 from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import SystemClock
-from retl.controller.kinds import RUN, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.world import Secrets, World
+from retl.resources.kinds import RUN, Manifest
 from tests.unit.controller.views import run_manifest
 
 RUN_KEY = Key(RUN, "growth", "accounts-1")

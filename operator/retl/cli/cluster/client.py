@@ -11,9 +11,7 @@ from kubernetes.aio.client import ApiClient
 
 from retl.errors import InvalidInput, RetlError
 from retl.resources import GROUP, KINDS, VERSION
-
-Manifest = dict[str, Any]
-"""An object as the API server gives it."""
+from retl.resources.kinds import Manifest
 
 FIELD_MANAGER = "retl"
 """Owner of the fields that the command line writes."""

@@ -8,17 +8,16 @@ import typer
 
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
-from retl.cli.cluster.client import Cluster, ClusterError, Manifest
-from retl.cli.cluster.objects import DESTINATION, RUN, SOURCE, SYNC, Run, Sync, nowhere, the_run, the_sync
+from retl.cli.cluster.client import Cluster, ClusterError
+from retl.cli.cluster.objects import Run, Sync, nowhere, the_run, the_sync
 from retl.cli.cluster.owners import owner
 from retl.cli.cluster.text import MACHINE, Form, exact, machine, now, say
 from retl.cli.text import count, plain, terminal_width, wrapped
 from retl.errors import InvalidInput
-from retl.resources import GROUP
+from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC, Manifest
+from retl.resources.marks import CHECK_REQUESTED
 from retl.resources.source import LastCheck
 from retl.runspec.pod import EXIT_FAILED, EXIT_SUCCEEDED
-
-CHECK_REQUESTED = f"{GROUP}/check-requested-at"
 
 
 def set_state(reach: Reach, name: str, state: str, *, yes: bool, form: Form) -> None:

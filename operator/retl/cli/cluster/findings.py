@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from retl.cli import text as plain_text
 from retl.cli.cluster.advice import Advice, Commands, advice_for
-from retl.cli.cluster.client import Manifest
-from retl.cli.cluster.objects import DESTINATION, MODEL, SOURCE, Other, Run, Sync
+from retl.cli.cluster.objects import Other, Run, Sync
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import exact, span, when
 from retl.cli.text import count
 from retl.resources.conditions import find
 from retl.resources.fields import parse_duration
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
 from retl.resources.reasons import RUN_REASONS, TICK_REASONS
 from retl.resources.sync import Schedule
 from retl.schedule import InvalidSchedule, blackout_at

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from retl.cli.cluster.client import Cluster, Manifest
+from retl.cli.cluster.client import Cluster
 from retl.errors import InvalidInput, Unresolved
 from retl.resources.conditions import Condition, find
+from retl.resources.kinds import RUN, SYNC, Manifest
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import job_name
 from retl.resources.problems import suggestion
@@ -18,7 +19,6 @@ from retl.resources.run import TERMINAL, RunPhase, RunStatus
 from retl.resources.source import LastCheck
 from retl.resources.sync import SyncStatus
 
-SYNC, RUN, SOURCE, MODEL, DESTINATION = "ReverseETLSync", "SyncRun", "SyncSource", "SyncModel", "SyncDestination"
 UNFINISHED = ",".join(f"status.phase!={phase}" for phase in sorted(TERMINAL))
 """Field selector of SyncRuns that have not ended."""
 _FEW = 20

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from retl.cli.cluster.client import Manifest
+from retl.resources.kinds import Manifest
 
 _ARGO = "argocd.argoproj.io/tracking-id"
 _FLUX = {"kustomize.toolkit.fluxcd.io": "Flux Kustomization", "helm.toolkit.fluxcd.io": "Flux HelmRelease"}

@@ -11,14 +11,15 @@ from retl.cli import exits, plans, tables
 from retl.cli.cluster import state
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
-from retl.cli.cluster.client import Cluster, ClusterError, Manifest
-from retl.cli.cluster.objects import RUN, Run, the_run, the_sync
+from retl.cli.cluster.client import Cluster, ClusterError
+from retl.cli.cluster.objects import Run, the_run, the_sync
 from retl.cli.cluster.state import StatePlace
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import MACHINE, Form, machine, say
 from retl.cli.cluster.waiting import Watching, finished
 from retl.cli.text import count, plain, terminal_width, wrapped
 from retl.errors import InvalidInput, StateError
+from retl.resources.kinds import RUN, Manifest
 from retl.resources.meta import API_VERSION
 from retl.resources.reasons import RUN_REASONS
 from retl.resources.run import RunCounts

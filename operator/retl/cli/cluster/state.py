@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from retl.cli.cluster.client import Cluster, ClusterError, Manifest
+from retl.cli.cluster.client import Cluster, ClusterError
 from retl.cli.cluster.forward import forwarded
 from retl.cli.cluster.options import ENV_STATE_URL, OPERATOR_NAMESPACE
+from retl.resources.kinds import Manifest
 from retl.runspec.pod import STATE_AUDIENCE
 from retl.state.reader_http import HttpStateReader
 

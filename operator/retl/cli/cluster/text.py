@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import typer
 
-from retl.cli.cluster.client import Manifest
 from retl.cli.options import ClusterOutput
 from retl.resources import GROUP
+from retl.resources.kinds import Manifest
 
 Form = ClusterOutput
 MACHINE = (Form.json, Form.yaml, Form.name)

@@ -15,10 +15,11 @@ from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster
 from retl.cli.cluster.findings import TICKS, Finding, Situation, findings
-from retl.cli.cluster.objects import DESTINATION, MODEL, SOURCE, SYNC, Other, Sync, other, runs_of, the_sync
+from retl.cli.cluster.objects import Other, Sync, other, runs_of, the_sync
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import now, say, when
 from retl.cli.text import indented, plain, table, terminal_width, wrapped
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, SYNC
 from retl.resources.reasons import TICK_REASONS
 
 

@@ -1,21 +1,13 @@
-"""How the API server is reached: one configuration, for the controller's own requests and for kopf's watches."""
+"""What the process is told of where it runs: the Lease to work by, and the access to the API server in kopf's terms."""
 
-import os
 from pathlib import Path
 
 import kopf
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config
-from kubernetes.aio.config.incluster_config import (
-    SERVICE_CERT_FILENAME,
-    SERVICE_TOKEN_FILENAME,
-    InClusterConfigLoader,
-)
 
 from retl.controller.settings import LeaseSettings
 from retl.errors import InvalidInput
 
-_IN_A_POD = "KUBERNETES_SERVICE_HOST"
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -42,25 +34,6 @@ def _own_namespace() -> str | None:
         return _OWN_NAMESPACE.read_text().strip() or None
     except OSError:
         return None
-
-
-async def load(kubeconfig: Path | None, context: str | None) -> Configuration:
-    """Read the kubeconfig, or the pod's own ServiceAccount where there is one and no kubeconfig is named.
-
-    Raises:
-        InvalidInput: neither can be used; the message says what was tried.
-    """
-    configuration = Configuration()
-    try:
-        if kubeconfig is None and context is None and _IN_A_POD in os.environ:
-            loader = InClusterConfigLoader(SERVICE_TOKEN_FILENAME, SERVICE_CERT_FILENAME)  # type: ignore[no-untyped-call]
-            loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
-        else:
-            path = str(kubeconfig) if kubeconfig else None
-            await load_kube_config(path, context, configuration)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as error:
-        raise InvalidInput(f"cannot tell how to reach Kubernetes: {error}; name a file with --kubeconfig") from None
-    return configuration
 
 
 def for_kopf(configuration: Configuration) -> kopf.ConnectionInfo:

@@ -13,10 +13,13 @@ from contextlib import aclosing
 from datetime import timedelta
 from http import HTTPStatus
 
+from retl.apiserver.endpoints import JOB, POD
+from retl.apiserver.refusals import refusal_of
 from retl.controller.apiserver.kube import Kube, KubeError
-from retl.controller.apiserver.refusals import refusal_of
 from retl.controller.cache import Cache
-from retl.controller.kinds import JOB, OURS, POD, RUN, SYNC, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import RUN, SYNC, Manifest
+from retl.resources.marks import OURS
 
 logger = logging.getLogger(__name__)
 

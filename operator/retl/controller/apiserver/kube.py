@@ -13,20 +13,21 @@ from typing import Protocol
 import orjson
 from kubernetes.aio.client import ApiClient
 
-from retl.controller.apiserver.budget import Budget
-from retl.controller.apiserver.refusals import (
+from retl.apiserver.endpoints import ENDPOINTS, EVENT, LEASE, SECRET
+from retl.apiserver.refusals import (
     AlreadyExists,
     Conflict,
     KubeError,
     NamespaceTerminating,
-    NotLeading,
     refusal,
 )
+from retl.apiserver.transport import Answer, Call, Transport
+from retl.controller.apiserver.budget import Budget
 from retl.controller.apiserver.skew import Skew
-from retl.controller.apiserver.transport import Answer, Call, Transport
 from retl.controller.clock import Clock, SystemClock
-from retl.controller.kinds import ENDPOINTS, EVENT, LEASE, SECRET, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.settings import FIELD_MANAGER, ApiRate
+from retl.resources.kinds import Manifest
 
 __all__ = ["AlreadyExists", "Conflict", "Kube", "KubeError", "NamespaceTerminating", "NotLeading"]
 
@@ -40,6 +41,12 @@ _EVENT_BUDGET = (20.0, 100)
 """Requests a second, and at once."""
 _TRIES = 4
 """Of a request that the API server puts off."""
+
+
+class NotLeading(KubeError):
+    """This process cannot be sure that it leads, so it writes nothing; the request was not sent."""
+
+    reason = "NotLeading"
 
 
 class Observer(Protocol):

@@ -13,10 +13,12 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from retl.apiserver.endpoints import LEASE
 from retl.controller.apiserver.kube import AlreadyExists, Conflict, Kube, KubeError, NotLeading
-from retl.controller.kinds import LEASE, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.settings import LeaseSettings
 from retl.errors import RetlError
+from retl.resources.kinds import Manifest
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from typing import Any
 import kopf
 from kubernetes.aio.client import Configuration
 
+from retl.apiserver.endpoints import ENDPOINTS
 from retl.controller.apiserver.access import for_kopf
 from retl.controller.cache import Cache
-from retl.controller.kinds import DESTINATION, ENDPOINTS, MODEL, SOURCE
 from retl.controller.settings import FIELD_MANAGER, ControllerSettings
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE
 
 WATCHED_BY_KOPF = (SOURCE, MODEL, DESTINATION)
 """Few, and rarely changed; those that matter by the second have informers of our own."""

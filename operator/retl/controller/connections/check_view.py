@@ -2,13 +2,16 @@
 
 from datetime import datetime, timedelta
 
+from retl.apiserver.endpoints import JOB, POD
 from retl.controller.checks import read
 from retl.controller.connections.checking import MOST_AT_ONCE, Asked, CheckView
 from retl.controller.facts import JobFacts, PodFacts, status_of
-from retl.controller.kinds import CHECK_REQUESTED, DESTINATION, JOB, POD, SOURCE, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.wanted import REMEMBERED, Wanted
 from retl.controller.world import World
 from retl.resources import KINDS, SyncDestination, SyncSource
+from retl.resources.kinds import DESTINATION, SOURCE, Manifest
+from retl.resources.marks import CHECK_REQUESTED
 from retl.resources.names import check_job_name
 from retl.resources.source import ActiveCheck, ConnectionStatus
 from retl.runspec.check import CheckSpec

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from zlib import crc32
 
+from retl.apiserver.endpoints import JOB
 from retl.controller.check_job import DEADLINE, check_job, found
 from retl.controller.decision import Create, Decision, Delete, Event, Problem, readiness
 from retl.controller.facts import JobFacts, PodFacts
-from retl.controller.kinds import JOB, Key
+from retl.controller.kinds import Key
 from retl.controller.settings import RunnerSettings
 from retl.resources.conditions import Condition, find, with_condition, without_condition
 from retl.resources.meta import ObjectMeta

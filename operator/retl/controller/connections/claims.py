@@ -1,10 +1,13 @@
 """Collects the runs that are under way into a destination, or wait to be."""
 
+from retl.apiserver.endpoints import POD
 from retl.controller.connections.slots import Claim, claim, limit_of
 from retl.controller.facts import PodFacts, status_of
-from retl.controller.kinds import POD, RUN, RUN_LABEL, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.world import World
 from retl.resources.destination import DestinationStatus
+from retl.resources.kinds import RUN, SYNC, Manifest
+from retl.resources.marks import RUN_LABEL
 
 
 def in_line(world: World, destination: Key) -> tuple[Claim, ...]:

@@ -10,10 +10,11 @@ from retl.controller.connections.claims import confirmed as confirmed_claims
 from retl.controller.connections.slots import Claim, limit_of
 from retl.controller.decision import Problem
 from retl.controller.facts import status_of
-from retl.controller.kinds import DESTINATION, MODEL, SOURCE, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.world import World
 from retl.resources import KINDS, SyncDestination, SyncModel, SyncSource
 from retl.resources.destination import DestinationStatus
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
 from retl.resources.meta import ObjectMeta
 from retl.resources.source import ConnectionStatus
 from retl.runspec.check import definition_of

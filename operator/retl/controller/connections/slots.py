@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from retl.controller.facts import moment, status_of
-from retl.controller.kinds import DESTINATION, Key, Manifest
+from retl.controller.kinds import Key
 from retl.resources.destination import Slot
+from retl.resources.kinds import DESTINATION, Manifest
 from retl.resources.run import TERMINAL, RunStatus
 
 MOST = 50

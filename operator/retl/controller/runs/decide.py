@@ -14,9 +14,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from retl.apiserver.endpoints import JOB
 from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, Problem
 from retl.controller.facts import JobFacts, PodFacts
-from retl.controller.kinds import JOB, Key
+from retl.controller.kinds import Key
 from retl.controller.manifests import job as build_job
 from retl.controller.runs.outcome import Outcome, outcome
 from retl.controller.runs.record import ATTEMPT_MESSAGE_MAX, cut, figures, publish, with_attempt

@@ -3,18 +3,20 @@
 import logging
 from datetime import datetime
 
+from retl.apiserver.endpoints import EVENT, JOB, POD
 from retl.controller.apiserver.kube import KubeError
 from retl.controller.checks import read, resolved, secret_problem, secrets_of
 from retl.controller.connections.claims import in_line
 from retl.controller.connections.slots import destination_of, limit_of, line
 from retl.controller.decision import Problem
 from retl.controller.facts import JobFacts, PodFacts, controller_uid, status_of
-from retl.controller.kinds import EVENT, JOB, POD, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.runs.starting import explanation, present, question_due
 from retl.controller.runs.view import Refusal, RunView, SlotFacts, SyncFacts
 from retl.controller.world import World
 from retl.resources import ReverseETLSync, SyncRun
 from retl.resources.destination import DestinationStatus
+from retl.resources.kinds import SYNC, Manifest
 from retl.resources.meta import ObjectMeta
 from retl.resources.names import job_name
 from retl.resources.run import TERMINAL, RunStatus

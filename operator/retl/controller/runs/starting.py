@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from retl.controller.decision import Problem
 from retl.controller.facts import JobFacts, PodFacts, moment
-from retl.controller.kinds import Manifest
 from retl.resources.conditions import Condition
+from retl.resources.kinds import Manifest
 
 PATIENCE = timedelta(seconds=5)
 """How long a pod may take to start before anyone asks why."""

@@ -9,9 +9,9 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from retl.controller.facts import moment
-from retl.controller.kinds import Manifest
 from retl.controller.syncs.lenient import timestamp
 from retl.errors import InvalidInput
+from retl.resources.kinds import Manifest
 from retl.resources.sync import Schedule
 from retl.schedule import next_tick
 

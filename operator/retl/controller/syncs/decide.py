@@ -7,7 +7,7 @@ only when that run has ended. Whatever step a crash interrupts, the next decisio
 from datetime import UTC, datetime
 
 from retl.controller.decision import RECHECK, Action, Create, Decision, Delete, Problem, readiness
-from retl.controller.kinds import RUN, Key
+from retl.controller.kinds import Key
 from retl.controller.manifests import tick_run
 from retl.controller.syncs import states
 from retl.controller.syncs.events import events
@@ -16,6 +16,7 @@ from retl.controller.syncs.reservation import NOT_FRESH, end_of, settle, verdict
 from retl.controller.syncs.timetable import Timetable, timetable, withdrawn
 from retl.controller.syncs.verdicts import answer
 from retl.controller.syncs.view import RunFacts, SyncView
+from retl.resources.kinds import RUN
 from retl.resources.sync import History, SyncStatus, TickRecord
 from retl.schedule import KEPT_TICKS
 from retl.schedule.dependencies import in_a_circle

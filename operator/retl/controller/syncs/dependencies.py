@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import SYNC, Manifest
 
 
 def named(sync: Key, manifest: Manifest | None) -> tuple[Key, ...]:

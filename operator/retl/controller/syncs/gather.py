@@ -4,11 +4,12 @@ import re
 
 from retl.controller.checks import existence_problem, secret_problem, secrets_of
 from retl.controller.decision import Problem
-from retl.controller.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.syncs.lenient import lenient
 from retl.controller.syncs.view import DependencyFacts, RunFacts, SyncView
 from retl.controller.world import World
 from retl.resources import ReverseETLSync
+from retl.resources.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Manifest
 from retl.resources.meta import ObjectMeta
 from retl.resources.run import TERMINAL
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus

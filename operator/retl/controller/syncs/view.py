@@ -6,8 +6,9 @@ from typing import get_args
 
 from retl.controller.decision import Problem
 from retl.controller.facts import controller_uid, moment
-from retl.controller.kinds import PINNED_LABEL, Manifest
 from retl.controller.syncs.lenient import lenient, timestamp
+from retl.resources.kinds import Manifest
+from retl.resources.marks import PINNED_LABEL
 from retl.resources.meta import ObjectMeta
 from retl.resources.run import TERMINAL, RunPhase, RunStatus
 from retl.resources.sync import ReverseETLSyncSpec, SyncStatus

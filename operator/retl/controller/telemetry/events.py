@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from retl.apiserver.endpoints import EVENT
 from retl.controller.apiserver.kube import AlreadyExists, Kube, KubeError
 from retl.controller.clock import Clock
 from retl.controller.decision import NOTE_MAX, Event, shortened
-from retl.controller.kinds import EVENT, RUN, SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.resources import GROUP
+from retl.resources.kinds import RUN, SYNC, Manifest
 
 logger = logging.getLogger(__name__)
 

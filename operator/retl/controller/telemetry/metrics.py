@@ -21,9 +21,10 @@ from prometheus_client.registry import Collector
 
 from retl.controller.decision import Decision
 from retl.controller.facts import moment
-from retl.controller.kinds import SYNC, Key, Manifest
+from retl.controller.kinds import Key
 from retl.controller.telemetry.sync_series import ROWS, SyncSeries
 from retl.resources.conditions import find
+from retl.resources.kinds import SYNC, Manifest
 from retl.resources.reasons import TICK_REASONS
 from retl.resources.run import TERMINAL, RunStatus
 

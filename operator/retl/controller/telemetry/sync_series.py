@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any, get_args
 
 from retl.controller.facts import moment
-from retl.controller.kinds import DESTINATION, RUN, SOURCE, SYNC, Key, Manifest
+from retl.controller.kinds import Key
+from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC, Manifest
 from retl.resources.run import TERMINAL, RunCounts, RunPhase
 from retl.resources.sync import TickRecord
 from retl.runspec.codes import Code

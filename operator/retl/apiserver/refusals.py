@@ -41,12 +41,6 @@ class NamespaceTerminating(KubeError):
     """The namespace is going away; nothing can be created in it, and nothing needs to be."""
 
 
-class NotLeading(KubeError):
-    """This process cannot be sure that it leads, so it writes nothing; the request was not sent."""
-
-    reason = "NotLeading"
-
-
 def refusal(request: str, status: int, text: bytes) -> KubeError:
     """The error for an answer of status 400 or above.
 

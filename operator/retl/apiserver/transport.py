@@ -15,8 +15,8 @@ import orjson
 from kubernetes.aio.client import ApiClient
 from yarl import URL
 
-from retl.controller.apiserver.refusals import KubeError
-from retl.controller.kinds import Manifest
+from retl.apiserver.refusals import KubeError
+from retl.resources.kinds import Manifest
 
 _USER_AGENT = "reverse-etl-operator"
 _LINE_MAX = 2**21
@@ -31,6 +31,7 @@ class Call:
         verb: as RBAC names it: get, list, watch, create, update, patch, delete.
         accept: media type of the answer.
         sends: media type of the body.
+        headers: further ones, such as the credentials of whoever it is made for.
     """
 
     verb: str
@@ -40,6 +41,7 @@ class Call:
     body: Manifest | None = None
     accept: str = "application/json"
     sends: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def method(self) -> str:
@@ -117,6 +119,7 @@ class Transport:
         headers = {"Accept": call.accept, "Content-Type": call.sends, "User-Agent": _USER_AGENT}
         # Asked anew each time: a ServiceAccount's token is exchanged while the process runs.
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], call.path, call.method, call.body)
+        headers |= call.headers
         session = self._session()
         async with session.request(
             call.method,
