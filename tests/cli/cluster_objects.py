@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from retl.cli.cluster.findings import Situation
-from retl.cli.cluster.objects import Other, Run, Sync
+from retl.resources.views import Other, Run, Sync
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

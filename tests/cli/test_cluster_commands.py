@@ -10,11 +10,10 @@ import yaml
 from retl.cli.cluster import edits, options, runs, upcoming
 from retl.cli.cluster.access import Reach
 from retl.cli.cluster.advice import Commands
-from retl.cli.cluster.objects import Run
-from retl.cli.cluster.owners import owner
-from retl.errors import InvalidInput
+from retl.resources.owners import owner
 from retl.resources.source import LastCheck
 from retl.resources.sync import Schedule
+from retl.resources.views import Run
 from retl.runspec import pod
 from tests.cli.cluster_objects import NOW, run
 from tests.cli.retl_command import retl
@@ -124,19 +123,6 @@ def test_an_object_that_a_tool_keeps_is_known_by_marks_of_its_own(
 )
 def test_a_run_of_a_cluster_exits_as_a_local_one_does(of: Run, code: int) -> None:
     assert runs.code_of(of) == code
-
-
-@pytest.mark.parametrize(
-    ("of", "plan_hash", "says"),
-    [
-        (run(phase="Running", reason="Running"), None, "does not wait for approval: it is Running"),
-        (run(phase="AwaitingApproval", planHash="abc"), "xyz", "would carry out plan abc, not xyz"),
-    ],
-)
-def test_only_the_plan_of_a_held_run_can_be_approved(of: Run, plan_hash: str | None, says: str) -> None:
-    with pytest.raises(InvalidInput, match=says):
-        runs.check_approvable(of, plan_hash)
-    runs.check_approvable(run(phase="AwaitingApproval", planHash="abc"), "abc")
 
 
 def test_commands_to_type_reach_the_same_cluster() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from retl.cli.cluster import status, text
-from retl.cli.cluster.objects import Run, Sync
 from retl.cli.options import ClusterOutput
+from retl.resources.views import Run, Sync
 from tests.cli.cluster_objects import NOW, active, ago, condition, run, stalled, sync, unseen
 
 

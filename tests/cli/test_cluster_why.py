@@ -8,7 +8,7 @@ from retl.cli.cluster import findings, why
 from retl.cli.cluster.access import Reach
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.findings import Situation
-from retl.cli.cluster.objects import Other, Sync
+from retl.resources.views import Other, Sync
 from tests.cli.cluster_objects import active, ago, destination, run, situation, stalled, sync, unseen
 
 COMMANDS = Commands(Reach(namespace="growth"), "growth")

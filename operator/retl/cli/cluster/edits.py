@@ -9,18 +9,20 @@ import typer
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster, ClusterError
-from retl.cli.cluster.objects import Run, Sync, nowhere, the_run, the_sync
-from retl.cli.cluster.owners import owner
+from retl.cli.cluster.objects import nowhere, the_run, the_sync
 from retl.cli.cluster.text import MACHINE, Form, exact, machine, now, say
 from retl.cli.text import count, plain, terminal_width, wrapped
 from retl.errors import InvalidInput
+from retl.resources import requests
 from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC, Manifest
-from retl.resources.marks import CHECK_REQUESTED
+from retl.resources.owners import owner
 from retl.resources.source import LastCheck
+from retl.resources.sync import SyncState
+from retl.resources.views import Run, Sync
 from retl.runspec.pod import EXIT_FAILED, EXIT_SUCCEEDED
 
 
-def set_state(reach: Reach, name: str, state: str, *, yes: bool, form: Form) -> None:
+def set_state(reach: Reach, name: str, state: SyncState, *, yes: bool, form: Form) -> None:
     """Pause or resume a sync.
 
     Raises:
@@ -37,7 +39,7 @@ def set_state(reach: Reach, name: str, state: str, *, yes: bool, form: Form) -> 
                 f"ReverseETLSync {name} is kept by {keeper.name}, which will set spec.state back to {sync.state}: "
                 f"{keeper.instead}; or add --yes to change it until then"
             )
-        return sync, await cluster.patch(SYNC, name, {"spec": {"state": state}})
+        return sync, await cluster.patch(SYNC, name, requests.state(state))
 
     before, after = ask(reach, change)
     if form in MACHINE:
@@ -63,9 +65,7 @@ def cancel(reach: Reach, name: str, *, form: Form) -> None:
         run = await the_run(cluster, name)
         if run.ended and run.name != name:
             raise InvalidInput(f"ReverseETLSync {name} has no run under way; the last one, {run.name}, is {run.phase}")
-        if run.ended:
-            raise InvalidInput(f"SyncRun {run.name} has ended already: {run.phase}")
-        return run, await cluster.patch(RUN, run.name, {"spec": {"cancel": True}})
+        return run, await cluster.patch(RUN, run.name, requests.cancel(run))
 
     run, after = ask(reach, change)
     if form in MACHINE:
@@ -107,7 +107,7 @@ def check_text(kind: str, name: str, last: LastCheck, width: int) -> str:
 async def _checked(cluster: Cluster, name: str, patience: timedelta) -> tuple[str, Manifest]:
     kind, name = await _connection(cluster, name)
     asked = exact(now()) or ""
-    await cluster.patch(kind, name, {"metadata": {"annotations": {CHECK_REQUESTED: asked}}})
+    await cluster.patch(kind, name, requests.check(asked))
     try:
         async with asyncio.timeout(patience.total_seconds()):
             async for manifest in cluster.watch(kind, name):

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from retl.cli import text as plain_text
 from retl.cli.cluster.advice import Advice, Commands, advice_for
-from retl.cli.cluster.objects import Other, Run, Sync
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import exact, span, when
 from retl.cli.text import count
@@ -18,6 +17,7 @@ from retl.resources.fields import parse_duration
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
 from retl.resources.reasons import RUN_REASONS, TICK_REASONS
 from retl.resources.sync import Schedule
+from retl.resources.views import Other, Run, Sync
 from retl.schedule import InvalidSchedule, blackout_at
 
 Level = Literal["problem", "waits", "note"]

@@ -9,9 +9,10 @@ import typer
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.client import Cluster, Refused
 from retl.cli.cluster.findings import pod_problem
-from retl.cli.cluster.objects import Run, the_run
+from retl.cli.cluster.objects import the_run
 from retl.errors import InvalidInput, Unresolved
 from retl.resources.kinds import RUN, Manifest
+from retl.resources.views import Run
 
 
 def show(reach: Reach, name: str, *, follow: bool, attempt: int | None, tail: int | None) -> None:

@@ -12,17 +12,17 @@ from retl.cli.cluster import state
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster, ClusterError
-from retl.cli.cluster.objects import Run, the_run, the_sync
+from retl.cli.cluster.objects import the_run, the_sync
 from retl.cli.cluster.state import StatePlace
-from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import MACHINE, Form, machine, say
 from retl.cli.cluster.waiting import Watching, finished
 from retl.cli.text import count, plain, terminal_width, wrapped
 from retl.errors import InvalidInput, StateError
+from retl.resources import requests
 from retl.resources.kinds import RUN, Manifest
-from retl.resources.meta import API_VERSION
 from retl.resources.reasons import RUN_REASONS
 from retl.resources.run import RunCounts
+from retl.resources.views import Run
 from retl.runspec.pod import EXIT_AWAITING_APPROVAL, EXIT_FAILED, EXIT_SUCCEEDED
 from retl.runspec.result import RunResult
 
@@ -81,7 +81,7 @@ def approve(reach: Reach, name: str, place: StatePlace, *, plan_hash: str | None
         InvalidInput: the run does not await approval, or not of that plan; or nobody can be asked.
     """
     run = ask(reach, lambda cluster: the_run(cluster, name))
-    check_approvable(run, plan_hash)
+    requests.check_approvable(run, plan_hash)
     commands = Commands(reach, run.meta.namespace)
     if form not in MACHINE:
         again = commands.retl("approve", run.name, "--plan-hash", run.status.plan_hash or "")
@@ -92,7 +92,7 @@ def approve(reach: Reach, name: str, place: StatePlace, *, plan_hash: str | None
             raise InvalidInput("approve: say which plan with --plan-hash, or that this one is meant with --yes")
         if not typer.confirm(f"Write exactly this (plan {run.status.plan_hash})?", err=True):
             return EXIT_AWAITING_APPROVAL
-    change = {"spec": {"approval": {"planHash": run.status.plan_hash}}}
+    change = requests.approve(run, run.status.plan_hash or "")
     after = ask(reach, lambda cluster: cluster.patch(RUN, run.name, change))
     if form in MACHINE:
         typer.echo(machine(form, after))
@@ -102,30 +102,9 @@ def approve(reach: Reach, name: str, place: StatePlace, *, plan_hash: str | None
     return EXIT_SUCCEEDED
 
 
-def check_approvable(run: Run, plan_hash: str | None) -> None:
-    """Raise InvalidInput unless the run waits for the approval of that plan, or of any if None."""
-    if not run.held:
-        raise InvalidInput(f"SyncRun {run.name} does not wait for approval: it is {progress(run)}")
-    if plan_hash is not None and plan_hash != run.status.plan_hash:
-        raise InvalidInput(
-            f"--plan-hash: SyncRun {run.name} would carry out plan {run.status.plan_hash}, not {plan_hash}; "
-            "rows have changed since: look at what it would write now"
-        )
-
-
 async def create(cluster: Cluster, name: str, spec: Mapping[str, Any]) -> Run:
     """Create a run under a name of its own."""
-    sync = await the_sync(cluster, name)
-    if sync.state == "Draft":
-        raise InvalidInput(
-            f"ReverseETLSync {name} is a Draft; set spec.state to Active, or to Paused and run it by hand"
-        )
-    manifest = {
-        "apiVersion": API_VERSION,
-        "kind": RUN,
-        "metadata": {"generateName": f"{name}-"},
-        "spec": {"syncRef": {"name": name}, **spec},
-    }
+    manifest = requests.run_of(await the_sync(cluster, name), spec)
     return Run.read(await cluster.create(RUN, manifest))
 
 

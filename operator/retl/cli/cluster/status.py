@@ -8,7 +8,7 @@ import typer
 from retl.cli import text as plain_text
 from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.client import Cluster
-from retl.cli.cluster.objects import UNFINISHED, Run, Sync, runs_of, the_sync
+from retl.cli.cluster.objects import runs_of, the_sync
 from retl.cli.cluster.text import MACHINE, Form, exact, machine, now, say, span, when
 from retl.cli.tables import accounting
 from retl.cli.text import count, indented, plain, table, terminal_width, wrapped
@@ -16,6 +16,7 @@ from retl.resources.conditions import find
 from retl.resources.kinds import RUN, SYNC
 from retl.resources.run import RunProgress, RunStep
 from retl.resources.sync import SyncStatus
+from retl.resources.views import UNFINISHED, Run, Sync
 
 _STEPS: Mapping[RunStep, str] = {
     "extract": "reading",

@@ -12,11 +12,11 @@ from retl.cli.cluster import logs
 from retl.cli.cluster.access import Reach, connected
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster
-from retl.cli.cluster.objects import Run
 from retl.cli.cluster.status import progress
 from retl.cli.text import plain
 from retl.errors import InvalidInput, RetlError
 from retl.resources.kinds import RUN
+from retl.resources.views import Run
 
 _TAKEN_UP_SECONDS = 15
 """How long a controller may take to notice a run before a person is told that none did."""

@@ -15,12 +15,13 @@ from retl.cli.cluster.access import Reach, ask
 from retl.cli.cluster.advice import Commands
 from retl.cli.cluster.client import Cluster
 from retl.cli.cluster.findings import TICKS, Finding, Situation, findings
-from retl.cli.cluster.objects import Other, Sync, other, runs_of, the_sync
+from retl.cli.cluster.objects import other, runs_of, the_sync
 from retl.cli.cluster.status import progress
 from retl.cli.cluster.text import now, say, when
 from retl.cli.text import indented, plain, table, terminal_width, wrapped
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, SYNC
 from retl.resources.reasons import TICK_REASONS
+from retl.resources.views import Other, Sync
 
 
 def explain(reach: Reach, name: str, *, as_json: bool) -> None:

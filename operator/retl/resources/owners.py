@@ -5,16 +5,30 @@ from dataclasses import dataclass
 from retl.resources.kinds import Manifest
 
 _ARGO = "argocd.argoproj.io/tracking-id"
-_FLUX = {"kustomize.toolkit.fluxcd.io": "Flux Kustomization", "helm.toolkit.fluxcd.io": "Flux HelmRelease"}
+_FLUX = {"kustomize.toolkit.fluxcd.io": "Kustomization", "helm.toolkit.fluxcd.io": "HelmRelease"}
 _HELM = "meta.helm.sh/release-name"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who keeps it, and what to do instead of changing it here."""
+    """Who keeps it.
 
-    name: str
+    Attributes:
+        tool: such as `Argo CD`.
+        kind: of what keeps it there, such as `application`.
+        application: its name; in Flux with its namespace.
+        instead: what to do instead of changing it here.
+    """
+
+    tool: str
+    kind: str
+    application: str
     instead: str
+
+    @property
+    def name(self) -> str:
+        """Such as `Argo CD application growth`."""
+        return f"{self.tool} {self.kind} {self.application}"
 
 
 def owner(manifest: Manifest) -> Owner | None:
@@ -25,11 +39,11 @@ def owner(manifest: Manifest) -> Owner | None:
     own = f"{group}/{manifest['kind']}:{metadata['namespace']}/{metadata['name']}"
     application, _, tracked = annotations.get(_ARGO, "").partition(":")
     if application and tracked == own:
-        return Owner(f"Argo CD application {application}", "change it in Git")
-    for prefix, tool in _FLUX.items():
+        return Owner("Argo CD", "application", application, "change it in Git")
+    for prefix, kind in _FLUX.items():
         name, namespace = labels.get(f"{prefix}/name"), labels.get(f"{prefix}/namespace")
         if name and namespace:
-            return Owner(f"{tool} {namespace}/{name}", "change it in Git")
+            return Owner("Flux", kind, f"{namespace}/{name}", "change it in Git")
     if labels.get("app.kubernetes.io/managed-by") == "Helm" and _HELM in annotations:
-        return Owner(f"Helm release {annotations[_HELM]}", "change the release's values")
+        return Owner("Helm", "release", str(annotations[_HELM]), "change the release's values")
     return None
