@@ -1,0 +1,1 @@
+"""Who speaks, and as whom the API server is asked for it."""
