@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from retl.resources import GROUP, KINDS, VERSION
 
 JOB, POD, SECRET, LEASE, EVENT = "Job", "Pod", "Secret", "Lease", "Event"
+NAMESPACE, ACCOUNT = "Namespace", "ServiceAccount"
+WHO_AM_I, MAY_I = "SelfSubjectReview", "SelfSubjectAccessReview"
+"""They are created to be asked, and kept nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +31,8 @@ ENDPOINTS = {kind: Endpoint(GROUP, VERSION, model.plural) for kind, model in KIN
     SECRET: Endpoint("", "v1", "secrets"),
     LEASE: Endpoint("coordination.k8s.io", "v1", "leases"),
     EVENT: Endpoint("events.k8s.io", "v1", "events"),
+    NAMESPACE: Endpoint("", "v1", "namespaces"),
+    ACCOUNT: Endpoint("", "v1", "serviceaccounts"),
+    WHO_AM_I: Endpoint("authentication.k8s.io", "v1", "selfsubjectreviews"),
+    MAY_I: Endpoint("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
 }

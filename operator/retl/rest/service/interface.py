@@ -88,7 +88,7 @@ class Connections(Protocol):
             search: part of the name or label, whatever its case; empty for all.
             refresh: ask for a check and wait until it has ended.
         Raises:
-            Problem: 409 the check failed, or a tool keeps the destination as Git has it; 503 no check within 60 s.
+            Problem: with refresh 403 without `patch syncdestinations`, 409 the check failed, 503 none within 60 s.
         """
 
     async def fields(self, destination: UUID | str, object: str, *, refresh: bool) -> Sequence[FieldRecord]:
