@@ -133,6 +133,12 @@ def event(reason: str, note: str, minutes: float, **more: Any) -> dict[str, Any]
             "Job accounts-1-1 gets no pod: exceeded quota",
             id="of the Job",
         ),
+        pytest.param(
+            [event("FailedMount", "no such Secret", 0), event("DeadlineExceeded", "Job was active too long", 9)],
+            "FailedMount",
+            "no such Secret",
+            id="that a Job ends is no reason why it did not start",
+        ),
         pytest.param([event("Odd", "very", 0)], "PodNotStarting", "Odd: very", id="a word of the future"),
     ],
 )

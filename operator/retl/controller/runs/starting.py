@@ -27,6 +27,8 @@ _CONTAINER = (
 )
 _EVENTS = ("FailedCreate", "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
 _NORMAL = ("", "ContainerCreating", "PodInitializing")
+_ENDS = ("DeadlineExceeded", "BackoffLimitExceeded")
+"""What is said of a Job when it is about to end: no reason why nothing of it has started."""
 
 
 def obstacle(pods: Sequence[PodFacts], asked: Problem | None, said: Condition | None) -> Problem | None:
@@ -76,7 +78,7 @@ def next_question(due: datetime, now: datetime) -> datetime:
 
 def explanation(events: Sequence[Manifest]) -> Problem | None:
     """What the newest warning about a pod or Job says (objects of events.k8s.io/v1)."""
-    warnings = [event for event in events if event.get("type") == "Warning"]
+    warnings = [event for event in events if event.get("type") == "Warning" and event.get("reason") not in _ENDS]
     if not warnings:
         return None
     newest = max(warnings, key=_last_seen)
