@@ -19,6 +19,7 @@ _LOOK_AHEAD = 1_000
 """Blackouts in a row that are looked past before a schedule counts as one that never runs."""
 _MINUTE = timedelta(minutes=1)
 _SECOND = timedelta(seconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def validate(schedule: Schedule) -> None:
@@ -71,7 +72,7 @@ def delay(schedule: Schedule, uid: str) -> timedelta:
     if schedule.jitter is None:
         return timedelta()
     number = int.from_bytes(sha256(uid.encode()).digest()[:8])
-    return timedelta(seconds=number % int(schedule.jitter.total_seconds()))
+    return timedelta(milliseconds=number % (schedule.jitter // _MILLISECOND))
 
 
 def after_success(success: datetime) -> datetime:

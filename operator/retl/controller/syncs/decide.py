@@ -23,18 +23,19 @@ from retl.schedule.dependencies import in_a_circle
 
 
 def decide(view: SyncView, now: datetime) -> Decision:
-    """The next step of one sync."""
+    """The next step of one sync. What is written down has whole seconds; a tick may start between two of them."""
     if view.meta.deletion_timestamp:
         return Decision()
-    now = now.astimezone(UTC).replace(microsecond=0)
+    exactly = now.astimezone(UTC)
+    now = exactly.replace(microsecond=0)
     view, repairs = healed(view, now)
-    asked = timetable(view, now)
+    asked = timetable(view, exactly)
     times = asked if isinstance(asked, Timetable) else None
     blocking = view.problem or (asked if isinstance(asked, Problem) else None) or _circle(view)
     problem = blocking or _missing_dependency(view)
 
     settled, ended = settle(view, now)
-    gone = [verdict(tick, "Skipped", "Withdrawn") for tick in withdrawn(view, asked, now)]
+    gone = [verdict(tick, "Skipped", "Withdrawn") for tick in withdrawn(view, asked, exactly)]
     answers = answer(view, settled, times, blocking, now)
     verdicts = (*ended, *gone, *answers.verdicts)
     status = _noted(answers.status, verdicts).model_copy(

@@ -64,7 +64,7 @@ def timetable(view: SyncView, now: datetime) -> Timetable | Problem | None:
     if waiting and waiting.at < min(ticks, default=waiting.at):
         ticks = [waiting.at, *ticks]  # whatever happened since, it is owed its verdict
     if ticks and status.observed_generation is not None and status.armed_schedule != name:
-        dealt, ticks = now, []
+        dealt, ticks = now.replace(microsecond=0), []
     clockless = schedule.cron == AFTER
     return Timetable(
         schedule, name, wait, dealt, tuple(ticks), None if clockless else coming, tick + wait if tick else None
