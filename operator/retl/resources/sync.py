@@ -458,6 +458,7 @@ class LastRun(StatusModel):
     """The newest finished run."""
 
     name: str
+    uid: str = Field(default="", description="Empty for a run that was deleted before it had ended.")
     phase: RunPhase
     reason: str = ""
     message: str = ""

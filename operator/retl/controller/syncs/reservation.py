@@ -108,6 +108,7 @@ def _last_run(run: RunFacts, record: RunStatus) -> LastRun:
     reason, message = end_of(run)
     return LastRun(
         name=run.name,
+        uid=run.uid,
         phase=run.phase or "Failed",
         reason=reason,
         message=message,
