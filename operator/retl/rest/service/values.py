@@ -94,9 +94,11 @@ class MappingWish:
     An existing mapping of the same destination keeps what the dialect cannot say of it.
 
     Attributes:
-        source: a column, or the text by which the mapping's other origin is shown (see `service.mappings`).
+        source: a column, or the text by which the mapping's other origin is shown (see `service.mappings`); empty where
+            `further` has `value` or `metadata` in its place.
         cast: None takes it away.
-        further: fields of the manifest's mapping beside these, by their names there.
+        further: fields of the manifest's mapping beside these, by their names there; None in one takes it back to its
+            default.
     """
 
     destination: str
@@ -125,7 +127,9 @@ class SyncWish:
         destination: uid, or the words by which a destination is named (see `service.connections`).
         mappings: all of them.
         sql_columns: whether `source` of a mapping may be an expression, with odd column names in double quotes.
+        primary_key: empty: as if the sync had none of its own.
         schedule: None: none.
+        enabled: in the place of `state`: True is Active; False is Paused, but a Draft stays one, which does not run.
         settings: further fields of the spec by their names there; None in one takes it back to its default.
     """
 
@@ -141,6 +145,7 @@ class SyncWish:
     primary_key: Sequence[str] | Unset = UNSET
     schedule: ScheduleWish | Unset | None = UNSET
     state: SyncState | Unset = UNSET
+    enabled: bool | Unset = UNSET
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
