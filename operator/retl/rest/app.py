@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from retl.rest import problems, reader_service, state_service
 from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
+from retl.rest.requests.ids import Answered
 from retl.rest.state_service import StoreNow
 
 
@@ -43,6 +44,7 @@ def create_apps(store: StoreNow, identify: Identify, controller_account: str | N
 def _app(title: str, port: str, metrics: Metrics) -> FastAPI:
     app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.add_middleware(Answered)
     app.add_middleware(Observe, metrics=metrics, port=port)
     return app
 

@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem details, the same for every route of the API pod."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,14 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://reverseetl.io/problems/"
 RETRY_AFTER = {"Retry-After": "1"}
 
-_log = logging.getLogger(__name__)
-
-
 ToPointer = Callable[[Location], str | None]
 """Says which field of a dialect's body a place in the manifest is, as a JSON pointer; None where it has none for it.
 
 A dialect's routes leave theirs in the request's scope under POINTER.
 """
 POINTER = "retl.pointer"
+REQUEST_ID = "retl.request-id"
+"""Where the request's scope holds its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +82,35 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.further = dict(further or {})
 
-    def document(self, to_pointer: ToPointer | None = None) -> dict[str, Any]:
-        """The problem as a JSON object."""
+    def document(self, to_pointer: ToPointer | None = None, id: str = "") -> dict[str, Any]:
+        """The problem as a JSON object; `id` is the request's."""
         body: dict[str, Any] = {
             "type": TYPE_BASE + self.slug,
             "title": self.slug.replace("-", " ").capitalize(),
             "status": self.status,
             "detail": self.detail,
-        }
+        } | ({"instance": f"urn:retl:request:{id}"} if id else {})
         errors = [error.member(to_pointer) for error in self.errors]
         return body | ({"errors": errors} if errors else {}) | self.further
 
-    def response(self, to_pointer: ToPointer | None = None) -> JSONResponse:
+    def response(self, to_pointer: ToPointer | None = None, id: str = "") -> JSONResponse:
         """The problem as an answer."""
-        return JSONResponse(self.document(to_pointer), self.status, self.headers, MEDIA_TYPE)
+        return JSONResponse(self.document(to_pointer, id), self.status, self.headers, MEDIA_TYPE)
 
 
 def not_found(what: str) -> Problem:
     """The thing does not exist, or not for this caller: nobody can tell which."""
     return Problem(404, "not-found", f"there is no {what}")
+
+
+def unauthorized() -> Problem:
+    """The same words whatever the reason, so that nobody learns which part of a credential was wrong."""
+    return Problem(
+        401,
+        "unauthorized",
+        "the credential is not valid here; send a Kubernetes token or an API key as Authorization: Bearer",
+        {"WWW-Authenticate": 'Bearer realm="reverse-etl"'},
+    )
 
 
 def of(error: RetlError) -> Problem:
@@ -127,29 +135,27 @@ def of(error: RetlError) -> Problem:
 def install(app: FastAPI) -> None:
     """Make the app answer every error with a problem."""
 
+    def answer(request: Request, problem: Problem) -> JSONResponse:
+        return problem.response(request.scope.get(POINTER), request.scope.get(REQUEST_ID, ""))
+
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> JSONResponse:
-        return error.response(request.scope.get(POINTER))
+        return answer(request, error)
 
     @app.exception_handler(RetlError)
-    async def ours(_: Request, error: RetlError) -> JSONResponse:
-        return of(error).response()
+    async def ours(request: Request, error: RetlError) -> JSONResponse:
+        return answer(request, of(error))
 
     @app.exception_handler(BadMessage)
-    async def unreadable(_: Request, error: BadMessage) -> JSONResponse:
-        return Problem(422, "invalid-input", str(error)).response()
+    async def unreadable(request: Request, error: BadMessage) -> JSONResponse:
+        return answer(request, Problem(422, "invalid-input", str(error)))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Problem(422, "invalid-input", wrong).response()
+        return answer(request, Problem(422, "invalid-input", wrong))
 
     @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-        return Problem(error.status_code, slug, str(error.detail), error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return Problem(500, "internal-error", "this is a mistake in the program; its log says more").response()
+        return answer(request, Problem(error.status_code, slug, str(error.detail), error.headers))

@@ -1,0 +1,68 @@
+"""How answers are written."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.responses import Response
+
+from retl.rest.requests import etags
+from retl.rest.requests.writes import DRY_RUN
+from retl.rest.service.values import Write
+
+YAML = "application/yaml"
+REPLAYED = "Idempotency-Replayed"
+
+
+def json(
+    content: Any,
+    status: int = 200,
+    *,
+    version: str = "",
+    location: str = "",
+    how: Write | None = None,
+    replayed: bool = False,
+) -> Response:
+    """A JSON document.
+
+    Args:
+        content: of text, numbers, lists and objects; UUIDs are written as text, moments are text already.
+        version: resource version of what it shows, for the ETag; empty: none.
+        location: path of what was made.
+        how: of the write that it answers.
+        replayed: an earlier request with the same Idempotency-Key has made it.
+    """
+    headers = _written(version, how)
+    if location:
+        headers["Location"] = location
+    if replayed:
+        headers[REPLAYED] = "true"
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def read(request: Request, content: Any, version: str) -> Response:
+    """What a GET of one object answers: 304 where the client has this version already."""
+    if etags.unchanged(request, version):
+        return Response(status_code=304, headers={"ETag": etags.tag(version)})
+    return json(content, version=version)
+
+
+def yaml(text: str, status: int = 200, *, version: str = "", how: Write | None = None) -> Response:
+    """Manifests."""
+    return Response(text, status, _written(version, how), YAML)
+
+
+def wants_yaml(request: Request, format: str) -> bool:
+    """Whether the manifest is asked for, by the query or by Accept."""
+    return format == "yaml" or request.headers.get("accept", "").strip().lower() == YAML
+
+
+def moment(at: datetime) -> str:
+    """A moment as both dialects write it: `2025-03-27T17:00:00Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _written(version: str, how: Write | None) -> dict[str, str]:
+    headers = {"ETag": etags.tag(version)} if version else {}
+    return headers | ({DRY_RUN: "true"} if how and how.dry_run else {})

@@ -1,0 +1,53 @@
+"""The way in: from a request to the workspace it is about, as its caller may see it."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from retl.rest.callers.caller import Authenticate, Caller
+from retl.rest.problems import Problem
+from retl.rest.requests.headers import credential
+from retl.rest.requests.limits import Limits
+from retl.rest.service.interface import Workspace, Workspaces
+
+CALLER = "retl.caller"
+"""Where the request's scope holds the Caller, once they are known."""
+WORKSPACE = "retl.workspace"
+"""Where it holds the workspace's namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands between a request and a workspace; the app's state holds it as `door`."""
+
+    authenticate: Authenticate
+    workspaces: Workspaces
+    limits: Limits
+
+
+async def entered(request: Request, named: str | None) -> Workspace:
+    """The workspace that a request is about.
+
+    Args:
+        named: name or uid of the workspace; None for that of the credential.
+    Raises:
+        Problem: 401, 403, 404, 422, 429 or 503, as `Limits`, `Authenticate` and `Workspaces` say.
+    """
+    door: Door = request.app.state.door
+    caller = await _known(door, request)
+    request.scope[CALLER] = caller
+    door.limits.admit(caller)
+    workspace = await door.workspaces.open(caller, named)
+    request.scope[WORKSPACE] = workspace.place.namespace
+    return workspace
+
+
+async def _known(door: Door, request: Request) -> Caller:
+    address = request.client.host if request.client else ""
+    door.limits.knock(address)
+    try:
+        return await door.authenticate(credential(request))
+    except Problem as refusal:
+        if refusal.status == 401:
+            door.limits.turned_away(address)
+        raise
