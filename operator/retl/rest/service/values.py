@@ -130,7 +130,8 @@ class SyncWish:
         primary_key: empty: as if the sync had none of its own.
         schedule: None: none.
         enabled: in the place of `state`: True is Active; False is Paused, but a Draft stays one, which does not run.
-        settings: further fields of the spec by their names there; None in one takes it back to its default.
+        settings: further fields of the spec by their names there, `schedule` without its cron; and `key`: the
+            destination fields that are the key, as no others are. None in one takes it back to its default.
     """
 
     name: str | Unset = UNSET
@@ -162,6 +163,7 @@ class SyncRecord:
         created_by: id of a caller; NOBODY if it was made by other means.
         updated_at: when its spec was last written by anybody.
         query: SQL of its query or of its model, or `model:NAME` where it has a model; empty where it was not asked for.
+        replayed: this answers a request that was made before (see Write.idempotency_key).
     """
 
     place: Place
@@ -173,6 +175,7 @@ class SyncRecord:
     created_by: UUID
     updated_at: datetime
     query: str = ""
+    replayed: bool = False
 
     @property
     def uid(self) -> UUID:
