@@ -12,6 +12,7 @@ from tests.cluster.controllers import account, at_work, controller, shop  # noqa
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.node import ProcessNode
 from tests.cluster.processes import wait_until
+from tests.cluster.rest_api import rest  # noqa: F401 - fixture
 
 
 @pytest.fixture(scope="session")

@@ -149,14 +149,40 @@ def api(
             help="ServiceAccount that may read catalogs and progress of all namespaces.",
         ),
     ] = None,
+    keys_namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--keys-namespace",
+            metavar="NAME",
+            envvar="RETL_KEYS_NAMESPACE",
+            help="Where API keys are kept. Default: the pod's own namespace; outside of a pod, none are accepted.",
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="Requests of one caller a second.")] = 20.0,
+    burst: Annotated[int, typer.Option("--burst", min=1, help="And at once, after a pause.")] = 100,
+    cors_origins: Annotated[
+        list[str] | None,
+        typer.Option("--cors-origin", metavar="URL", help="Pages of this origin may ask; may be repeated."),
+    ] = None,
     log_level: Log = LogLevel.info,
 ) -> None:
     """Serve the state service and the REST API."""
     from retl.rest.serve import ApiSettings, read_state_url, run_api
 
     _start_logging(log_level)
-    state_url = read_state_url(state, state_url_file)
-    run_api(ApiSettings(state_url, host, port, internal_port, kubeconfig, controller_account))
+    settings = ApiSettings(
+        state_url=read_state_url(state, state_url_file),
+        host=host,
+        port=port,
+        internal_port=internal_port,
+        kubeconfig=kubeconfig,
+        controller_account=controller_account,
+        keys_namespace=keys_namespace,
+        rate=rate,
+        burst=burst,
+        cors_origins=tuple(cors_origins or ()),
+    )
+    run_api(settings)
 
 
 def execute(log_level: Log = LogLevel.info) -> None:

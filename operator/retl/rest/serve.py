@@ -17,6 +17,7 @@ from retl.apiserver import access
 from retl.errors import InvalidInput, StateError
 from retl.rest.app import create_apps
 from retl.rest.auth import TokenReviewer
+from retl.rest.requests.limits import BURST, RATE
 from retl.state import blobs, sealing
 from retl.state.migrate import NewerDatabase
 from retl.state.sql import SqlStateStore
@@ -39,6 +40,10 @@ class ApiSettings:
         internal_port: of the state service; 0 lets the system choose.
         kubeconfig: how to reach the API server; None means from within the cluster.
         controller_account: NAMESPACE/NAME of the controller's ServiceAccount; it reads catalogs and progress.
+        keys_namespace: where API keys are kept; None: the pod's own namespace, or nowhere outside of a pod.
+        rate: requests of one caller a second.
+        burst: requests of one caller at once.
+        cors_origins: pages of these origins may ask.
     """
 
     state_url: str
@@ -47,6 +52,10 @@ class ApiSettings:
     internal_port: int = 8081
     kubeconfig: Path | None = None
     controller_account: str | None = None
+    keys_namespace: str | None = None
+    rate: float = RATE
+    burst: int = BURST
+    cors_origins: tuple[str, ...] = ()
 
 
 def read_state_url(url: str | None, file: Path | None) -> str:
