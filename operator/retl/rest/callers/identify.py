@@ -21,8 +21,9 @@ from retl.apiserver.transport import Call, Transport
 from retl.resources.marks import API_KEY
 from retl.rest.callers import keys
 from retl.rest.callers.caller import Caller
-from retl.rest.callers.refused import asked, found, unauthorized
+from retl.rest.callers.refused import asked, found
 from retl.rest.callers.transport import AsCaller
+from retl.rest.problems import unauthorized
 
 REMEMBERED_SECONDS = 60.0
 """What the API server calls a caller is not asked again for so long."""

@@ -12,16 +12,6 @@ from retl.rest.problems import RETRY_AFTER, Problem
 _log = logging.getLogger(__name__)
 
 
-def unauthorized() -> Problem:
-    """The same words whatever the reason, so that nobody learns which part of a credential was wrong."""
-    return Problem(
-        401,
-        "unauthorized",
-        "the credential is not valid here; send a Kubernetes token or an API key as Authorization: Bearer",
-        {"WWW-Authenticate": 'Bearer realm="reverse-etl"'},
-    )
-
-
 def unavailable() -> Problem:
     """The API server cannot be asked at the moment."""
     return Problem(503, "kubernetes-unavailable", "the Kubernetes API does not answer; try again", RETRY_AFTER)

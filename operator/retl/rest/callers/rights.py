@@ -11,9 +11,9 @@ from retl.apiserver.endpoints import ENDPOINTS, MAY_I
 from retl.apiserver.transport import Call, Transport
 from retl.resources import GROUP
 from retl.rest.callers.caller import LIST_SYNCS, Caller, Right
-from retl.rest.callers.refused import asked, unauthorized
+from retl.rest.callers.refused import asked
 from retl.rest.callers.transport import AsCaller
-from retl.rest.problems import Problem
+from retl.rest.problems import Problem, unauthorized
 
 _EVERYWHERE = ""
 
