@@ -1,0 +1,420 @@
+"""Between the words of this dialect and the terms of the service layer. Pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+from uuid import UUID
+
+from retl.resources.ids import type_id
+from retl.resources.problems import Location
+from retl.rest.problems import Problem
+from retl.rest.requests import bodies
+from retl.rest.reverse_etl import answers, ids
+from retl.rest.reverse_etl.bodies import ChangeSync, CreateSync, FieldMapping, ScheduleBody
+from retl.rest.service.values import (
+    UNSET,
+    ConnectionRecord,
+    FieldRecord,
+    LetterRecord,
+    LetterStatistics,
+    MappingWish,
+    ObjectRecord,
+    Resolved,
+    RunRecord,
+    ScheduleWish,
+    SyncRecord,
+    SyncWish,
+)
+from retl.rest.vocabulary import RUN_WORDS
+
+_IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_$]*")
+_FURTHER = ("skip_nulls", "only_if_empty", "sensitive", "hash", "lookup")
+"""Fields of a mapping that the manifest has under the same names."""
+
+
+def created(body: CreateSync) -> SyncWish:
+    """What a body for a new sync asks for."""
+    return SyncWish(
+        name=body.name,
+        query=body.source_query,
+        destination=ids.destination(body.destination_id),
+        object=body.object_name,
+        mappings=[_mapping_wish(each) for each in body.field_mappings],
+        sql_columns=True,
+        mode=body.sync_mode,
+        primary_key=body.primary_key or UNSET,
+        schedule=_schedule_wish(body.schedule),
+        enabled=True if body.enabled is None else body.enabled,
+    )
+
+
+def changed(body: ChangeSync) -> SyncWish:
+    """What a body for a sync that is there asks for; what was not sent is UNSET."""
+    sent = body.model_fields_set
+    return SyncWish(
+        name=body.name if "name" in sent else UNSET,
+        query=body.source_query if "source_query" in sent else UNSET,
+        destination=ids.destination(body.destination_id) if "destination_id" in sent else UNSET,
+        object=body.object_name if "object_name" in sent else UNSET,
+        mappings=[_mapping_wish(each) for each in body.field_mappings] if "field_mappings" in sent else UNSET,
+        sql_columns=True,
+        mode=body.sync_mode if "sync_mode" in sent else UNSET,
+        primary_key=(body.primary_key or ()) if "primary_key" in sent else UNSET,
+        schedule=_schedule_wish(body.schedule) if "schedule" in sent else UNSET,
+        enabled=body.enabled if "enabled" in sent else UNSET,
+    )
+
+
+def _mapping_wish(body: FieldMapping) -> MappingWish:
+    sent = body.model_fields_set
+    written = body.model_dump(by_alias=True, include=set(_FURTHER) & sent, exclude_unset=True)
+    origin = {name: text for name in ("value", "metadata") if (text := getattr(body, name)) is not None}
+    return MappingWish(
+        destination=body.destination,
+        source=body.source or "",
+        cast=body.cast if "cast" in sent else UNSET,
+        key=UNSET if body.key is None else body.key,
+        further=origin | written,
+    )
+
+
+def _schedule_wish(body: ScheduleBody | None) -> ScheduleWish | None:
+    if body is None or body.expression is None:
+        return None
+    return ScheduleWish(body.expression, UNSET if body.timezone is None else body.timezone)
+
+
+def sync_whole(record: SyncRecord) -> answers.Resource[answers.SyncWhole]:
+    """A sync as GET shows it."""
+    spec = record.sync.spec
+    return _sync(
+        record,
+        {
+            "name": _name(record),
+            "source_query": record.query,
+            "destination_id": _destination_id(record),
+            "object_name": spec["object"],
+            "field_mappings": [_mapping(each) for each in spec.get("mappings") or []],
+            "sync_mode": _mode(record),
+            "enabled": _enabled(record),
+            "schedule": _schedule(record),
+            "created_at": moment(record.sync.meta.creation_timestamp or record.updated_at),
+            "updated_at": moment(record.updated_at),
+        },
+    )
+
+
+def sync_listed(record: SyncRecord) -> answers.Resource[answers.SyncListed]:
+    """A sync as a list shows it."""
+    return _sync(
+        record,
+        {
+            "name": _name(record),
+            "destination_id": _destination_id(record),
+            "object_name": record.sync.spec["object"],
+            "sync_mode": _mode(record),
+            "enabled": _enabled(record),
+            "schedule": _schedule(record),
+            "updated_at": moment(record.updated_at),
+        },
+    )
+
+
+def sync_changed(record: SyncRecord) -> answers.Resource[answers.SyncChanged]:
+    """A sync as the answer to PUT shows it."""
+    return _sync(
+        record,
+        {
+            "name": _name(record),
+            "sync_mode": _mode(record),
+            "enabled": _enabled(record),
+            "schedule": _schedule(record),
+            "updated_at": moment(record.updated_at),
+        },
+    )
+
+
+def sync_toggled(record: SyncRecord) -> answers.Resource[answers.SyncToggled]:
+    """A sync that was switched on or off."""
+    return _sync(record, {"enabled": _enabled(record), "updated_at": moment(record.updated_at)})
+
+
+def sync_deleted(uid: UUID, at: datetime) -> answers.Resource[answers.SyncDeleted]:
+    """A sync that is gone."""
+    return {
+        "id": type_id("retl_sync", uid),
+        "type": "reverse_etl_sync",
+        "attributes": {"deleted": True, "deleted_at": moment(at)},
+    }
+
+
+def run_started(record: RunRecord) -> answers.Resource[answers.RunStarted]:
+    """A run that was asked for."""
+    return _run(
+        record,
+        {
+            "sync_id": _sync_id(record),
+            "status": RUN_WORDS[record.state].reverse_etl,
+            "full_refresh": record.full_refresh,
+            "created_at": moment(record.created_at),
+        },
+    )
+
+
+def run_listed(record: RunRecord) -> answers.Resource[answers.RunListed]:
+    """A run as a list shows it."""
+    return _run(record, _progress(record))
+
+
+def run_whole(record: RunRecord) -> answers.Resource[answers.RunWhole]:
+    """A run with all that is known of it."""
+    return _run(
+        record,
+        {
+            **_progress(record),
+            "full_refresh": record.full_refresh,
+            "created_at": moment(record.created_at),
+            "message": ": ".join(part for part in (record.reason, record.message) if part),
+            "plan_hash": record.plan_hash or None,
+            "triggered_by": str(record.triggered_by),
+        },
+    )
+
+
+def not_started(sync: UUID, problem: Problem) -> answers.NotStarted:
+    """A sync of several that was not run."""
+    document = problem.document()
+    return {
+        "sync_id": type_id("retl_sync", sync),
+        "type": document["type"],
+        "title": document["title"],
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+
+
+def destination(record: ConnectionRecord) -> answers.Resource[answers.DestinationAttributes]:
+    """A connection that rows can be written into."""
+    return {
+        "id": type_id("conn", record.uid),
+        "type": "reverse_etl_destination",
+        "attributes": {
+            "name": record.display_name or record.name,
+            "connector": record.connector,
+            "status": _CONNECTED[record.ready],
+            "objects_discoverable": record.discoverable,
+        },
+    }
+
+
+def source(record: ConnectionRecord) -> answers.Resource[answers.SourceAttributes]:
+    """A connection that rows are read from."""
+    return {
+        "id": type_id("conn", record.uid),
+        "type": "reverse_etl_source",
+        "attributes": {
+            "name": record.display_name or record.name,
+            "connector": record.connector,
+            "status": _CONNECTED[record.ready],
+            "default": record.default,
+        },
+    }
+
+
+def model(record: ConnectionRecord) -> answers.Resource[answers.ModelAttributes]:
+    """Named rows; the id is what `sourceQuery` takes."""
+    return {
+        "id": f"model:{record.name}",
+        "type": "reverse_etl_model",
+        "attributes": {
+            "name": record.display_name or record.name,
+            "source_name": record.source,
+            "status": _READY[record.ready],
+        },
+    }
+
+
+def object_of(record: ObjectRecord) -> answers.Resource[answers.ObjectAttributes]:
+    """What a destination takes."""
+    return {
+        "id": record.name,
+        "type": "destination_object",
+        "attributes": {
+            "label": record.label,
+            "api_name": record.name,
+            "supports_upsert": record.upsert,
+            "writable": record.writable,
+        },
+    }
+
+
+def field_of(record: FieldRecord) -> answers.Resource[answers.FieldAttributes]:
+    """A field of it."""
+    return {
+        "id": record.name,
+        "type": "destination_field",
+        "attributes": {
+            "label": record.label,
+            "data_type": record.type,
+            "required": record.required,
+            "updateable": record.updateable,
+            "external_id": record.external_id,
+        },
+    }
+
+
+def letter(record: LetterRecord) -> answers.Resource[answers.LetterAttributes]:
+    """A record that could not be written."""
+    return {
+        "id": type_id("retl_dlq", record.uid),
+        "type": "reverse_etl_dlq_entry",
+        "attributes": {
+            "sync_id": type_id("retl_sync", record.sync),
+            "run_id": type_id("retl_run", record.run) if record.run else None,
+            "error_code": record.code,
+            "message": record.message,
+            "record_keys": dict(record.record_keys),
+            "attempts": record.attempts,
+            "first_seen_at": moment(record.first_seen_at),
+            "resolved": record.resolved_at is not None,
+        },
+    }
+
+
+def letter_statistics(found: LetterStatistics) -> answers.Summary[answers.LetterStatisticsAttributes]:
+    """Numbers of such records."""
+    return {
+        "type": "reverse_etl_dlq_stats",
+        "attributes": {
+            "open_count": found.open,
+            "resolved_count": found.resolved,
+            "by_error_code": dict(found.by_code),
+            "computed_at": moment(found.computed_at),
+        },
+    }
+
+
+def resolved(done: Resolved) -> answers.Summary[answers.ResolvedAttributes]:
+    """What became of entries that were to be resolved."""
+    runs = [type_id("retl_run", run.uid) for run in done.runs]
+    attributes: answers.ResolvedAttributes = {
+        "resolved_ids": [type_id("retl_dlq", uid) for uid in done.ids],
+        "replay_run_id": runs[0] if runs else None,
+        "resolved_at": moment(done.at),
+    }
+    if len(runs) > 1:
+        attributes["replay_run_ids"] = runs
+    return {"type": "reverse_etl_dlq_resolve", "attributes": attributes}
+
+
+def moment(at: datetime) -> str:
+    """An aware datetime as this API writes it: UTC, whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pointer(location: Location) -> str | None:
+    """The field of a body that stands for a place in a manifest."""
+    match location:
+        case ("spec", "query" | "modelRef", *_):
+            return "/sourceQuery"
+        case ("spec", "destinationRef", *_):
+            return "/destinationId"
+        case ("spec", "mappings", int() as index, "expression", *_):
+            return f"/fieldMappings/{index}/source"
+        case ("spec", "schedule", str() as name, *_):
+            return _SCHEDULE.get(name, "/schedule")
+        case ("spec", "approval", *rest):
+            return bodies.pointer(tuple(rest))
+        case ("spec", str() as name, *rest) if name in _FIELDS:
+            return bodies.pointer((_FIELDS[name], *rest))
+    return None
+
+
+_SCHEDULE = {"cron": "/schedule/expression", "timeZone": "/schedule/timezone"}
+_FIELDS = {
+    "displayName": "name",
+    "object": "objectName",
+    "mappings": "fieldMappings",
+    "mode": "syncMode",
+    "primaryKey": "primaryKey",
+    "schedule": "schedule",
+    "state": "enabled",
+    "fullRefresh": "fullRefresh",
+}
+_CONNECTED: Mapping[bool | None, Literal["connected", "error", "pending"]] = {
+    True: "connected",
+    False: "error",
+    None: "pending",
+}
+_READY: Mapping[bool | None, Literal["ready", "error", "pending"]] = {True: "ready", False: "error", None: "pending"}
+
+
+def _sync(record: SyncRecord, attributes: answers.Attributes) -> answers.Resource[answers.Attributes]:
+    return {"id": type_id("retl_sync", record.uid), "type": "reverse_etl_sync", "attributes": attributes}
+
+
+def _name(record: SyncRecord) -> str:
+    return str(record.sync.spec.get("displayName") or record.sync.name)
+
+
+def _destination_id(record: SyncRecord) -> str | None:
+    return type_id("conn", record.destination.uid) if record.destination else None
+
+
+def _mode(record: SyncRecord) -> str:
+    return str(record.sync.spec.get("mode", "upsert"))
+
+
+def _enabled(record: SyncRecord) -> bool:
+    return record.sync.state == "Active"
+
+
+def _schedule(record: SyncRecord) -> answers.Schedule:
+    schedule = record.sync.schedule
+    if not schedule:
+        return {"type": "manual"}
+    return {"type": "cron", "expression": schedule["cron"], "timezone": schedule.get("timeZone", "UTC")}
+
+
+def _mapping(written: Mapping[str, Any]) -> answers.FieldMapping:
+    """A mapping of a manifest; what has its default there is left out."""
+    shown: dict[str, Any] = {}
+    if "source" in written or "expression" in written:
+        shown["source"] = _column(written["source"]) if "source" in written else written["expression"]
+    shown |= {name: written[name] for name in ("value", "metadata", "destination") if name in written}
+    flags = {"key": "key", "skipNulls": "skip_nulls", "onlyIfEmpty": "only_if_empty", "sensitive": "sensitive"}
+    shown |= {name: True for there, name in flags.items() if written.get(there)}
+    shown |= {name: written[name] for name in ("cast", "hash") if name in written}
+    if lookup := written.get("lookup"):
+        names = {"matchField": "match_field", "returnField": "return_field", "onMiss": "on_miss"}
+        shown["lookup"] = {names.get(there, there): text for there, text in lookup.items()}
+    return cast(answers.FieldMapping, shown)
+
+
+def _column(name: str) -> str:
+    """A column as `source` writes it: in double quotes unless it is an identifier."""
+    if _IDENTIFIER.fullmatch(name):
+        return name
+    quoted = name.replace('"', '""')
+    return f'"{quoted}"'
+
+
+def _run(record: RunRecord, attributes: answers.Attributes) -> answers.Resource[answers.Attributes]:
+    return {"id": type_id("retl_run", record.uid), "type": "reverse_etl_run", "attributes": attributes}
+
+
+def _sync_id(record: RunRecord) -> str | None:
+    return type_id("retl_sync", record.sync) if record.sync else None
+
+
+def _progress(record: RunRecord) -> answers.RunListed:
+    return {
+        "sync_id": _sync_id(record),
+        "status": RUN_WORDS[record.state].reverse_etl,
+        "rows_read": record.counts.read,
+        "rows_written": record.rows_written,
+        "rows_failed": record.rows_failed,
+        "started_at": moment(record.started_at) if record.started_at else None,
+        "finished_at": moment(record.finished_at) if record.finished_at else None,
+    }
