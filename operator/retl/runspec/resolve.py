@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import UUID
 
 from retl.errors import InvalidInput, Unresolved
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
+from retl.resources.marks import TRIGGERED_BY
 from retl.runspec.spec import Connection, Query, RunIdentity, RunSpec, SyncIdentity
 
 R = TypeVar("R", bound=Resource)
@@ -48,6 +50,8 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
             replay=run.spec.replay,
             tick=run.spec.tick,
             approved_plan=run.spec.approval.plan_hash if run.spec.approval else None,
+            created_at=run.metadata.creation_timestamp,
+            triggered_by=_triggered_by(run),
         ),
         sync=SyncIdentity(
             namespace=sync.metadata.namespace,
@@ -69,6 +73,14 @@ def resolve(sync: ReverseETLSync, run: SyncRun, lookup: Lookup, *, attempt: int 
         dead_letters=spec.dead_letters,
         freshness=spec.schedule.freshness if spec.schedule and run.spec.tick else None,
     )
+
+
+def _triggered_by(run: SyncRun) -> UUID | None:
+    """Who asked the API for it; anybody who may make a SyncRun may have written anything there."""
+    try:
+        return UUID(run.metadata.annotations.get(TRIGGERED_BY, ""))
+    except ValueError:
+        return None
 
 
 def _find(kind: type[R], name: str, owner: Resource, field: str, lookup: Lookup) -> R:

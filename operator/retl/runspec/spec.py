@@ -5,6 +5,7 @@ It travels as a pod annotation in a cluster and stays in memory locally; the run
 
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -25,6 +26,8 @@ class RunIdentity(Model):
     tick: datetime | None = None
     replay: Replay | None = None
     approved_plan: str | None = Field(default=None, description="Hash of the plan that a person approved.")
+    created_at: datetime | None = Field(default=None, description="When its SyncRun was made; None without a cluster.")
+    triggered_by: UUID | None = Field(default=None, description="Who asked the API for it, as the API says it.")
 
 
 class SyncIdentity(Model):

@@ -6,14 +6,14 @@ Every function that writes runs under the lock of the sync's row.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Row, TextClause, bindparam, delete, literal, select, tuple_, update
 
 from retl.resources.ids import uid_of
 from retl.resources.run import Replay
 from retl.state import letter_counts
-from retl.state.letter_rows import LetterSealer, insert, moment_of
+from retl.state.letter_rows import LetterSealer, SeenBy, insert, moment_of
 from retl.state.store import HASH_BYTES, KeptLetter, NewDeadLetter, Waiting
 from retl.state.tables import DISMISSED, OPEN, UtcDateTime, dead_letters, syncs
 
@@ -29,10 +29,29 @@ T = TypeVar("T")
 _d = dead_letters.c
 
 
+class Said(NamedTuple):
+    """What a person said of entries, as it lies beside them.
+
+    Attributes:
+        resolved_by: id of that person.
+    """
+
+    reason: str | None
+    resolved_by: str | None
+
+
+NOTHING = Said(None, None)
+
+
+def lock(connection: Connection, sync_uid: str) -> None:
+    """Wait for whatever else writes for the sync, and have it wait."""
+    connection.execute(select(syncs.c.uid).where(syncs.c.uid == sync_uid).with_for_update())
+
+
 def put(
     connection: Connection,
     sync: Row[Any],
-    run: str,
+    run: SeenBy,
     letters: Sequence[NewDeadLetter],
     now: datetime,
     sealer: LetterSealer,
@@ -41,7 +60,6 @@ def put(
 
     Args:
         sync: row of the sync.
-        run: name of the run that saw them.
     """
     merged = _merged(letters)
     there = letter_counts.count_open(connection, sync.uid)
@@ -70,7 +88,7 @@ def _merged(letters: Sequence[NewDeadLetter]) -> dict[bytes, NewDeadLetter]:
 
 def _renew(
     connection: Connection,
-    run: str,
+    run: SeenBy,
     again: Sequence[tuple[Row[Any], NewDeadLetter]],
     now: datetime,
     sealer: LetterSealer,
@@ -80,8 +98,9 @@ def _renew(
     names = ("row_hash", "record_hash", "operation", "code", "attempts", "shown", "payload")
     changed = update(dead_letters).where(_d.id == bindparam("entry"))
     new_values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != "attempts"}
+    seen = {"run": run.name, "run_uid": run.uid, "last_seen_at": now, "attempts": _d.attempts + bindparam("more")}
     connection.execute(
-        changed.values(new_values | {"run": run, "last_seen_at": now, "attempts": _d.attempts + bindparam("more")}),
+        changed.values(new_values | seen),
         [
             {
                 "entry": entry.id,
@@ -116,21 +135,33 @@ def rebaseline(connection: Connection, sync_uid: str, now: datetime) -> None:
     letter_counts.resolved_all(connection, sync_uid)
 
 
-def dismiss(connection: Connection, sync_uid: str, ids: Sequence[str], now: datetime) -> int:
+def dismiss(connection: Connection, sync_uid: str, ids: Sequence[str], now: datetime, said: Said = NOTHING) -> int:
     """Resolve open entries by their ids without a replay; returns how many there were."""
-    found = select(_d.id, _d.code).where(_d.sync_uid == sync_uid, _d.id.in_(ids), OPEN)
-    ended = connection.execute(found).all()
-    _resolve(connection, [entry.id for entry in ended], "dismissed", now)
+    lock(connection, sync_uid)
+    columns = select(_d.id, _d.code).where(_d.sync_uid == sync_uid, OPEN)
+    ended = [entry for some in _chunks(ids) for entry in connection.execute(columns.where(_d.id.in_(some)))]
+    found = [entry.id for entry in ended]
+    for some in _chunks(found):
+        dismissed = _resolved("dismissed", now) | said._asdict()
+        connection.execute(update(dead_letters).where(_d.id.in_(some)).values(dismissed))
     letter_counts.resolved(connection, sync_uid, [entry.code for entry in ended])
     return len(ended)
 
 
+def note(connection: Connection, sync_uid: str, ids: Sequence[str], said: Said) -> None:
+    """Keep what a person said with open entries, which stay open."""
+    lock(connection, sync_uid)
+    for some in _chunks(ids):
+        mine = (_d.sync_uid == sync_uid, _d.id.in_(some), OPEN)
+        connection.execute(update(dead_letters).where(*mine).values(said._asdict()))
+
+
 def forget(connection: Connection, sync_uid: str, before: datetime) -> None:
     """Delete entries that were resolved before; a dismissed one stays, without what it holds of its row."""
+    codes = letter_counts.resolved_codes(sync_uid)  # the index is by code
     old = (
         select(_d.id)
-        .where(_d.sync_uid == sync_uid, _d.resolved_at < before, _d.resolution != "dismissed")
-        .order_by(_d.resolved_at)
+        .where(_d.sync_uid == sync_uid, _d.code.in_(codes), _d.resolved_at < before, _d.resolution != "dismissed")
         .limit(FORGOTTEN_AT_ONCE)
     )
     gone = connection.execute(delete(dead_letters).where(_d.id.in_(old)).returning(_d.code)).scalars()

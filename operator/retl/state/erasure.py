@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from retl.state import letter_counts
+from retl.state.dead_letters import lock
 from retl.state.letter_rows import LetterSealer
 from retl.state.sealing import Sealer
-from retl.state.tables import dead_letters, syncs
+from retl.state.tables import dead_letters
 
 READ_AT_ONCE = 2_000
 _d = dead_letters.c
@@ -52,7 +53,7 @@ def scan(
 
 def remove(connection: Connection, sync_uid: str, ids: Sequence[str]) -> None:
     """Delete entries; a dismissed one keeps its hashes, without which its row would be sent again."""
-    connection.execute(select(syncs.c.uid).where(syncs.c.uid == sync_uid).with_for_update())
+    lock(connection, sync_uid)
     mine = (_d.sync_uid == sync_uid, _d.id.in_(ids))
     dismissed = _d.resolution.is_not_distinct_from("dismissed")
     connection.execute(update(dead_letters).where(*mine, dismissed).values(shown=None, payload=None))

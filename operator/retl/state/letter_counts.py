@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retl.state.tables import dead_letters, letter_counts, syncs
@@ -73,6 +73,11 @@ def open_by_code(connection: Connection, sync_uid: str) -> dict[str, int]:
     """Open entries of a sync; only codes that have any."""
     found = select(_c.code, _c.open).where(_c.sync_uid == sync_uid, _c.open > 0).order_by(_c.code)
     return {code: int(count) for code, count in connection.execute(found)}
+
+
+def resolved_codes(sync_uid: str) -> Select[tuple[str]]:
+    """Asks for the codes that a sync has resolved entries of."""
+    return select(_c.code).where(_c.sync_uid == sync_uid, _c.resolved > 0)
 
 
 def waiting(connection: Connection, limit: int) -> list[OpenLetters]:

@@ -1,13 +1,13 @@
 """Looking at dead letters: pages, single entries, statistics. All of it quick with a million entries.
 
-A page is put together from the heads of several lists, each in the order of an index: open entries have one for each
-code, so that a rare code is found as fast as a frequent one; resolved ones have one for each sync.
+A page is put together from the heads of several lists, each in the order of an index. There is one for each code, so
+that a rare code is found as fast as a frequent one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, TextClause, func, literal, select, tuple_, union_all
 
@@ -25,7 +25,11 @@ _SHOWN = tuple(column for column in _d if column.name not in {"payload", "key_ha
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a page is asked for; as in StateReader.dead_letters."""
+    """What a page is asked for; as in StateReader.dead_letters.
+
+    Attributes:
+        sync_uid: of one sync, which may have had its name after others.
+    """
 
     namespace: str
     sync: str | None
@@ -34,6 +38,16 @@ class Asked:
     since: datetime | None
     limit: int
     after: str | None
+    sync_uid: str | None = None
+
+
+class NamedLetter(NamedTuple):
+    """An entry that somebody named, and whether it is open."""
+
+    id: str
+    sync_uid: str
+    sync: str
+    open: bool
 
 
 def page(connection: Connection, asked: Asked, sealer: Sealer) -> list[DeadLetter]:
@@ -43,7 +57,7 @@ def page(connection: Connection, asked: Asked, sealer: Sealer) -> list[DeadLette
     if asked.after is not None:
         narrowed.append(tuple_(moment, _d.id) < tuple_(*_position(asked.after)))
     found: list[Row[Any]] = []
-    lists = [(*where, *narrowed) for where in (_resolved_lists if asked.resolved else _open_lists)(connection, asked)]
+    lists = [(*where, *narrowed) for where in _lists(connection, asked)]
     for start in range(0, len(lists), LISTS_A_STATEMENT):
         found += _heads(connection, lists[start : start + LISTS_A_STATEMENT], moment, asked.limit)
     found.sort(key=lambda row: (row.resolved_at if asked.resolved else row.last_seen_at, row.id), reverse=True)
@@ -66,7 +80,7 @@ def one(connection: Connection, namespace: str, id: str, sealer: Sealer) -> Dead
 
 def statistics(connection: Connection, namespace: str, sync: str | None) -> Statistics:
     """Numbers over the entries of a namespace or sync."""
-    of_syncs = [syncs.c.namespace == namespace, *([] if sync is None else [syncs.c.name == sync])]
+    of_syncs = _syncs(namespace, sync)
     dropped = connection.execute(select(func.coalesce(func.sum(syncs.c.dropped), 0)).where(*of_syncs)).scalar_one()
     counted = connection.execute(
         select(syncs.c.uid, syncs.c.name, _c.code, _c.open, _c.resolved)
@@ -89,6 +103,42 @@ def statistics(connection: Connection, namespace: str, sync: str | None) -> Stat
     )
 
 
+def counted(
+    connection: Connection, namespace: str, sync_uid: str | None, since: datetime | None
+) -> tuple[dict[str, int], int]:
+    """Open entries by code, and how many are resolved: all, or those that were seen, or resolved, since a moment."""
+    found = (
+        select(_c.code, func.sum(_c.open).label("open"), func.sum(_c.resolved).label("resolved"))
+        .join(syncs, syncs.c.uid == _c.sync_uid)
+        .where(*_syncs(namespace, uid=sync_uid))
+        .group_by(_c.code)
+    )
+    codes = connection.execute(found).all()
+    opened = {row.code: int(row.open) for row in codes if row.open}
+    resolved = {row.code: int(row.resolved) for row in codes if row.resolved}
+    if since is not None:
+        mine = _d.namespace == namespace if sync_uid is None else _d.sync_uid == sync_uid
+        opened = _recent(connection, (mine, OPEN, _d.last_seen_at >= since), opened)
+        resolved = _recent(connection, (mine, RESOLVED, _d.resolved_at >= since), resolved)
+    return opened, sum(resolved.values())
+
+
+def _recent(connection: Connection, where: Where, codes: Iterable[str]) -> dict[str, int]:
+    """How many entries there are of each code; named, so that an index answers that begins with the code."""
+    found = select(_d.code, func.count()).where(*where, _d.code.in_(sorted(codes))).group_by(_d.code)
+    return {code: int(number) for code, number in connection.execute(found)}
+
+
+def named(connection: Connection, namespace: str, ids: Sequence[str]) -> list[NamedLetter]:
+    """Those of the entries that the namespace has, in no order."""
+    found = (
+        select(_d.id, _d.sync_uid, syncs.c.name, _d.resolved_at.is_(None))
+        .join(syncs, syncs.c.uid == _d.sync_uid)
+        .where(_d.namespace == namespace, _d.id.in_(ids))
+    )
+    return [NamedLetter(*row) for row in connection.execute(found)]
+
+
 def _oldest(connection: Connection, sync_uids: Sequence[str]) -> datetime | None:
     """When the oldest open entry was first seen."""
     firsts: list[datetime] = []
@@ -103,25 +153,23 @@ def _oldest(connection: Connection, sync_uids: Sequence[str]) -> datetime | None
     return min(firsts, default=None)
 
 
-def _open_lists(connection: Connection, asked: Asked) -> list[Where]:
-    in_use = select(syncs.c.uid, _c.code).join(syncs, syncs.c.uid == _c.sync_uid).where(_c.open > 0)
-    in_use = in_use.where(syncs.c.namespace == asked.namespace)
-    if asked.sync is not None:
-        in_use = in_use.where(syncs.c.name == asked.sync)
+def _lists(connection: Connection, asked: Asked) -> list[Where]:
+    """What to look for: the entries of each code that there are any of, in the namespace or in each sync."""
+    state, number = (RESOLVED, _c.resolved) if asked.resolved else (OPEN, _c.open)
+    in_use = select(syncs.c.uid, _c.code).join(syncs, syncs.c.uid == _c.sync_uid).where(number > 0)
+    in_use = in_use.where(*_syncs(asked.namespace, asked.sync, asked.sync_uid))
     if asked.code is not None:
         in_use = in_use.where(_c.code == asked.code)
     found = connection.execute(in_use).all()
-    if asked.sync is not None:
-        return [(_d.sync_uid == row.uid, _d.code == row.code, OPEN) for row in found]
-    return [(_d.namespace == asked.namespace, _d.code == code, OPEN) for code in sorted({row.code for row in found})]
+    if asked.sync is None and asked.sync_uid is None:
+        return [(_d.namespace == asked.namespace, _d.code == code, state) for code in sorted({r.code for r in found})]
+    return [(_d.sync_uid == row.uid, _d.code == row.code, state) for row in found]
 
 
-def _resolved_lists(connection: Connection, asked: Asked) -> list[Where]:
-    named = select(syncs.c.uid).where(syncs.c.namespace == asked.namespace)
-    if asked.sync is not None:
-        named = named.where(syncs.c.name == asked.sync)
-    code = [] if asked.code is None else [_d.code == asked.code]
-    return [(_d.sync_uid == uid, RESOLVED, *code) for uid in connection.execute(named).scalars()]
+def _syncs(namespace: str, name: str | None = None, uid: str | None = None) -> list[ColumnElement[bool]]:
+    """The syncs of a namespace, or those of a name or uid."""
+    narrowed = [column == value for column, value in ((syncs.c.name, name), (syncs.c.uid, uid)) if value is not None]
+    return [syncs.c.namespace == namespace, *narrowed]
 
 
 def _heads(connection: Connection, lists: Sequence[Where], moment: Column[datetime], limit: int) -> list[Row[Any]]:
@@ -151,6 +199,8 @@ def _entry(row: Any, sync: str, sealer: Sealer, payload: bytes | None = None) ->
         resolution=row.resolution,
         operation=row.operation,
         payload=opener.read_payload(payload),
+        run_uid=row.run_uid,
+        reason=row.reason,
     )
 
 

@@ -25,7 +25,22 @@ _COLUMNS = {
     "shown": "bytea",
     "payload": "bytea",
 }
-_SAME = {"sync_uid": "text", "namespace": "text", "run": "text", "first_seen_at": "timestamptz"}
+_SAME = {
+    "sync_uid": "text",
+    "namespace": "text",
+    "run": "text",
+    "run_uid": "text",
+    "first_seen_at": "timestamptz",
+    "last_seen_at": "timestamptz",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBy:
+    """The run that saw entries."""
+
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class LetterSealer:
 def insert(
     connection: Connection,
     sync: Row[Any],
-    run: str,
+    run: SeenBy,
     letters: Sequence[NewDeadLetter],
     now: datetime,
     sealer: LetterSealer,
@@ -87,18 +102,18 @@ def insert(
         )
         for id, letter in zip(_new_ids(now, len(letters)), letters, strict=True)
     ]
-    names = ", ".join((*_SAME, "last_seen_at", *_COLUMNS))
+    names = ", ".join((*_SAME, *_COLUMNS))
     if connection.dialect.name == "postgresql":
-        same = ", ".join(f"%s::{kind}" for kind in (*_SAME.values(), "timestamptz"))
+        same = ", ".join(f"%s::{kind}" for kind in _SAME.values())
         arrays = ", ".join(f"%b::{kind}[]" for kind in _COLUMNS.values())
         statement = f"INSERT INTO retl_dead_letters ({names}) SELECT {same}, * FROM unnest({arrays})"  # noqa: S608
         columns = [list(column) for column in zip(*rows, strict=True)]
-        connection.exec_driver_sql(statement, (sync.uid, sync.namespace, run, now, now, *columns))
+        connection.exec_driver_sql(statement, (sync.uid, sync.namespace, run.name, run.uid, now, now, *columns))
     else:
-        marks = ", ".join("?" * (len(_SAME) + 1 + len(_COLUMNS)))
+        marks = ", ".join("?" * (len(_SAME) + len(_COLUMNS)))
         statement = f"INSERT INTO retl_dead_letters ({names}) VALUES ({marks})"  # noqa: S608
         moment = now.strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy writes it
-        same_values = (sync.uid, sync.namespace, run, moment, moment)
+        same_values = (sync.uid, sync.namespace, run.name, run.uid, moment, moment)
         connection.exec_driver_sql(statement, [same_values + row for row in rows])
 
 

@@ -16,7 +16,7 @@ from retl.state.tables import runs, syncs
 
 KEPT = 100
 """Finished runs remembered for each sync."""
-_SHOWN: list[ColumnElement[Any]] = [column for column in runs.c if column.name != "plan"]
+SHOWN: list[ColumnElement[Any]] = [column for column in runs.c if column.name != "plan"]
 
 
 def refuse_older_attempt(connection: Connection, sync_uid: str, run: RunIdentity) -> None:
@@ -43,8 +43,18 @@ def start(connection: Connection, sync: SyncIdentity, run: RunIdentity, fence: i
     }
     mine = (runs.c.sync_uid == sync.uid, runs.c.uid == run.uid)
     if connection.execute(update(runs).where(*mine).values(again)).rowcount == 0:
-        first = {"sync_uid": sync.uid, "uid": run.uid, "namespace": sync.namespace, "started_at": now}
-        connection.execute(insert(runs).values(first | again | {"mode": run.mode}))
+        first = {
+            "sync_uid": sync.uid,
+            "uid": run.uid,
+            "namespace": sync.namespace,
+            "mode": run.mode,
+            "full_refresh": run.full_refresh,
+            "tick": run.tick,
+            "triggered_by": None if run.triggered_by is None else str(run.triggered_by),
+            "created_at": run.created_at or now,
+            "started_at": now,
+        }
+        connection.execute(insert(runs).values(first | again))
 
 
 def counted(connection: Connection, claim: Claim, counts: RunCounts) -> None:
@@ -137,15 +147,15 @@ def drop_old(connection: Connection, sync_uid: str) -> None:
 def newest(connection: Connection, namespace: str, sync: str | None, limit: int) -> list[tuple[RunRecord, Any]]:
     """Runs, newest first, each with the row of its sync's claim."""
     found = (
-        select(*_SHOWN, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
+        select(*SHOWN, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
         .join(syncs, syncs.c.uid == runs.c.sync_uid)
         .where(runs.c.namespace == namespace)
-        .order_by(runs.c.started_at.desc(), runs.c.fence.desc())
+        .order_by(runs.c.created_at.desc(), runs.c.fence.desc())
         .limit(limit)
     )
     if sync is not None:
         found = found.where(syncs.c.namespace == namespace, syncs.c.name == sync)
-    return [(_record(row), row) for row in connection.execute(found)]
+    return [(RunRecord(**values_of(row)), row) for row in connection.execute(found)]
 
 
 def save_plan(connection: Connection, claim: Claim, plan: bytes, sealer: Sealer) -> None:
@@ -170,21 +180,22 @@ def _of(claim: Claim) -> tuple[Any, Any]:
     return runs.c.sync_uid == claim.sync_uid, runs.c.uid == claim.run_uid
 
 
-def _record(row: Any) -> RunRecord:
+def values_of(row: Any) -> dict[str, Any]:
+    """The fields of a RunRecord, of a row of SHOWN with the name of its sync."""
     result = row.result or {}
-    return RunRecord(
-        uid=row.uid,
-        name=row.name,
-        sync_uid=row.sync_uid,
-        sync=row.sync,
-        namespace=row.namespace,
-        mode=row.mode,
-        state=row.state,
-        attempt=row.attempt,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        reason=result.get("reason", ""),
-        message=result.get("message", ""),
-        counts=RunCounts.model_validate(row.counts),
-        dead_letters=row.dead_letters,
-    )
+    return {
+        "uid": row.uid,
+        "name": row.name,
+        "sync_uid": row.sync_uid,
+        "sync": row.sync,
+        "namespace": row.namespace,
+        "mode": row.mode,
+        "state": row.state,
+        "attempt": row.attempt,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "reason": result.get("reason", ""),
+        "message": result.get("message", ""),
+        "counts": RunCounts.model_validate(row.counts),
+        "dead_letters": row.dead_letters,
+    }

@@ -33,7 +33,8 @@ from retl.state import (
 )
 from retl.state.blobs import URL_VARIABLE, Blobs
 from retl.state.database import BUSY_TIMEOUT, Database
-from retl.state.letter_rows import LetterSealer
+from retl.state.history import History
+from retl.state.letter_rows import LetterSealer, SeenBy
 from retl.state.pairs import bounded
 from retl.state.parts import Parts
 from retl.state.sealing import Sealer
@@ -73,7 +74,7 @@ class Totals:
     letters: list[letter_counts.OpenLetters]
 
 
-class SqlStateStore(StateStore, StateReader):
+class SqlStateStore(StateStore, StateReader, History):
     """StateStore and StateReader over a database. Make one with `open`."""
 
     def __init__(
@@ -233,9 +234,8 @@ class SqlStateStore(StateStore, StateReader):
         return await self._database.read(letter_pages.statistics, namespace, sync)
 
     async def resolve(self, *, namespace: str, ids: Sequence[str]) -> int:
-        now = self._clock()
-        uids = await self._database.read(claims.of_namespace, namespace)
-        return sum([await self._database.run(dead_letters.dismiss, uid, ids, now) for uid in uids])
+        named = (await self.open_by_sync(namespace, ids)).items()
+        return sum([await self._database.run(dead_letters.dismiss, uid, some, self._clock()) for uid, some in named])
 
     async def erase(self, *, namespace: str, field: str, value: str, sync: str | None = None) -> int:
         uids = await self._database.read(claims.of_namespace, namespace, sync)
@@ -359,7 +359,7 @@ def _commit(
     if commit.resolved:
         dead_letters.supersede(connection, sync.uid, commit.resolved, now)
     if commit.dead_letters:
-        run = runs.name_of(connection, sync.uid, claim.run_uid)
+        run = SeenBy(runs.name_of(connection, sync.uid, claim.run_uid), claim.run_uid)
         dead_letters.put(connection, sync, run, commit.dead_letters, now, LetterSealer(sealer, sync.uid))
     if commit.notes is not None:
         notes.write(connection, sync.uid, commit.notes, sealer)

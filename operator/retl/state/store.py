@@ -170,6 +170,8 @@ class DeadLetter:
         resolution: superseded (a later row was acknowledged), dismissed (by a person), or rebaselined.
         operation: what was to be done with the record.
         payload: the mapped record as JSON; only where one entry was asked for.
+        run_uid: uid of that run; None of an entry older than this field.
+        reason: what a person said who dismissed it, or had it sent again; None if nobody did.
     """
 
     id: str
@@ -187,6 +189,8 @@ class DeadLetter:
     resolution: str | None = None
     operation: str = "upsert"
     payload: bytes | None = None
+    run_uid: str | None = None
+    reason: str | None = None
 
     @property
     def cursor(self) -> str:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; a database at this revision is opened without loading Alembic."""
 REVISION_TABLE = "retl_revision"
 
@@ -91,8 +91,14 @@ runs = Table(
     Column("result", JSON(none_as_null=True), comment="RunResult; null until the run ends"),
     Column("dead_letters", Integer, nullable=False),
     Column("plan", LargeBinary, comment="JSON, sealed"),
-    Index("ix_retl_runs_namespace", "namespace", "started_at"),
-    Index("ix_retl_runs_sync", "sync_uid", "started_at"),
+    Column("created_at", UtcDateTime, nullable=False, comment="its place in lists; started_at if nobody said"),
+    Column("triggered_by", Text, comment="id of a caller of the API; null if nobody said"),
+    Column("full_refresh", Boolean, nullable=False),
+    Column("tick", UtcDateTime),
+    Index("ix_retl_runs_namespace", "namespace", "created_at", "uid"),
+    Index("ix_retl_runs_state", "namespace", "state", "created_at", "uid"),
+    Index("ix_retl_runs_sync", "sync_uid", "created_at", "uid"),
+    Index("ix_retl_runs_name", "namespace", "name"),
     Index("ix_retl_runs_uid", "uid"),
 )
 
@@ -148,6 +154,9 @@ dead_letters = Table(
     Column("resolution", Text),
     Column("shown", LargeBinary, comment="message and record keys as JSON, sealed; null once it was forgotten"),
     Column("payload", LargeBinary, comment="sealed"),
+    Column("run_uid", Text, comment="of the run; null of entries older than this column"),
+    Column("reason", Text, comment="what a person said who dismissed it or had it sent again"),
+    Column("resolved_by", Text, comment="id of that person"),
 )
 
 OPEN = text("resolved_at IS NULL")
@@ -164,7 +173,8 @@ _partial("uq_retl_dead_letters_open", OPEN, "sync_uid", "key_hash", unique=True)
 _partial("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id")
 _partial("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id")
 _partial("ix_retl_dead_letters_oldest", OPEN, "sync_uid", "first_seen_at", "id")
-_partial("ix_retl_dead_letters_resolved", RESOLVED, "sync_uid", "resolved_at", "id")
+_partial("ix_retl_dead_letters_resolved", RESOLVED, "namespace", "code", "resolved_at", "id")
+_partial("ix_retl_dead_letters_resolved_sync", RESOLVED, "sync_uid", "code", "resolved_at", "id")
 _partial("ix_retl_dead_letters_dismissed", DISMISSED, "sync_uid", "key_hash")
 
 letter_counts = Table(
