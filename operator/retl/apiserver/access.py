@@ -14,6 +14,7 @@ from kubernetes.aio.config.incluster_config import (
 from retl.errors import InvalidInput
 
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _OF_THE_SERVER = (
     *("host", "proxy", "proxy_headers", "tls_server_name", "assert_hostname"),
     *("ssl_ca_cert", "ca_cert_data", "verify_ssl", "disable_strict_ssl_verification"),
@@ -50,3 +51,11 @@ def anonymous(known: Configuration) -> Configuration:
     for setting in _OF_THE_SERVER:
         setattr(bare, setting, getattr(known, setting))
     return bare
+
+
+def own_namespace() -> str | None:
+    """Namespace of the pod that this process runs in; None outside of one."""
+    try:
+        return _OWN_NAMESPACE.read_text().strip() or None
+    except OSError:
+        return None

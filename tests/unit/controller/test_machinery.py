@@ -254,7 +254,7 @@ def test_in_a_pod_a_lease_is_held_unless_it_is_declined(
     namespace: str | None,
     held_in: str | None,
 ) -> None:
-    monkeypatch.setattr(access, "_OWN_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr("retl.apiserver.access._OWN_NAMESPACE", tmp_path / "namespace")
     if in_a_pod:
         (tmp_path / "namespace").write_text("system")
     settings = access.lease_settings(wanted, namespace, "retl-controller")
@@ -262,7 +262,7 @@ def test_in_a_pod_a_lease_is_held_unless_it_is_declined(
 
 
 def test_outside_of_a_pod_a_lease_needs_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(access, "_OWN_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr("retl.apiserver.access._OWN_NAMESPACE", tmp_path / "namespace")
     with pytest.raises(InvalidInput, match="--lease-namespace"):
         access.lease_settings(True, None, "retl-controller")
 

@@ -1,14 +1,11 @@
 """What the process is told of where it runs: the Lease to work by, and the access to the API server in kopf's terms."""
 
-from pathlib import Path
-
 import kopf
 from kubernetes.aio.client import Configuration
 
+from retl.apiserver.access import own_namespace
 from retl.controller.settings import LeaseSettings
 from retl.errors import InvalidInput
-
-_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def lease_settings(wanted: bool | None, namespace: str | None, name: str) -> LeaseSettings | None:
@@ -22,18 +19,10 @@ def lease_settings(wanted: bool | None, namespace: str | None, name: str) -> Lea
     """
     if wanted is False:
         return None
-    namespace = namespace or _own_namespace()
+    namespace = namespace or own_namespace()
     if namespace is None and wanted:
         raise InvalidInput("--leader-elect: this is no pod, so say where the Lease is to be: --lease-namespace NAME")
     return LeaseSettings(namespace, name) if namespace else None
-
-
-def _own_namespace() -> str | None:
-    """Namespace of the pod that this process runs in; None outside of one."""
-    try:
-        return _OWN_NAMESPACE.read_text().strip() or None
-    except OSError:
-        return None
 
 
 def for_kopf(configuration: Configuration) -> kopf.ConnectionInfo:
