@@ -1,0 +1,124 @@
+"""What the names in a wish for a sync stand for in its workspace: model, source, destination."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
+from retl.resources.marks import DEFAULT_OBJECT, DEFAULT_SOURCE
+from retl.resources.problems import Location
+from retl.rest.problems import FieldError, Problem
+from retl.rest.service import sql
+from retl.rest.service.cluster import Cluster
+from retl.rest.service.connections import destination_of
+from retl.rest.service.directory import Directory
+from retl.rest.service.merge import Found, invalid
+from retl.rest.service.values import UNSET, SyncWish
+
+_MODEL_REF = ("spec", "modelRef", "name")
+_SQL = ("spec", "query", "sql")
+_SOURCE_REF = ("spec", "query", "sourceRef", "name")
+_DESTINATION_REF = ("spec", "destinationRef", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a sync will refer to; None where there is no such object any more, and the wish does not name it."""
+
+    found: Found
+    model: Manifest | None
+    destination: Manifest | None
+
+
+class Lookup:
+    """Finds what a wish names.
+
+    Args:
+        before: the sync as it is; None for a new one.
+    """
+
+    def __init__(self, cluster: Cluster, directory: Directory, before: Manifest | None) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self._uid = before["metadata"]["uid"] if before else ""
+        self._spec: Mapping[str, Any] = (before or {}).get("spec") or {}
+
+    async def references(self, wish: SyncWish) -> References:
+        """All that the sync will refer to (raises Problem 422 for what is not there)."""
+        (row_set, model), destination = await asyncio.gather(self._row_set(wish), self._destination(wish))
+        found = Found(
+            row_set=row_set,
+            model_key=((model or {}).get("spec") or {}).get("primaryKey") or (),
+            destination=destination["metadata"]["name"] if destination and wish.destination is not UNSET else "",
+            object=_default_object(destination, model),
+        )
+        return References(found, model, destination)
+
+    async def _row_set(self, wish: SyncWish) -> tuple[Mapping[str, Any], Manifest | None]:
+        if wish.query is not UNSET:
+            name = sql.model_named(wish.query)
+            return _of_model(await self._model(name)) if name else (await self._query(wish.query), None)
+        own = wish.model is not UNSET and str(wish.model) == self._uid and "query" in self._spec
+        if wish.model is not UNSET and not own:
+            return _of_model(await self._model(wish.model))
+        reference = self._spec.get("modelRef")
+        return {}, await self._cluster.find(MODEL, reference["name"]) if reference else None
+
+    async def _model(self, which: UUID | str) -> Manifest:
+        if isinstance(which, UUID):
+            model = await self._directory.find(self._cluster, MODEL, which)
+        else:
+            model = await self._cluster.find(MODEL, which)
+        return model or _missing("model", which, self._cluster, _MODEL_REF)
+
+    async def _query(self, query: str) -> Mapping[str, Any]:
+        if wrong := sql.wrong_with(query):
+            raise invalid([FieldError(wrong, _SQL)])
+        source = (self._spec.get("query") or {}).get("sourceRef") or {"name": await self._default_source()}
+        return {"query": {"sourceRef": source, "sql": query}}
+
+    async def _default_source(self) -> str:
+        sources = await self._directory.list(self._cluster, SOURCE, metadata_only=True)
+        named = [source["metadata"]["name"] for source in sources]
+        marked = [source["metadata"]["name"] for source in sources if _marked(source)]
+        candidates = marked or named
+        if len(candidates) == 1:
+            return str(candidates[0])
+        raise _no_default(marked, named)
+
+    async def _destination(self, wish: SyncWish) -> Manifest | None:
+        if wish.destination is UNSET:
+            reference = self._spec.get("destinationRef")
+            return await self._cluster.find(DESTINATION, reference["name"], metadata_only=True) if reference else None
+        found = await destination_of(self._cluster, self._directory, wish.destination)
+        return found or _missing("destination", wish.destination, self._cluster, _DESTINATION_REF)
+
+
+def _of_model(model: Manifest) -> tuple[Mapping[str, Any], Manifest]:
+    return {"modelRef": {"name": model["metadata"]["name"]}}, model
+
+
+def _marked(source: Manifest) -> bool:
+    return bool((source["metadata"].get("labels") or {}).get(DEFAULT_SOURCE) == "true")
+
+
+def _default_object(destination: Manifest | None, model: Manifest | None) -> str:
+    annotations = (destination or {"metadata": {}})["metadata"].get("annotations") or {}
+    return str(annotations.get(DEFAULT_OBJECT) or (model["metadata"]["name"] if model else ""))
+
+
+def _missing(what: str, which: UUID | str, cluster: Cluster, where: Location) -> Manifest:
+    detail = f"there is no {what} {str(which)!r} in workspace {cluster.place.namespace}"
+    raise invalid([FieldError(detail, where)])
+
+
+def _no_default(marked: Sequence[str], named: Sequence[str]) -> Problem:
+    if marked:
+        detail = f"several sources have the label {DEFAULT_SOURCE}=true: {', '.join(sorted(marked))}; leave it on one"
+    elif named:
+        detail = f"give one of these sources the label {DEFAULT_SOURCE}=true: {', '.join(sorted(named))}"
+    else:
+        detail = "the workspace has no source; create a SyncSource"
+    return Problem(422, "no-default-source", detail, errors=[FieldError(detail, _SOURCE_REF)])
