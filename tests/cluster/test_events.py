@@ -47,7 +47,7 @@ async def test_kubectl_shows_an_event_below_its_object_and_its_repetitions_as_on
     observed = await kube.get(key)
     assert observed is not None
     outcomes: asyncio.Queue[str] = asyncio.Queue()
-    recorder = Recorder(kube, SystemClock(), "controller-0", outcomes.put_nowait)
+    recorder = Recorder(kube, SystemClock(), "controller-0", outcomes.put_nowait, lambda: False)
     posting = asyncio.create_task(recorder.run())
     async with asyncio.timeout(20):
         for outcome in ("posted", "repeated"):
@@ -68,7 +68,7 @@ async def test_an_event_that_nobody_can_take_is_lost_and_nothing_else(kube: Kube
     observed = await kube.get(Key(SYNC, shop.name, "accounts"))
     assert observed is not None
     outcomes: list[str] = []
-    recorder = Recorder(kube, SystemClock(), "controller-0", outcomes.append)
+    recorder = Recorder(kube, SystemClock(), "controller-0", outcomes.append, lambda: False)
     recorder.record(Key(SYNC, "no-such-namespace", "accounts"), observed, [FAILED])
     recorder.record(Key(SYNC, shop.name, "accounts"), observed, [Event("Normal", "Scheduled", "it is armed")])
     await recorder.flush(timedelta(seconds=10))

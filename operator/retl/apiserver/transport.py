@@ -116,7 +116,12 @@ class Transport:
     @asynccontextmanager
     async def _send(self, call: Call, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         access = self._client.configuration
-        headers = {"Accept": call.accept, "Content-Type": call.sends, "User-Agent": _USER_AGENT}
+        headers = {
+            "Accept": call.accept,
+            "Content-Type": call.sends,
+            "User-Agent": _USER_AGENT,
+            "Accept-Encoding": "identity",
+        }
         # Asked anew each time: a ServiceAccount's token is exchanged while the process runs.
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], call.path, call.method, call.body)
         headers |= call.headers

@@ -9,8 +9,10 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
+from retl.apiserver.endpoints import JOB
 from retl.controller.apiserver.kube import AlreadyExists, Conflict, KubeError, NamespaceTerminating
-from retl.controller.decision import Action, Decision, Delete
+from retl.controller.decision import Action, Create, Decision, Delete
+from retl.controller.facts import controller_uid
 from retl.controller.kinds import Key
 from retl.controller.world import World
 from retl.resources.fields import StatusModel
@@ -72,7 +74,9 @@ async def _carry_out(world: World, action: Action) -> bool:
         return False  # an event tells when it is gone
     try:
         world.cache.put(action.kind, await world.kube.create(action.kind, action.manifest))
-    except AlreadyExists:
+    except AlreadyExists as error:
+        if action.kind == JOB and not await _is_ours(world, action):
+            raise Refused(str(error), status=error.status, kube_reason=error.kube_reason) from error
         return True  # the next gather looks at what has the name
     except NamespaceTerminating:
         return False
@@ -82,4 +86,16 @@ async def _carry_out(world: World, action: Action) -> bool:
         if error.status == HTTPStatus.NOT_FOUND:
             return False  # its namespace is gone, and all that was in it
         raise
+    return True
+
+
+async def _is_ours(world: World, wanted: Create) -> bool:
+    """Whether the Job that has the name belongs to whom it was to be made for; then the cache learns of it.
+
+    One of somebody else stays out: only our own are watched, so its end would never be heard of.
+    """
+    found = await world.kube.get(Key.of(wanted.kind, wanted.manifest))
+    if found is None or controller_uid(found) != controller_uid(wanted.manifest):
+        return found is None
+    world.cache.put(wanted.kind, found)
     return True

@@ -8,14 +8,16 @@ from retl.resources.kinds import RUN
 
 _RUNS, _REST, _LATER = range(3)
 """Lanes."""
+_LATER_EVERY = 16
+"""Of so many keys one is of the last lane, however much waits in the others."""
 
 
 class Queue:
     """Keys in the order they were added, without duplicates, in three lanes.
 
-    Runs and all others take turns; what is only to be looked at once, as ten thousand syncs at the start, comes when
-    nothing else waits. A key that is added while it is being worked on is handed out again afterwards, never to two
-    workers at once.
+    Runs and all others take turns. What nobody waits for comes when nothing else does, or once in a while: ten thousand
+    syncs that are to be looked at once, at the start, or that the Job of a run is there, which is to be noted. A key
+    that is added while it is being worked on is handed out again afterwards, never to two workers at once.
     """
 
     def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
@@ -26,7 +28,8 @@ class Queue:
         self._lanes: tuple[dict[Key, float], ...] = ({}, {}, {})
         self._turn = _REST
         self._in_hand: set[Key] = set()
-        self._again: set[Key] = set()
+        self._again: dict[Key, bool] = {}
+        self._handed_out = 0
         self._filled = asyncio.Event()
         self._closed = False
 
@@ -34,22 +37,26 @@ class Queue:
         """Have the key worked on.
 
         Args:
-            later: nothing is known to have happened to it; it is only to be looked at once.
+            later: nobody waits for what is to be done about it.
         """
         if key in self._in_hand:
-            self._again.add(key)
+            self._again[key] = later and self._again.get(key, True)
             return
         now = asyncio.get_running_loop().time()
-        lane = _RUNS if key.kind == RUN else _LATER if later else _REST
-        if lane == _REST:
+        soon = _RUNS if key.kind == RUN else _REST
+        if not later:
             now = self._lanes[_LATER].pop(key, now)
-        elif lane == _LATER and key in self._lanes[_REST]:
+        elif key in self._lanes[soon]:
             return
-        self._lanes[lane].setdefault(key, now)
+        self._lanes[_LATER if later else soon].setdefault(key, now)
         self._filled.set()
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes)) + len(self._again)
+
+    def busy(self) -> bool:
+        """Whether somebody waits for more than is in hand."""
+        return bool(self._lanes[_RUNS] or self._lanes[_REST])
 
     def wait(self) -> float:
         """Seconds for which the first in line of any lane has waited."""
@@ -69,8 +76,7 @@ class Queue:
             finally:
                 self._in_hand.discard(key)
                 if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+                    self.add(key, later=self._again.pop(key))
 
     async def _take(self) -> Key | None:
         while not self._closed:
@@ -79,6 +85,7 @@ class Queue:
                 key = next(iter(lane))
                 self._waited(asyncio.get_running_loop().time() - lane.pop(key))
                 self._in_hand.add(key)
+                self._handed_out += 1
                 return key
             self._filled.clear()
             await self._filled.wait()
@@ -87,6 +94,8 @@ class Queue:
     def _next_lane(self) -> dict[Key, float]:
         """The lane whose turn it is; an empty one passes."""
         self._turn = _REST if self._turn == _RUNS else _RUNS
+        if self._handed_out % _LATER_EVERY == _LATER_EVERY - 1 and self._lanes[_LATER]:
+            return self._lanes[_LATER]
         for lane in (self._lanes[self._turn], self._lanes[_RUNS], self._lanes[_REST]):
             if lane:
                 return lane

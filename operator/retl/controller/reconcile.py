@@ -79,18 +79,19 @@ class Reconciler:
             self._refusals.pop(key, None)
             return
         decision, observed = gathered
+        refused = False
         try:
             acted = await act(self._world, key, observed, decision, lambda: self._tell(key, observed, decision))
-        except Refused as refused:
+        except Refused as error:
             if key.kind == SYNC:
                 raise
-            self._refusals[key] = Refusal(str(refused), self._clock.now(), refused.final)
-            acted = True
+            self._refusals[key] = Refusal(str(error), self._clock.now(), error.final)
+            acted = refused = True
         else:
             if decision.actions or key.kind != RUN:
                 self._refusals.pop(key, None)
         if acted:
-            self._queue.add(key)
+            self._queue.add(key, later=bool(decision.actions) and not refused)
         if decision.wake:
             self._alarm.set(key, decision.wake)
 
@@ -102,6 +103,8 @@ class Reconciler:
             return sync and (decide_sync(sync[0], self._clock.now()), sync[1])
         if key.kind == RUN:
             run = await gather_run(world, key, self._clock.now(), self._refusals.get(key))
+            if run and run[0].job:
+                self._refusals.pop(key, None)
             return run and (decide_run(run[0], self._clock.now(), settings.retry, settings.runner), run[1])
         refusal = self._refusals.get(key)
         connection = await gather_connection(world, key, self._clock.now(), refusal.message if refusal else "")

@@ -1,10 +1,13 @@
 """Whom a change concerns: the object itself, and those whose decision depends on it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from retl.apiserver.endpoints import JOB, POD
 from retl.controller.cache import Cache
+from retl.controller.facts import PodFacts
 from retl.controller.kinds import Key, references
+from retl.controller.runs.starting import ON_ITS_WAY
 from retl.resources.kinds import DESTINATION, MODEL, RUN, SOURCE, SYNC, Manifest
 from retl.resources.marks import CHECK_LABEL, RUN_LABEL
 from retl.resources.run import TERMINAL
@@ -20,7 +23,7 @@ def concerned(cache: Cache, key: Key, before: Manifest | None, now: Manifest | N
     if now is not None and not (before is None and _is_over(key, now)):
         yield key
     if key.kind == RUN:
-        yield from _sync_and_destination(cache, key, latest)
+        yield from _sync_and_destination(cache, key, before if now else None, latest)
     elif key.kind == SYNC:
         yield from _unfinished_runs(cache, key)
         yield from _checked_for(key, before, now)
@@ -31,6 +34,16 @@ def concerned(cache: Cache, key: Key, before: Manifest | None, now: Manifest | N
         yield from _newly_admitted(key, before, now)
     if key.kind not in (RUN, SYNC) and _means_something_else(before, now):
         yield from _dependents(cache, key)
+
+
+def only_to_be_noted(key: Key, now: Manifest | None) -> bool:
+    """Whether nothing has to be done about it but to write it down: a Job or pod is there and goes its way."""
+    if now is None or key.kind not in (JOB, POD) or "deletionTimestamp" in now["metadata"]:
+        return False
+    if key.kind == JOB:
+        return not now["status"].get("conditions")
+    pod = PodFacts.read(now)
+    return not pod.ended and (pod.waiting is None or pod.waiting[0] in ON_ITS_WAY)
 
 
 def _owner(cache: Cache, key: Key, manifest: Manifest) -> Iterator[Key]:
@@ -50,17 +63,26 @@ def _is_over(key: Key, manifest: Manifest) -> bool:
     return key.kind == RUN and manifest["status"].get("phase") in TERMINAL
 
 
-def _sync_and_destination(cache: Cache, key: Key, run: Manifest) -> Iterator[Key]:
+def _sync_and_destination(cache: Cache, key: Key, before: Manifest | None, run: Manifest) -> Iterator[Key]:
     """Who counts a run: its sync, and a destination that lets only so many go on at the same time."""
     name = ((run.get("spec") or {}).get("syncRef") or {}).get("name")
     if not name:
         return
     sync = Key(SYNC, key.namespace, name)
-    yield sync
+    if before is None or _standing(before) != _standing(run):
+        yield sync
     spec = (cache.get(sync) or {}).get("spec") or {}
     destination = Key(DESTINATION, key.namespace, str((spec.get("destinationRef") or {}).get("name")))
     if ((cache.get(destination) or {}).get("spec") or {}).get("maxConcurrentRuns"):
         yield destination
+
+
+def _standing(run: Manifest) -> tuple[Any, ...]:
+    """What of a run makes a difference to its sync: not that it waits, or starts, or how far it is."""
+    metadata, status = run["metadata"], run["status"]
+    phase = status.get("phase")
+    said = status if phase in TERMINAL else phase if phase == "AwaitingApproval" else bool(status.get("attempt"))
+    return said, run.get("spec"), metadata.get("labels"), metadata.get("deletionTimestamp")
 
 
 def _unfinished_runs(cache: Cache, sync: Key) -> Iterator[Key]:

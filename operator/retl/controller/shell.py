@@ -22,7 +22,8 @@ from retl.controller.garbage import spare
 from retl.controller.kinds import RESOURCES, Key
 from retl.controller.queue import Queue
 from retl.controller.reconcile import Reconciler
-from retl.controller.routing import concerned
+from retl.controller.routing import concerned, only_to_be_noted
+from retl.controller.runs.questions import Questions
 from retl.controller.settings import ControllerSettings
 from retl.controller.state_reads import StateReads
 from retl.controller.syncs.arming import first_alarm
@@ -69,8 +70,8 @@ class Controller:
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
         self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
-        self.world = World(self.cache, kube, Secrets(kube, clock), self.state)
-        self.events = Recorder(kube, clock, settings.identity, self.metrics.event)
+        self.world = World(self.cache, kube, Secrets(kube, clock), Questions(kube), self.state)
+        self.events = Recorder(kube, clock, settings.identity, self.metrics.event, self.queue.busy)
         self.reconciler = Reconciler(
             self.world, clock, self.queue, self.alarm, self.metrics, self.events, settings, chance
         )
@@ -244,8 +245,9 @@ class Controller:
         self.metrics.changed(key, now)
         if now is None:
             self.alarm.forget(key)
+        later = not self.filled.is_set() or only_to_be_noted(key, now)
         for other in concerned(self.cache, key, before, now):
-            self.queue.add(other, later=not self.filled.is_set())
+            self.queue.add(other, later=later)
 
     def _obstacles(self) -> list[str]:
         return [] if self.filled.is_set() else ["the cache is not filled yet"]

@@ -11,6 +11,7 @@ from retl.controller.clock import Clock
 from retl.controller.kinds import Key
 from retl.controller.progress import Progress
 from retl.controller.readings import Readings
+from retl.controller.runs.questions import Questions
 from retl.controller.state_reads import StateReads
 from retl.controller.wanted import WantedOf
 from retl.resources.kinds import Manifest
@@ -50,6 +51,7 @@ class World:
     """Where facts come from.
 
     Attributes:
+        questions: why Jobs do not start.
         state: the state service; None when there is no token to ask it with.
         wanted: what checks of each connection are to look at.
         progress: how far runs are, as far as the state service was asked.
@@ -59,6 +61,7 @@ class World:
     cache: Cache
     kube: Kube
     secrets: Secrets
+    questions: Questions
     state: StateReads | None = None
     wanted: WantedOf = field(default_factory=WantedOf)
     progress: Progress = field(default_factory=Progress)

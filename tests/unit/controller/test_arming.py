@@ -9,7 +9,7 @@ import pytest
 from retl.controller.kinds import Key
 from retl.controller.queue import Queue
 from retl.controller.syncs.arming import first_alarm
-from retl.resources.kinds import SYNC
+from retl.resources.kinds import RUN, SYNC
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 HOURLY = {"cron": "15 * * * *"}
@@ -62,3 +62,37 @@ async def test_what_happens_now_goes_before_what_can_be_looked_at_later() -> Non
         async with asyncio.timeout(0.05):
             await queue.work(note)
     assert done == [third, second, first]
+
+
+async def test_what_can_wait_waits_for_much_else_and_not_for_ever() -> None:
+    queue, done = Queue(), []
+    last = Key(RUN, "n", "later")
+    queue.add(last, later=True)
+    for number in range(100):
+        queue.add(Key(SYNC, "n", f"{number}"))
+
+    async def note(key: Key) -> None:
+        done.append(key)
+        if key == last:
+            queue.close()
+
+    await queue.work(note)
+    assert 10 < len(done) < 50
+
+
+async def test_what_is_no_longer_to_wait_does_not_even_if_it_is_in_hand() -> None:
+    queue, done, key, other = Queue(), [], Key(RUN, "n", "a"), Key(RUN, "n", "b")
+    queue.add(key)
+
+    async def note(one: Key) -> None:
+        done.append(one)
+        if len(done) == 1:
+            queue.add(key, later=True)
+            queue.add(key)
+            queue.add(other)
+        elif len(done) == 3:
+            queue.close()
+
+    await queue.work(note)
+    assert sorted(done[1:]) == [key, other]
+    assert len(queue) == 0

@@ -78,8 +78,9 @@ class Scene:
     def __init__(self) -> None:
         self.desk = Desk()
         self.outcomes: Counter[str] = Counter()
+        self.busy = False
         self.recorder = Recorder(
-            self.desk, LoopClock(), "controller-0", lambda outcome: self.outcomes.update([outcome])
+            self.desk, LoopClock(), "controller-0", lambda outcome: self.outcomes.update([outcome]), lambda: self.busy
         )
         self.run = run_manifest()
         self.run["metadata"]["resourceVersion"] = "7"
@@ -230,18 +231,30 @@ def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 1
 
 
+def test_events_wait_for_more_urgent_work_but_not_for_long() -> None:
+    async def script(scene: Scene) -> None:
+        scene.busy = True
+        scene.say(FAILED)
+        await asyncio.sleep(0.9)
+        assert not scene.desk.events
+        await asyncio.sleep(0.2)
+        assert scene.desk.events
+
+    play(script)
+
+
 def test_recording_never_waits_and_what_is_too_much_is_dropped_oldest_first() -> None:
     async def script(scene: Scene) -> None:
         scene.desk.asleep.clear()
-        for n in range(1_500):
+        for n in range(5_500):
             scene.say(Event("Normal", "Started", f"attempt {n}"))
         assert asyncio.get_running_loop().time() == 0
         scene.desk.asleep.set()
         await asyncio.sleep(5 * MINUTE)
 
     scene = play(script)
-    assert scene.outcomes == {"posted": 1_000, "dropped": 500}
-    assert [e["note"] for e in scene.desk.events.values()] == [f"attempt {n}" for n in range(500, 1_500)]
+    assert scene.outcomes == {"posted": 5_000, "dropped": 500}
+    assert [e["note"] for e in scene.desk.events.values()] == [f"attempt {n}" for n in range(500, 5_500)]
 
 
 def test_at_the_end_what_still_waits_is_posted() -> None:
@@ -291,7 +304,7 @@ def test_times_are_told_in_utc_to_the_microsecond() -> None:
 
     async def main() -> Manifest:
         scene = Scene()
-        recorder = Recorder(scene.desk, Late(), "controller-0", lambda _: None)
+        recorder = Recorder(scene.desk, Late(), "controller-0", lambda _: None, lambda: False)
         recorder.record(KEY, scene.run, [FAILED])
         await recorder.flush()
         return scene.desk.only

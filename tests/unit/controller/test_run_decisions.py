@@ -54,6 +54,28 @@ def test_a_reserved_run_starts() -> None:
     assert started_job(decision) == "accounts-1-1"
 
 
+def test_the_first_job_of_a_tick_is_made_before_it_is_written_down() -> None:
+    view = run_view(scheduled=True)
+    decision = decide(view, NOON, RETRY, RUNNER)
+    assert (decision.status, started_job(decision)) == (None, "accounts-1-1")
+    found = replace(view, status=RunStatus(**PENDING | {"phase": None}), job=job(), unrecorded=True)
+    status, condition, decision = decided(found)
+    assert (status.phase, status.attempt, condition.reason) == ("Running", 1, "Running")
+    assert [event.note for event in decision.events] == ["attempt 1: Job accounts-1-1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"refusal": Refusal("exceeded quota", NOON, final=False)}, id="its Job was refused"),
+        pytest.param({"slot": SlotFacts("crm", 2, held=True)}, id="its slot is kept by what is written down"),
+    ],
+)
+def test_an_attempt_is_written_down_first_where_others_count_on_the_record(changes: dict[str, Any]) -> None:
+    status, _, decision = decided(run_view(scheduled=True, **changes))
+    assert (status.attempt, started_job(decision)) == (1, "accounts-1-1")
+
+
 SYNC = run_view().sync
 assert SYNC is not None
 INVALID = Refusal("too big", NOON, final=True)

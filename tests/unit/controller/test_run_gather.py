@@ -12,6 +12,7 @@ from retl.controller.cache import Cache
 from retl.controller.clock import SystemClock
 from retl.controller.kinds import Key
 from retl.controller.runs.gather import _leftovers
+from retl.controller.runs.questions import Questions
 from retl.controller.world import Secrets, World
 from retl.resources.kinds import RUN
 from retl.resources.marks import RUN_LABEL
@@ -49,6 +50,6 @@ async def test_pods_that_outlive_what_they_worked_for(
     if gone:
         cache.remove(POD, pod)
     kube = Kube(ApiClient(), timedelta(seconds=1))
-    world = World(cache, kube, Secrets(kube, SystemClock()))
+    world = World(cache, kube, Secrets(kube, SystemClock()), Questions(kube))
     assert bool(_leftovers(world, Key(RUN, "growth", "now"), SYNC)) == left
     await kube.close()

@@ -11,6 +11,7 @@ from retl.controller.apiserver.kube import Kube
 from retl.controller.cache import Cache
 from retl.controller.clock import SystemClock
 from retl.controller.kinds import Key
+from retl.controller.runs.questions import Questions
 from retl.controller.world import Secrets, World
 from retl.resources.kinds import RUN, Manifest
 from tests.unit.controller.views import run_manifest
@@ -48,7 +49,7 @@ async def test_an_old_answer_buries_nothing_new(before: str | None, meanwhile: s
 
     kube = Absent(lambda: tell(meanwhile))
     tell(before)
-    world = World(cache, kube, Secrets(kube, SystemClock()))
+    world = World(cache, kube, Secrets(kube, SystemClock()), Questions(kube))
     found = await world.fresh(RUN_KEY)
     await kube.close()
     assert (found is not None, cache.was_deleted(RUN_KEY)) == (known, not known)

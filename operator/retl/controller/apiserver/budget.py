@@ -32,6 +32,14 @@ class Budget:
             wait = self._rests_until - asyncio.get_running_loop().time()
         return asyncio.get_running_loop().time() - started
 
+    def spare(self) -> bool:
+        """Take the right to make one request, if it is there without waiting."""
+        now = asyncio.get_running_loop().time()
+        if self._reserve(now) <= 0:
+            return True
+        self._tokens += 1
+        return False
+
     def rest(self, seconds: float) -> None:
         """Let nobody make a request for so long: the API server has asked for it."""
         until = asyncio.get_running_loop().time() + min(seconds, _LONGEST_REST)

@@ -102,13 +102,21 @@ class Kube:
             selector, fields: label and field selector; all objects if empty.
         """
         query = {"limit": str(_PAGE)} | _selected(selector) | ({"fieldSelector": fields} if fields else {})
-        while True:
-            page = await self._request(Call("list", kind, ENDPOINTS[kind].path(namespace), query))
-            metadata = page.get("metadata", {})
-            yield page.get("items") or [], metadata.get("resourceVersion", "")
-            if not metadata.get("continue"):
-                return
-            query = query | {"continue": metadata["continue"]}
+        page, coming = await self._request(Call("list", kind, ENDPOINTS[kind].path(namespace), query)), None
+        try:
+            while True:
+                metadata = page.get("metadata", {})
+                if more := metadata.get("continue"):
+                    call = Call("list", kind, ENDPOINTS[kind].path(namespace), query | {"continue": more})
+                    coming = asyncio.create_task(self._request(call))
+                    await asyncio.sleep(0)  # the API server works on that page while the caller works on this one
+                yield page.get("items") or [], metadata.get("resourceVersion", "")
+                if coming is None:
+                    return
+                page, coming = await coming, None
+        finally:
+            if coming:
+                coming.cancel()
 
     async def watch(self, kind: str, namespace: str | None, selector: str, version: str) -> AsyncGenerator[Manifest]:
         """What happens to objects of a kind after that version, until the stream ends; that it ends is normal.

@@ -8,6 +8,9 @@
 An attempt is written down (phase Pending, attempt n) before its Job is created, under a precondition: a controller
 with an old view of the run cannot start anything. Pending with an attempt whose Job is missing means "create it";
 Running with a missing Job means that somebody deleted it. `states.py` has the whole table.
+
+Only the first attempt of a tick's run is created before it is written down: a tick does not wait for what is already
+certain. The reservation names the run, the run's name the tick, and the Job's name the run, each only once.
 """
 
 from dataclasses import replace
@@ -243,6 +246,9 @@ class _Steps:
                 Problem("ReservationLost", "the sync was deleted meanwhile, or is reserved for another run")
             )
         spec = _of_attempt(view.resolved, attempt)
+        job = build_job(view.meta, spec, view.sync.runner, self.runner, view.sync.labels)
+        if view.status.attempt == 0 and view.scheduled and view.slot is None and view.refusal is None:
+            return Decision(actions=(Create(JOB, job),))
         started = self._publish(
             "Pending",
             "Starting",
@@ -251,7 +257,6 @@ class _Steps:
             started_at=view.status.started_at or self.now,
             **changes,
         )
-        job = build_job(view.meta, spec, view.sync.runner, self.runner, view.sync.labels)
         return replace(started, actions=(Create(JOB, job),))
 
     def _leftover(self) -> PodFacts | None:

@@ -1,17 +1,14 @@
 """Collects what is known of a SyncRun; the only place that asks the API server on its behalf."""
 
-import logging
 from datetime import datetime
 
-from retl.apiserver.endpoints import EVENT, JOB, POD
-from retl.controller.apiserver.kube import KubeError
+from retl.apiserver.endpoints import JOB, POD
 from retl.controller.checks import read, resolved, secret_problem, secrets_of
 from retl.controller.connections.claims import in_line
 from retl.controller.connections.slots import destination_of, limit_of, line
 from retl.controller.decision import Problem
-from retl.controller.facts import JobFacts, PodFacts, controller_uid, status_of
+from retl.controller.facts import JobFacts, PodFacts, controller_uid, moment, status_of
 from retl.controller.kinds import Key
-from retl.controller.runs.starting import explanation, present, question_due
 from retl.controller.runs.view import Refusal, RunView, SlotFacts, SyncFacts
 from retl.controller.world import World
 from retl.resources import ReverseETLSync, SyncRun
@@ -22,8 +19,6 @@ from retl.resources.names import job_name
 from retl.resources.run import TERMINAL, RunStatus
 from retl.resources.sync import Runner
 from retl.runspec import RunSpec
-
-logger = logging.getLogger(__name__)
 
 
 async def gather(
@@ -48,19 +43,24 @@ async def gather(
     sync = _facts(world, sync_manifest)
     held = sync is not None and sync.active_run == key.name
     spec_of_run = await _resolved(world, run, sync_manifest) if sync_manifest and held else None
+    unrecorded = False
+    if not status.attempt and sync is not None and controller_uid(manifest) == sync.uid:
+        goes_on = held and isinstance(spec_of_run, RunSpec) and not run.spec.cancel and refusal is None
+        status, unrecorded = await _with_first_job(world, key, status, sure=goes_on)
     job = await _job(world, key, status)
     pods = await _pods(world, key, status, job)
     view = RunView(
         meta=meta,
         spec=run.spec,
         status=status,
+        unrecorded=unrecorded,
         scheduled=sync is not None and controller_uid(manifest) == sync.uid,
         sync=sync,
         resolved=spec_of_run,
         job=job,
         pods=pods,
         leftovers=_leftovers(world, key, sync_manifest),
-        obstacle=await _obstacle(world, job, pods, key.namespace, spec_of_run, now) if job else None,
+        obstacle=await world.questions.obstacle(key.namespace, job, pods, spec_of_run, now) if job else None,
         refusal=refusal,
         progress=world.progress.of(meta.uid),
         slot=await _slot(world, run, status, sync_manifest) if sync_manifest and held else None,
@@ -77,6 +77,21 @@ def _mended(status: RunStatus, name: str) -> RunStatus:
         return status.model_copy(update={"phase": phase, "attempt": 0, "job_name": None})
     named = {"phase": status.phase or "Pending", "job_name": job_name(name, status.attempt)}
     return status.model_copy(update=named)
+
+
+async def _with_first_job(world: World, run: Key, status: RunStatus, *, sure: bool) -> tuple[RunStatus, bool]:
+    """What the status of a tick's run would say if its first Job, which is made before it is written down, is there.
+
+    Args:
+        sure: if there is no Job it will be made, and its name tells if there was one: so nobody has to ask.
+    """
+    key = Key(JOB, run.namespace, job_name(run.name, 1))
+    job = world.cache.get(key) or (None if sure else await world.kube.get(key))
+    if job is None:
+        return status, False
+    made = moment(job["metadata"]["creationTimestamp"])
+    first = {"attempt": 1, "job_name": key.name, "started_at": made}
+    return status.model_copy(update=first), True
 
 
 async def _sync(world: World, run: SyncRun, status: RunStatus, manifest: Manifest) -> Manifest | None:
@@ -140,8 +155,8 @@ async def _slot(world: World, run: SyncRun, status: RunStatus, sync: Manifest) -
 
 
 def _known_job(world: World, run: Key, status: RunStatus) -> JobFacts | None:
-    """The Job of the present attempt, as far as the cache knows."""
-    manifest = world.cache.get(Key(JOB, run.namespace, status.job_name)) if status.job_name else None
+    """The Job of the last attempt, as far as the cache knows."""
+    manifest = world.cache.get(Key(JOB, run.namespace, status.job_name or job_name(run.name, 1)))
     return JobFacts.read(manifest) if manifest else None
 
 
@@ -180,32 +195,3 @@ def _leftovers(world: World, run: Key, sync: Manifest | None) -> tuple[PodFacts,
             if known and not pod.ended and not at_home:
                 found.append(pod)
     return tuple(found)
-
-
-async def _obstacle(
-    world: World,
-    job: JobFacts,
-    pods: tuple[PodFacts, ...],
-    namespace: str,
-    spec: RunSpec | Problem | None,
-    now: datetime,
-) -> Problem | None:
-    """Why nothing of the Job has started: its Secrets are asked for, then the events on its pod, or on itself."""
-    due = question_due(job, pods)
-    if job.ended or job.deleting or job.suspended or due is None or now < due:
-        return None
-    if isinstance(spec, Problem) and spec.reason == "SecretNotFound":
-        return spec
-    pod = present(pods)
-    uid, said = pod.uid if pod else job.uid, []
-    try:
-        if isinstance(spec, RunSpec):
-            missing = [name for name in secrets_of(spec) if not await world.kube.secret_exists(namespace, name)]
-            if missing:
-                return secret_problem(missing, namespace, spec)
-        async for page, _ in world.kube.list(EVENT, namespace, fields=f"regarding.uid={uid}"):
-            said += [event for event in page if (event.get("regarding") or {}).get("uid") == uid]
-    except KubeError as error:
-        logger.warning("Job %s/%s: cannot ask why nothing of it has started: %s", namespace, job.name, error)
-        return None
-    return explanation(said)

@@ -101,10 +101,11 @@ def _events(view: RunView, status: RunStatus, reason: str, message: str) -> tupl
     """What to tell people, once for each change of phase, attempt or reason."""
     before, phase = view.status, status.phase
     said = find(before.conditions, "Succeeded")
+    started = (_started(status),) if view.unrecorded else ()
     if (before.phase, before.attempt, said and said.reason) == (phase, status.attempt, reason):
-        return ()
+        return started
     event = _event(view, status, reason, message)
-    return (event,) if event else ()
+    return (*started, event) if event else started
 
 
 def _event(view: RunView, status: RunStatus, reason: str, message: str) -> Event | None:
@@ -113,7 +114,7 @@ def _event(view: RunView, status: RunStatus, reason: str, message: str) -> Event
     if reason == "Starting":
         if status.attempt == view.status.attempt:
             return None
-        return Event("Normal", "Started", f"attempt {status.attempt}: Job {status.job_name}")
+        return _started(status)
     if status.phase in ("Succeeded", "Cancelled"):
         words = "; ".join(part for part in (_counted(view, status), message) if part)
         note = words if reason == status.phase else f"{reason}: {words}"
@@ -125,6 +126,10 @@ def _event(view: RunView, status: RunStatus, reason: str, message: str) -> Event
         command = f"; to let it go on: {approval_command(view, status.plan_hash)}"
         return Event("Warning", "AwaitingApproval", _with_end(f"{reason}: {message}", command))
     return Event("Normal" if reason in _NORMAL else "Warning", reason, message or reason)
+
+
+def _started(status: RunStatus) -> Event:
+    return Event("Normal", "Started", f"attempt {status.attempt}: Job {status.job_name}")
 
 
 def _with_end(text: str, end: str) -> str:

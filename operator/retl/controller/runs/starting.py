@@ -26,7 +26,8 @@ _CONTAINER = (
     "RunContainerError",
 )
 _EVENTS = ("FailedCreate", "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox")
-_NORMAL = ("", "ContainerCreating", "PodInitializing")
+ON_ITS_WAY = ("", "ContainerCreating", "PodInitializing")
+"""What the container of a pod that is about to start waits for."""
 _ENDS = ("DeadlineExceeded", "BackoffLimitExceeded")
 """What is said of a Job when it is about to end: no reason why nothing of it has started."""
 
@@ -44,7 +45,7 @@ def obstacle(pods: Sequence[PodFacts], asked: Problem | None, said: Condition | 
     if pod.running:
         return None
     reason, message = pod.waiting or ("", "")
-    if reason in _NORMAL:
+    if reason in ON_ITS_WAY:
         return asked
     if reason in _PULLING:
         return _pulling(pod, message, said)
@@ -65,7 +66,7 @@ def present(pods: Sequence[PodFacts]) -> PodFacts | None:
 def question_due(job: JobFacts, pods: Sequence[PodFacts]) -> datetime | None:
     """When somebody should ask why nothing has started yet; None if the pod runs, or says itself what it waits for."""
     pod = present(pods)
-    if pod and (pod.running or (pod.waiting or ("", ""))[0] not in _NORMAL):
+    if pod and (pod.running or (pod.waiting or ("", ""))[0] not in ON_ITS_WAY):
         return None
     since = pod.created if pod else _without_pod_since(job, pods)
     return since + PATIENCE if since else None

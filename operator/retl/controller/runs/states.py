@@ -17,6 +17,9 @@ RUN_STATES = (
 
 RUN_EDGES = (
     Edge(NEW, "Pending", "it waits for its sync or a slot, or its first attempt is written down"),
+    Edge(NEW, "Running", "the first Job of a tick, which is made before anything is written down, was taken up"),
+    Edge(NEW, "AwaitingApproval", "that Job ended at a limit before it was seen running"),
+    Edge(NEW, "Succeeded", "that Job ended well before it was seen running"),
     Edge(NEW, "Failed", "it cannot be run as it is, because of its spec, its sync, or a reference that is not there"),
     Edge(NEW, "Cancelled", "spec.cancel, or the run of a tick whose sync is not reserved for it"),
     Edge("Pending", "Running", "the Job of the attempt was taken up"),

@@ -67,6 +67,7 @@ class RunView:
 
     Attributes:
         spec: what to execute; a Problem when it cannot be understood.
+        unrecorded: the first attempt is under way, and only `status` here knows of it, not what is stored.
         scheduled: the controller made it for a tick of `sync`, as opposed to a person.
         sync: None when there is no such sync.
         resolved: what its runner would be told; a Problem when a reference is missing; None when it was not asked for.
@@ -92,6 +93,7 @@ class RunView:
     refusal: Refusal | None = None
     slot: SlotFacts | None = None
     progress: RunProgress | None = None
+    unrecorded: bool = False
 
     @property
     def reserved(self) -> bool:

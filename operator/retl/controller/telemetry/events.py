@@ -31,10 +31,12 @@ _SAME = timedelta(minutes=6)
 """The same thing after a longer silence is told anew."""
 _REST = timedelta(minutes=1)
 """Between two updates of a series."""
-_QUEUE = 1_000
+_QUEUE = 5_000
 _REMEMBERED = 4_000
 _PAUSES = (1.0, 5.0)
 """Seconds before the second and the third try of a request that may succeed later."""
+_WAIT, _WAITS = 0.1, 10
+"""Seconds, and how often, an Event waits for more urgent work."""
 _WORD = 128
 """Bytes that the API server takes."""
 _NAME = 236
@@ -77,15 +79,17 @@ class _Said:
 class Recorder:
     """Takes Events from decisions and posts them while it runs. Only the leader's should."""
 
-    def __init__(self, kube: Kube, clock: Clock, instance: str, outcome: Outcome) -> None:
+    def __init__(self, kube: Kube, clock: Clock, instance: str, outcome: Outcome, busy: Callable[[], bool]) -> None:
         """Args:
         instance: of the controller, such as the pod's name.
         outcome: counts what became of Events.
+        busy: whether there is more urgent work, for which Events wait a little.
         """
         self._kube = kube
         self._clock = clock
         self._instance = shortened(instance, _WORD)
         self._outcome = outcome
+        self._busy = busy
         self._said: OrderedDict[tuple[str, str, str, str], _Said] = OrderedDict()
         self._line: deque[_Said] = deque()
         self._filled = asyncio.Event()
@@ -115,7 +119,15 @@ class Recorder:
             while not self._line:
                 self._filled.clear()
                 await self._filled.wait()
+            await self._let_pass()
             await self._post(self._take())
+
+    async def _let_pass(self) -> None:
+        """A thousand ticks in one minute come before what is said of them; but each Event comes after a while."""
+        for _ in range(_WAITS):
+            if not self._busy():
+                return
+            await asyncio.sleep(_WAIT)
 
     async def flush(self, limit: timedelta = timedelta(milliseconds=500)) -> None:
         """At the end of the process: post what still waits, for so long at most."""
