@@ -25,6 +25,14 @@ def shown(mapping: ManifestMapping) -> str:
     return str(mapping.get("source") or mapping.get("expression") or "")
 
 
+def shown_as_sql(mapping: ManifestMapping) -> str:
+    """A column or an expression as `column_or_expression` reads it; empty for a constant, or what a run says."""
+    if (column := mapping.get("source")) is None:
+        return str(mapping.get("expression") or "")
+    quoted = str(column).replace('"', '""')
+    return str(column) if _IDENTIFIER.fullmatch(column) else f'"{quoted}"'
+
+
 def column_or_expression(text: str) -> dict[str, str]:
     """A text that is a column if it is an identifier or in double quotes, else an expression, as a mapping's origin."""
     if _IDENTIFIER.fullmatch(text):
@@ -65,11 +73,9 @@ def _merged(old: ManifestMapping | None, wish: MappingWish, sql_columns: bool) -
 def _origin(old: ManifestMapping | None, wish: MappingWish, sql_columns: bool) -> dict[str, Any]:
     if named := {name: wish.further[name] for name in _ORIGINS if wish.further.get(name) is not None}:
         return named
-    if sql_columns:
-        return column_or_expression(wish.source)
-    if old is not None and shown(old) == wish.source:
+    if old is not None and (shown_as_sql(old) if sql_columns else shown(old)) == wish.source:
         return {name: old[name] for name in _ORIGINS if old.get(name) is not None}
-    return {"source": wish.source}
+    return column_or_expression(wish.source) if sql_columns else {"source": wish.source}
 
 
 def _with(mapping: ManifestMapping, changes: Mapping[str, Any]) -> dict[str, Any]:

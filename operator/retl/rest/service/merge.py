@@ -58,7 +58,7 @@ def merged(before: Mapping[str, Any] | None, wish: SyncWish, found: Found) -> Sp
     if wish.mappings is not UNSET:
         spec["mappings"] = mappings.merged(spec.get("mappings") or [], wish.mappings, sql_columns=wish.sql_columns)
     if wish.sql_columns and "query" in spec:
-        _set_key_of_query(spec, wish)
+        _set_key_of_query(before or {}, spec, wish)
     _mark_keys(spec, wish, found)
     _check(before, spec)
     return spec
@@ -140,18 +140,27 @@ def _set_schedule(spec: Spec, wish: SyncWish) -> None:
         spec["schedule"] = schedule
 
 
-def _set_key_of_query(spec: Spec, wish: SyncWish) -> None:
-    """The rows of a query of its own are told apart by the columns that the key is made of, if nobody says by which."""
+def _set_key_of_query(before: Mapping[str, Any], spec: Spec, wish: SyncWish) -> None:
+    """The rows of a query of its own are told apart by the columns that the key is made of, if nobody says by which.
+
+    As long as the key stays as it was, so do they: its rows would be taken for others.
+    """
+    keys = _keys(spec)
     if wish.primary_key is not UNSET and wish.primary_key:
         return
-    if spec.get("primaryKey") and wish.primary_key is UNSET and wish.mappings is UNSET:
+    if spec.get("primaryKey") and wish.primary_key is UNSET and keys == _keys(before):
         return
-    keys = [each for each in spec.get("mappings") or [] if each.get("key")]
     if not keys:
         raise _wrong(KEY_MAPPED.message)
     if any("source" not in each for each in keys):
         raise _wrong("the key is no column, so that it does not say what a row is: name the columns in primaryKey")
     spec["primaryKey"] = [each["source"] for each in keys]
+
+
+def _keys(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The mappings that are the key, without what does not tell one from another."""
+    written = [each for each in spec.get("mappings") or [] if each.get("key")]
+    return [{name: each[name] for name in ("destination", "source") if name in each} for each in written]
 
 
 def _mark_keys(spec: Spec, wish: SyncWish, found: Found) -> None:
