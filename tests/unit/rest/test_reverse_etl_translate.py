@@ -1,11 +1,15 @@
 """Between /api/reverse-etl and the service layer; the examples are those of the published API."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
 from retl.resources.ids import type_id
 from retl.resources.problems import Location
@@ -15,6 +19,7 @@ from retl.rest.callers.caller import NOBODY
 from retl.rest.problems import Problem
 from retl.rest.reverse_etl import ids, translate
 from retl.rest.reverse_etl.bodies import ChangeSync, CreateSync
+from retl.rest.service.merge import Found, merged
 from retl.rest.service.values import (
     UNSET,
     ConnectionRecord,
@@ -29,6 +34,7 @@ from retl.rest.service.values import (
     SyncWish,
 )
 from retl.rest.vocabulary import RUN_WORDS
+from tests.unit.rest.specs import SPECS, Spec
 
 SYNC_UID, RUN_UID, DESTINATION_UID, LETTER_UID = (UUID(int=n << 64 | 7 << 76) for n in range(1, 5))
 PLACE = Place("growth", UUID(int=99))
@@ -58,6 +64,21 @@ def record(**spec: Any) -> SyncRecord:
 def run(**said: Any) -> RunRecord:
     asked = RunRecord(PLACE, RUN_UID, "a-1", SYNC_UID, "Pending", "Sync", False, AT, None, None, RunCounts(), NOBODY)
     return replace(asked, **said)
+
+
+def changed(sent: dict[str, Any], **spec: Any) -> SyncWish:
+    """What a body asks for of a sync that is there."""
+    body = ChangeSync.model_validate_json(json.dumps(sent))
+    return translate.changed(body, translate.sync_whole(record(**spec))["attributes"])
+
+
+def as_sent(shown: Any) -> Any:
+    """What a client sends to have a sync as it is shown: the same in camelCase, without what it cannot set."""
+    if isinstance(shown, list):
+        return [as_sent(each) for each in shown]
+    if not isinstance(shown, dict):
+        return shown
+    return {to_camel(name): as_sent(each) for name, each in shown.items() if not name.endswith("_at")}
 
 
 def test_a_sync_is_shown_as_published() -> None:
@@ -177,9 +198,11 @@ def test_a_body_for_a_new_sync_is_a_wish_for_all_of_it() -> None:
         ({"name": "crm"}, SyncWish(sql_columns=True, name="crm")),
         ({"sourceQuery": "SELECT 1"}, SyncWish(sql_columns=True, query="SELECT 1")),
         (
-            {"destinationId": type_id("conn", DESTINATION_UID)},
-            SyncWish(sql_columns=True, destination=DESTINATION_UID),
+            {"destinationId": type_id("conn", LETTER_UID)},
+            SyncWish(sql_columns=True, destination=LETTER_UID),
         ),
+        ({"destinationId": type_id("conn", DESTINATION_UID), "enabled": True}, SyncWish(sql_columns=True)),
+        ({"destinationId": "conn_sf_prod"}, SyncWish(sql_columns=True, destination="conn_sf_prod")),
         ({"objectName": "Contact"}, SyncWish(sql_columns=True, object="Contact")),
         ({"syncMode": "append"}, SyncWish(sql_columns=True, mode="append")),
         ({"enabled": False}, SyncWish(sql_columns=True, enabled=False)),
@@ -209,14 +232,85 @@ def test_a_body_for_a_new_sync_is_a_wish_for_all_of_it() -> None:
     ],
 )
 def test_a_change_wishes_for_what_was_sent_and_nothing_else(sent: dict[str, Any], wish: SyncWish) -> None:
-    assert translate.changed(ChangeSync.model_validate(sent)) == wish
+    assert changed(sent) == wish
 
 
 def test_a_zone_that_is_not_sent_is_not_wished_for() -> None:
-    sent = ChangeSync.model_validate({"schedule": {"type": "cron", "expression": "@daily"}})
-    schedule = translate.changed(sent).schedule
+    schedule = changed({"schedule": {"type": "cron", "expression": "@daily"}}).schedule
     assert isinstance(schedule, ScheduleWish)
     assert schedule.time_zone is UNSET
+
+
+def visible(spec: Spec) -> bool:
+    """Whether its names are any that people see; others cannot be sent."""
+    return all(spec.get(name, "").strip() or not spec.get(name) for name in ("displayName", "object"))
+
+
+def shown_of(spec: Spec) -> dict[str, Any]:
+    """A sync of any spec, as GET shows it."""
+    row_set = f"model:{spec['modelRef']['name']}" if "modelRef" in spec else spec["query"]["sql"]
+    manifest = {"metadata": record().sync.manifest["metadata"], "spec": spec}
+    found = replace(record(), sync=Sync.read(manifest), query=row_set)
+    shown: dict[str, Any] = {**translate.sync_whole(found)["attributes"]}
+    return shown
+
+
+def put(spec: Spec, sent: dict[str, Any], found: Found) -> Spec:
+    """What becomes of a spec."""
+    body = ChangeSync.model_validate_json(json.dumps(sent))
+    present: Any = shown_of(spec)
+    return merged(spec, translate.changed(body, present), found)
+
+
+@settings(max_examples=60)
+@given(SPECS.filter(visible))
+def test_a_sync_that_is_sent_back_as_it_is_shown_stays_as_it_is(spec: Spec) -> None:
+    assert put(spec, as_sent(shown_of(spec)), Found({})) == spec
+
+
+@settings(max_examples=60)
+@given(
+    SPECS.filter(visible),
+    st.sets(st.sampled_from(["name", "sourceQuery", "objectName", "fieldMappings", "syncMode", "schedule"])),
+)
+def test_a_field_that_is_not_sent_stays_as_it_is(spec: Spec, names: set[str]) -> None:
+    sent = {name: value for name, value in as_sent(shown_of(spec)).items() if name in names}
+    assert put(spec, sent, Found({})) == spec
+
+
+@settings(max_examples=60)
+@given(SPECS.filter(visible))
+def test_one_more_mapping_changes_nothing_else(spec: Spec) -> None:
+    mappings = spec.get("mappings") or []
+    assume(all(each["destination"] != "New Field" for each in mappings))
+    more = {"source": "new_column", "destination": "New Field"}
+    sent = as_sent(shown_of(spec))["fieldMappings"] + [more]
+    assert put(spec, {"fieldMappings": sent}, Found({})) == spec | {"mappings": [*mappings, more]}
+
+
+KEYED = [{"source": "account_id", "destination": "Id", "key": True}, {"source": "region", "destination": "Region"}]
+
+
+@pytest.mark.parametrize(
+    ("sent", "primary_key"),
+    [
+        ({"fieldMappings": KEYED}, ["account_id"]),
+        ({"fieldMappings": [each | {"key": True} for each in KEYED]}, ["account_id", "region"]),
+        ({"fieldMappings": KEYED, "primaryKey": ["region"]}, ["region"]),
+        ({"primaryKey": ["region"]}, ["region"]),
+        ({"fieldMappings": KEYED, "primaryKey": None}, ["account_id"]),
+    ],
+)
+def test_rows_of_a_query_are_told_apart_by_the_key_or_by_what_is_sent(
+    sent: dict[str, Any], primary_key: list[str]
+) -> None:
+    assert put(SPEC, sent, Found({}))["primaryKey"] == primary_key
+
+
+def test_rows_of_a_query_stay_the_same_as_long_as_the_key_does() -> None:
+    spec = SPEC | {"primaryKey": ["tenant", "account_id"]}
+    sent = as_sent(shown_of(spec))["fieldMappings"][:1]
+    assert put(spec, {"fieldMappings": sent}, Found({}))["primaryKey"] == ["tenant", "account_id"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Between the words of this dialect and the terms of the service layer. Pure."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -12,6 +11,7 @@ from retl.rest.problems import Problem
 from retl.rest.requests import bodies
 from retl.rest.reverse_etl import answers, ids
 from retl.rest.reverse_etl.bodies import ChangeSync, CreateSync, FieldMapping, ScheduleBody
+from retl.rest.service import mappings
 from retl.rest.service.values import (
     UNSET,
     ConnectionRecord,
@@ -28,7 +28,6 @@ from retl.rest.service.values import (
 )
 from retl.rest.vocabulary import RUN_WORDS
 
-_IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_$]*")
 _FURTHER = ("skip_nulls", "only_if_empty", "sensitive", "hash", "lookup")
 """Fields of a mapping that the manifest has under the same names."""
 
@@ -49,20 +48,29 @@ def created(body: CreateSync) -> SyncWish:
     )
 
 
-def changed(body: ChangeSync) -> SyncWish:
-    """What a body for a sync that is there asks for; what was not sent is UNSET."""
-    sent = body.model_fields_set
+def changed(body: ChangeSync, present: answers.SyncWhole) -> SyncWish:
+    """What a body for a sync that is there asks for.
+
+    What is sent as it is shown counts as not sent. So a client can send back all that it got with one thing changed,
+    and nothing else of the sync is touched, even what this dialect shows in other words than the manifest's.
+
+    Args:
+        present: the sync as it is shown.
+    """
+    shown: Mapping[str, Any] = {**present}
+    sent = body.model_dump(by_alias=False, exclude_unset=True)
+    new = {name for name, value in sent.items() if name not in shown or value != shown[name]}
     return SyncWish(
-        name=body.name if "name" in sent else UNSET,
-        query=body.source_query if "source_query" in sent else UNSET,
-        destination=ids.destination(body.destination_id) if "destination_id" in sent else UNSET,
-        object=body.object_name if "object_name" in sent else UNSET,
-        mappings=[_mapping_wish(each) for each in body.field_mappings] if "field_mappings" in sent else UNSET,
+        name=body.name if "name" in new else UNSET,
+        query=body.source_query if "source_query" in new else UNSET,
+        destination=ids.destination(body.destination_id) if "destination_id" in new else UNSET,
+        object=body.object_name if "object_name" in new else UNSET,
+        mappings=[_mapping_wish(each) for each in body.field_mappings] if "field_mappings" in new else UNSET,
         sql_columns=True,
-        mode=body.sync_mode if "sync_mode" in sent else UNSET,
-        primary_key=(body.primary_key or ()) if "primary_key" in sent else UNSET,
-        schedule=_schedule_wish(body.schedule) if "schedule" in sent else UNSET,
-        enabled=body.enabled if "enabled" in sent else UNSET,
+        mode=body.sync_mode if "sync_mode" in new else UNSET,
+        primary_key=(body.primary_key or ()) if "primary_key" in new else UNSET,
+        schedule=_schedule_wish(body.schedule) if "schedule" in new else UNSET,
+        enabled=body.enabled if "enabled" in new else UNSET,
     )
 
 
@@ -380,8 +388,8 @@ def _schedule(record: SyncRecord) -> answers.Schedule:
 def _mapping(written: Mapping[str, Any]) -> answers.FieldMapping:
     """A mapping of a manifest; what has its default there is left out."""
     shown: dict[str, Any] = {}
-    if "source" in written or "expression" in written:
-        shown["source"] = _column(written["source"]) if "source" in written else written["expression"]
+    if origin := mappings.shown_as_sql(written):
+        shown["source"] = origin
     shown |= {name: written[name] for name in ("value", "metadata", "destination") if name in written}
     flags = {"key": "key", "skipNulls": "skip_nulls", "onlyIfEmpty": "only_if_empty", "sensitive": "sensitive"}
     shown |= {name: True for there, name in flags.items() if written.get(there)}
@@ -390,14 +398,6 @@ def _mapping(written: Mapping[str, Any]) -> answers.FieldMapping:
         names = {"matchField": "match_field", "returnField": "return_field", "onMiss": "on_miss"}
         shown["lookup"] = {names.get(there, there): text for there, text in lookup.items()}
     return cast(answers.FieldMapping, shown)
-
-
-def _column(name: str) -> str:
-    """A column as `source` writes it: in double quotes unless it is an identifier."""
-    if _IDENTIFIER.fullmatch(name):
-        return name
-    quoted = name.replace('"', '""')
-    return f'"{quoted}"'
 
 
 def _run(record: RunRecord, attributes: answers.Attributes) -> answers.Resource[answers.Attributes]:
