@@ -12,7 +12,7 @@ from retl.errors import InvalidInput, Unresolved
 from retl.resources import Resource, ReverseETLSync, SyncRun
 from retl.resources.fields import NameRef
 from retl.resources.manifests import load
-from retl.resources.meta import API_VERSION
+from retl.resources.meta import API_VERSION, ObjectMeta
 from retl.resources.names import local_run_name, local_uid
 from retl.resources.problems import suggestion
 from retl.resources.run import Approval, Replay, RunMode, SyncRunSpec
@@ -82,7 +82,7 @@ def run_spec(sync: ReverseETLSync, objects: Sequence[Resource], request: Request
     run = SyncRun(
         api_version=API_VERSION,
         kind="SyncRun",
-        metadata=sync.metadata.model_copy(update={"name": name, "uid": local_uid(namespace, f"SyncRun/{name}")}),
+        metadata=ObjectMeta(name=name, namespace=namespace, uid=local_uid(namespace, f"SyncRun/{name}")),
         spec=SyncRunSpec(
             sync_ref=NameRef(name=sync.metadata.name),
             mode=request.mode,
