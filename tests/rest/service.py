@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 import uvicorn
 from fastapi import FastAPI
 
-from retl.rest.app import create_apps
+from retl.rest import problems
+from retl.rest.app import Public, create_apps
 from retl.rest.auth import Caller, unauthorized
+from retl.rest.callers.caller import Caller as Person
+from retl.rest.requests.entry import Door
+from retl.rest.requests.limits import Limits
+from retl.rest.service.interface import Workspace
 from retl.state.sql import SqlStateStore
 
 CONTROLLER = "operators/runner"
@@ -25,10 +30,26 @@ async def namespace_in_token(token: str) -> Caller:
     return Caller(namespace, "runner")
 
 
+def closed_door() -> Public:
+    """A public app that knows nobody, for tests of what it shows to everybody."""
+
+    async def nobody(credential: str) -> Person:
+        raise problems.unauthorized()
+
+    return Public(Door(nobody, Workspaceless(), Limits()))
+
+
+class Workspaceless:
+    """There are no workspaces."""
+
+    async def open(self, caller: Person, name: str | None) -> Workspace:
+        raise problems.not_found("such workspace")
+
+
 @asynccontextmanager
 async def serving(store: SqlStateStore, port: int = 0, *, public: bool = False) -> AsyncIterator[str]:
     """URL of the state service over this store, or of the public app beside it."""
-    apps = create_apps(lambda: store, namespace_in_token, CONTROLLER)
+    apps = create_apps(lambda: store, namespace_in_token, closed_door(), CONTROLLER)
     async with listening(apps.public if public else apps.internal, port) as url:
         yield url
 

@@ -1,9 +1,10 @@
-"""The API pod's two apps: a public one with health and metrics, an internal one with the state service.
+"""The API pod's two apps: a public one with the REST API, health and metrics, an internal one with the state service.
 
 Two ports, so that a NetworkPolicy can open the one to people and the other to runners only.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
@@ -12,6 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from retl.rest import problems, reader_service, state_service
 from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
+from retl.rest.pages import openapi, routes
+from retl.rest.problems import RETRY_AFTER, Problem
+from retl.rest.requests import cors
+from retl.rest.requests.entry import Door
 from retl.rest.requests.ids import Answered
 from retl.rest.state_service import StoreNow
 
@@ -24,43 +29,70 @@ class Apps:
     internal: FastAPI
 
 
-def create_apps(store: StoreNow, identify: Identify, controller_account: str | None = None) -> Apps:
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What the public app is made with.
+
+    Attributes:
+        door: leads to workspaces.
+        cors_origins: pages of these origins may ask.
+        stopping: set once the pod is to leave.
+    """
+
+    door: Door
+    cors_origins: tuple[str, ...] = ()
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def create_apps(store: StoreNow, identify: Identify, public: Public, controller_account: str | None = None) -> Apps:
     """Build both apps.
 
     Args:
         store: the open state store; raises StateError while it is not open.
-        identify: says who holds a bearer token.
+        identify: says which runner holds a bearer token, on the internal port.
         controller_account: NAMESPACE/NAME of the controller's ServiceAccount; None: it reads nothing here.
     """
     metrics = Metrics(store)
-    public = _app("Reverse ETL Operator", "public", metrics)
+    metrics.watch(public.door.limits)
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
-    _add_health(public, store, metrics)
     state_service.install(internal, store, identify, controller_account)
     reader_service.install(internal)
-    return Apps(public, internal)
+    return Apps(_public(public, store, metrics), internal)
+
+
+def _public(public: Public, store: StoreNow, metrics: Metrics) -> FastAPI:
+    app = _app(openapi.TITLE, "public", metrics)
+    app.state.door = public.door
+    app.state.stopping = public.stopping
+    _add_health(app, store, metrics, public.stopping)
+    app.include_router(routes.router)
+    if public.cors_origins:
+        cors.allow(app, public.cors_origins)
+    return app
 
 
 def _app(title: str, port: str, metrics: Metrics) -> FastAPI:
-    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     problems.install(app)
     app.add_middleware(Answered)
     app.add_middleware(Observe, metrics=metrics, port=port)
     return app
 
 
-def _add_health(app: FastAPI, store: StoreNow, metrics: Metrics) -> None:
-    @app.get("/healthz")
+def _add_health(app: FastAPI, store: StoreNow, metrics: Metrics, stopping: asyncio.Event) -> None:
+    @app.get("/healthz", include_in_schema=False)
     async def alive() -> PlainTextResponse:
         """The process answers; it need not be of use yet."""
         return PlainTextResponse("ok")
 
-    @app.get("/readyz")
+    @app.get("/readyz", include_in_schema=False)
     async def ready() -> PlainTextResponse:
-        """The state database answers (503 otherwise)."""
+        """The state database answers, and the pod is to stay (503 otherwise)."""
+        if stopping.is_set():
+            raise Problem(503, "stopping", "this pod is leaving", RETRY_AFTER)
         await store().ping()
         return PlainTextResponse("ok")
 
-    @app.get("/metrics")
+    @app.get("/metrics", include_in_schema=False)
     async def scrape() -> Response:
         return Response(await metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

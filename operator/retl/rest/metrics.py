@@ -2,16 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
+from urllib.parse import quote
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retl.errors import StateError
+from retl.rest.requests.limits import Limits
 from retl.state.sql import SqlStateStore, Totals
 
 access_log = logging.getLogger("retl.rest.access")
@@ -49,6 +60,21 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+
+        self._in_flight = Gauge(
+            "retl_api_requests_in_flight", "Requests that are being answered.", ("port",), registry=self.registry
+        )
+
+    def watch(self, limits: Limits) -> None:
+        """Show what the limits count, too."""
+        self.registry.register(_Limits(limits))
+
+    @contextmanager
+    def in_flight(self, port: str) -> Iterator[None]:
+        """Count a request for as long as the block lasts."""
+        gauge = self._in_flight.labels(port)
+        with gauge.track_inprogress():
+            yield
 
     def answered(self, port: str, method: str, route: str, code: int, seconds: float) -> None:
         """Count one request."""
@@ -105,6 +131,17 @@ def _describe(totals: Totals, waiting: GaugeMetricFamily, ages: GaugeMetricFamil
         ages.add_metric(sync, max(0.0, (now - first_seen).total_seconds()))
 
 
+class _Limits(Collector):
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "retl_api_throttled", "Requests that were one too many.", value=self._limits.throttled
+        )
+        yield GaugeMetricFamily("retl_api_streams", "Streams that are open.", value=self._limits.streams)
+
+
 class Observe:
     """ASGI middleware: counts and logs each request once it is answered. Never looks at headers or bodies."""
 
@@ -117,33 +154,45 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = perf_counter(), 499  # the client left before there was an answer
+        started, status, length = perf_counter(), 499, 0  # 499: the client left before there was an answer
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, length
             if message["type"] == "http.response.start":
                 status = message["status"]
+            length += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
-        except Exception:
-            status = 500  # the outermost layer is about to answer so
-            raise
+            with self._metrics.in_flight(self._port):
+                await self._app(scope, receive, watched)
         finally:
             seconds = perf_counter() - started
             # The route's template, not the path: as a label, the latter would grow without bound.
             route = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.answered(self._port, scope["method"], route, status, seconds)
             if route not in _QUIET:
-                access_log.info(
-                    "method=%s path=%s status=%d seconds=%.3f caller=%s",
-                    scope["method"],
-                    scope["path"],
-                    status,
-                    seconds,
-                    scope.get("retl.caller", "-"),
-                )
+                access_log.info("%s", _line(scope, status, seconds, length))
+
+
+def _line(scope: Scope, status: int, seconds: float, length: int) -> str:
+    """What the access log says; nothing in it can look like another line or another field."""
+    caller = scope.get("retl.caller")
+    facts = {
+        "method": scope["method"],
+        "path": quote(scope["path"], safe="/:@!$&'()*+,;~"),
+        "status": status,
+        "seconds": f"{seconds:.3f}",
+        "bytes": length,
+        "caller": getattr(caller, "username", caller) or "-",
+        "key": getattr(caller, "key", "") or "-",
+        "workspace": scope.get("retl.workspace") or "-",
+        "id": scope.get("retl.request-id") or "-",
+    }
+    return " ".join(
+        f"{name}={''.join(c if c.isprintable() and c != ' ' else '_' for c in str(value))}"
+        for name, value in facts.items()
+    )
 
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
@@ -14,10 +15,16 @@ from fastapi import FastAPI
 from kubernetes.aio import client
 
 from retl.apiserver import access
+from retl.apiserver.transport import Transport
 from retl.errors import InvalidInput, StateError
-from retl.rest.app import create_apps
+from retl.rest.app import Public, create_apps
 from retl.rest.auth import TokenReviewer
-from retl.rest.requests.limits import BURST, RATE
+from retl.rest.callers.identify import Identify
+from retl.rest.callers.namespaces import Namespaces
+from retl.rest.callers.rights import Review
+from retl.rest.requests.entry import Door
+from retl.rest.requests.limits import BURST, RATE, Limits
+from retl.rest.service.workspaces import ClusterWorkspaces
 from retl.state import blobs, sealing
 from retl.state.migrate import NewerDatabase
 from retl.state.sql import SqlStateStore
@@ -27,6 +34,7 @@ _log = logging.getLogger(__name__)
 LAST_REQUESTS_SECONDS = 25
 """How long requests in flight may take after SIGTERM; below a pod's usual 30 s of grace."""
 REOPEN_SECONDS = 2.0
+API_SERVER_PATIENCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +135,16 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         NewerDatabase: the database was written by a newer version.
     """
     async with AsyncExitStack() as stack:
-        kubernetes = await stack.enter_async_context(client.ApiClient(await access.load(settings.kubeconfig, None)))
+        configuration = await access.load(settings.kubeconfig, None)
+        kubernetes = await stack.enter_async_context(client.ApiClient(configuration))
         database = StateDatabase(settings.state_url)
         stack.push_async_callback(database.close)
         reviewer = TokenReviewer(client.AuthenticationV1Api(kubernetes))
-        apps = create_apps(database.store, reviewer.identify, settings.controller_account)
+        public = Public(await _door(configuration, database, settings, stack), settings.cors_origins)
+        apps = create_apps(database.store, reviewer.identify, public, settings.controller_account)
         sockets = [_bind(settings.host, port) for port in (settings.port, settings.internal_port)]
         servers = [_Server(_config(app)) for app in (apps.public, apps.internal)]
-        _stop_on_signals(servers)
+        _stop_on_signals(servers, public.stopping)
         ports = [found.getsockname()[1] for found in sockets]
         _log.info("listening on %s, ports %d (public) and %d (internal)", settings.host, *ports)
         opening = asyncio.create_task(database.open())
@@ -147,6 +157,22 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         opening.cancel()
         with suppress(asyncio.CancelledError):
             await opening
+
+
+async def _door(
+    configuration: client.Configuration, database: StateDatabase, settings: ApiSettings, stack: AsyncExitStack
+) -> Door:
+    """What leads people to their workspaces, over connections of this pod and over others that are nobody's."""
+    own, bare = (
+        Transport(client.ApiClient(each), API_SERVER_PATIENCE)
+        for each in (configuration, access.anonymous(configuration))
+    )
+    stack.push_async_callback(own.close)
+    stack.push_async_callback(bare.close)
+    review = Review(own, bare)
+    workspaces = ClusterWorkspaces(own, bare, database.store, Namespaces(own, review), review)
+    keys_namespace = settings.keys_namespace or access.own_namespace()
+    return Door(Identify(own, bare, keys_namespace), workspaces, Limits(settings.rate, settings.burst))  # type: ignore[arg-type]
 
 
 def run_api(settings: ApiSettings) -> None:
@@ -186,10 +212,15 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _stop_on_signals(servers: list[_Server]) -> None:
+def _stop_on_signals(servers: list[_Server], stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()  # ends streams: all other requests end by themselves
+        _stop(servers)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, servers)
+        loop.add_signal_handler(number, stop)
 
 
 def _stop(servers: list[_Server]) -> None:

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from retl.rest.problems import REQUEST_ID, Problem
 
 HEADER = b"x-request-id"
+_GUARDS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+"""On every answer: it is what it says it is, and nobody on the way keeps it."""
 _TAKEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 _log = logging.getLogger(__name__)
@@ -36,8 +38,7 @@ class Answered:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], (HEADER, id.encode())]
+                message["headers"] = [*message.get("headers", ()), (HEADER, id.encode()), *_GUARDS]
             await send(message)
 
         try:

@@ -72,21 +72,21 @@ class Limits:
     Args:
         rate: requests of a caller a second.
         burst: requests of a caller at once.
-        throttled: told of each request that was one too many.
+
+    Attributes:
+        throttled: requests that were one too many.
     """
 
-    def __init__(
-        self,
-        rate: float = RATE,
-        burst: int = BURST,
-        *,
-        clock: Callable[[], float] = monotonic,
-        throttled: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, rate: float = RATE, burst: int = BURST, clock: Callable[[], float] = monotonic) -> None:
         self._callers = Buckets(rate, burst, clock)
         self._addresses = Buckets(REFUSED_RATE, REFUSED_BURST, clock)
         self._streams: Counter[str] = Counter()
-        self._throttled = throttled
+        self.throttled = 0
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams.total()
 
     def admit(self, caller: Caller) -> None:
         """Count a request of a caller (raises Problem 429)."""
@@ -117,7 +117,7 @@ class Limits:
                 del self._streams[name]
 
     def _too_many(self, detail: str, wait: float) -> Problem:
-        self._throttled()
+        self.throttled += 1
         return Problem(429, "too-many-requests", detail, {"Retry-After": str(max(1, ceil(wait)))})
 
 
