@@ -31,6 +31,7 @@ from retl.rest.callers.namespaces import Namespaces
 from retl.rest.callers.rights import Review
 from retl.rest.callers.transport import AsCaller
 from retl.rest.problems import Problem
+from tests.cli.retl_command import Answer, retl
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import service_account_kubeconfig
 from tests.cluster.controlplane import ControlPlane
@@ -297,6 +298,75 @@ async def test_a_uid_means_nothing_once_its_namespace_was_made_anew(
     with pytest.raises(Problem):
         await namespaces.find(caller, uid)
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+async def test_a_key_of_the_command_line_is_as_good_as_any(
+    place: Place, identify: Identify, connections: Connections, tmp_path: Path
+) -> None:
+    kubectl, name = place.cluster.kubectl, f"keys-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", name)
+
+    def apikey(*words: str) -> Answer:
+        return retl("apikey", *words, "-n", name, cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig))
+
+    made = apikey("create", "--role", "operator", "--description", "nightly job")
+    assert made.code == 0, made.err
+    caller = await identify(made.out.strip())
+    assert f"key {caller.key} speaks for ServiceAccount {name}/retl-operator until" in made.err
+    assert await list_syncs(connections, caller, name) == 200
+    assert made.out.strip()[22:] not in made.err
+
+    again = apikey("create", "--role", "operator", "--expires", "1h", "-o", "json").object
+    assert (await identify(again["key"])).username == caller.username
+    [first, second] = sorted(
+        apikey("list", "-o", "json").objects, key=lambda key: str(key["description"]), reverse=True
+    )
+    assert (first["id"], first["state"], first["description"]) == (caller.key, "valid", "nightly job")
+    assert second == {name: value for name, value in again.items() if name != "key"} | {"state": "valid"}
+    assert second["expires_at"] < first["expires_at"]
+    assert "nightly job" in apikey("list").out
+
+    revoked = retl("apikey", "revoke", caller.key, cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig))
+    assert revoked.out == f"key {caller.key} is revoked\n"
+    assert (await refused(identify, made.out.strip()))["status"] == 401
+    assert [key["id"] for key in apikey("list", "-o", "json").objects] == [again["id"]]
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_a_damaged_key_is_shown_so_that_it_can_be_mended(place: Place, tmp_path: Path) -> None:
+    damaged = keys.id_of(place.key(data={"service-account": ""}))
+    shown = retl("apikey", "list", cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig), COLUMNS="200")
+    [line] = [line for line in shown.out.splitlines() if line.startswith(str(damaged))]
+    assert "service-account is not NAMESPACE/NAME" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["create"], "give --role, or --service-account"),
+        (["create", "--role", "viewer", "--service-account", "clerk"], "give --role, or --service-account"),
+        (["create", "--service-account", "nobody-there"], "there is no ServiceAccount nobody-there in"),
+        (["create", "--role", "viewer", "--expires", "367d"], "at most 366d"),
+        (["create", "--role", "viewer", "--expires", "soon"], "write a duration such as"),
+        (["create", "--role", "viewer", "--description", "x" * 256], "at most 255 characters"),
+        (["revoke", "no-id"], "no id of a key; retl apikey list shows them"),
+        (["revoke", "a" * 16], "there is no such key in namespace retl-system"),
+    ],
+)
+def test_the_command_line_says_what_to_change(place: Place, words: list[str], told: str, tmp_path: Path) -> None:
+    where = ["-n", place.name] if words[0] == "create" else []
+    answer = retl("apikey", *words, *where, cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig))
+    assert answer.code == 2, answer
+    assert told in " ".join(answer.err.split())
+
+
+def test_a_binding_of_the_same_name_is_left_alone(place: Place, tmp_path: Path) -> None:
+    account = f"--serviceaccount={place.name}:clerk"
+    place.cluster.kubectl("create", "rolebinding", "retl-admin", "--clusterrole=retl-viewer", account, "-n", place.name)
+    environment = {"KUBECONFIG": str(place.cluster.kubeconfig)}
+    answer = retl("apikey", "create", "--role", "admin", "-n", place.name, cwd=tmp_path, **environment)
+    assert (answer.code, answer.out) == (2, "")
+    assert "RoleBinding retl-admin" in answer.err
 
 
 async def test_a_client_certificate_of_the_pod_lends_its_rights_to_nobody(tmp_path: Path) -> None:

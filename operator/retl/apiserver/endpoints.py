@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from retl.resources import GROUP, KINDS, VERSION
 
 JOB, POD, SECRET, LEASE, EVENT = "Job", "Pod", "Secret", "Lease", "Event"
-NAMESPACE, ACCOUNT = "Namespace", "ServiceAccount"
+NAMESPACE, ACCOUNT, ROLE_BINDING = "Namespace", "ServiceAccount", "RoleBinding"
 WHO_AM_I, MAY_I = "SelfSubjectReview", "SelfSubjectAccessReview"
 """They are created to be asked, and kept nowhere."""
 
@@ -33,6 +33,7 @@ ENDPOINTS = {kind: Endpoint(GROUP, VERSION, model.plural) for kind, model in KIN
     EVENT: Endpoint("events.k8s.io", "v1", "events"),
     NAMESPACE: Endpoint("", "v1", "namespaces"),
     ACCOUNT: Endpoint("", "v1", "serviceaccounts"),
+    ROLE_BINDING: Endpoint("rbac.authorization.k8s.io", "v1", "rolebindings"),
     WHO_AM_I: Endpoint("authentication.k8s.io", "v1", "selfsubjectreviews"),
     MAY_I: Endpoint("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
 }

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from retl import __version__
-from retl.cli import processes, queue
+from retl.cli import apikey, processes, queue
 from retl.cli.cluster import commands
 from retl.cli.cluster import options as of_cluster
 from retl.cli.options import (
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 runs = typer.Typer(help="Runs that the state database remembers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(queue.app, name="dlq")
+app.add_typer(apikey.app, name="apikey")
 app.add_typer(runs, name="runs")
 
 

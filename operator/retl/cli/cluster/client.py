@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from retl.apiserver.endpoints import ENDPOINTS
 from retl.errors import InvalidInput, RetlError
-from retl.resources import GROUP, KINDS, VERSION
+from retl.resources import GROUP
 from retl.resources.kinds import Manifest
 
 FIELD_MANAGER = "retl"
@@ -94,6 +95,10 @@ class Cluster:
         """Change fields of an object (raises Refused)."""
         path = _path(kind, self.namespace, name)
         return await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, _MERGE_PATCH)
+
+    async def delete(self, kind: str, name: str) -> None:
+        """Delete an object of the namespace."""
+        await self._json("DELETE", _path(kind, self.namespace, name))
 
     async def token(self, account: str, audience: str) -> str:
         """A new token of a ServiceAccount of the namespace, good for ten minutes."""
@@ -222,9 +227,7 @@ class NotInstalled(ClusterError):
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
-    root, plural = (f"/apis/{GROUP}/{VERSION}", KINDS[kind].plural) if kind in KINDS else ("/api/v1", "pods")
-    scope = f"/namespaces/{namespace}" if namespace else ""
-    return "/".join([f"{root}{scope}/{plural}", *([name] if name else [])])
+    return ENDPOINTS[kind].path(namespace, name)
 
 
 def _refusal(where: str, namespace: str, status: int, text: bytes) -> RetlError:

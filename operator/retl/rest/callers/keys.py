@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from retl.resources.kinds import Manifest
@@ -68,7 +68,7 @@ class Key:
         data = {
             "sha256": self.digest,
             "service-account": str(self.account),
-            "expires-at": self.expires.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "expires-at": self.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         return {
             "apiVersion": "v1",
