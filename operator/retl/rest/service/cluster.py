@@ -4,7 +4,7 @@ The one place of the service layer where requests are made. Whatever the API ser
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -111,7 +111,7 @@ class Cluster:
         query = {"dryRun": "All"} if dry_run else {}
         await self._json(Call("delete", kind, self._path(kind, name), query, options))
 
-    async def watch(self, kind: str, name: str) -> AsyncIterator[Manifest | None]:
+    async def watch(self, kind: str, name: str) -> AsyncGenerator[Manifest | None, None]:
         """The object as it is, and again after each change; None when it is gone, which is the last."""
         while True:
             found = await self.find(kind, name)
@@ -131,7 +131,7 @@ class Cluster:
                         break  # gone, or the version is too old: the next look says which
                     yield event["object"]
 
-    async def log(self, pod: str, *, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+    async def log(self, pod: str, *, follow: bool, tail: int | None) -> AsyncGenerator[bytes, None]:
         """What the runner in a pod has written, line by line, and with `follow` what it goes on to write."""
         query = {"container": "runner"} | ({"follow": "true"} if follow else {})
         query |= {"tailLines": str(tail)} if tail is not None else {}

@@ -12,7 +12,7 @@ from retl.resources.problems import Location
 from retl.rest.problems import FieldError, Problem
 from retl.rest.service import sql
 from retl.rest.service.cluster import Cluster
-from retl.rest.service.connections import destination_of
+from retl.rest.service.connections import default_sources, destination_of
 from retl.rest.service.directory import Directory
 from retl.rest.service.merge import Found, invalid
 from retl.rest.service.values import UNSET, SyncWish
@@ -81,12 +81,10 @@ class Lookup:
 
     async def _default_source(self) -> str:
         sources = await self._directory.list(self._cluster, SOURCE, metadata_only=True)
-        named = [source["metadata"]["name"] for source in sources]
-        marked = [source["metadata"]["name"] for source in sources if _marked(source)]
-        candidates = marked or named
+        candidates, marked = default_sources(sources)
         if len(candidates) == 1:
-            return str(candidates[0])
-        raise _no_default(marked, named)
+            return candidates[0]
+        raise _no_default(candidates, marked)
 
     async def _destination(self, wish: SyncWish) -> Manifest | None:
         if wish.destination is UNSET:
@@ -100,10 +98,6 @@ def _of_model(model: Manifest) -> tuple[Mapping[str, Any], Manifest]:
     return {"modelRef": {"name": model["metadata"]["name"]}}, model
 
 
-def _marked(source: Manifest) -> bool:
-    return bool((source["metadata"].get("labels") or {}).get(DEFAULT_SOURCE) == "true")
-
-
 def _default_object(destination: Manifest | None, model: Manifest | None) -> str:
     annotations = (destination or {"metadata": {}})["metadata"].get("annotations") or {}
     return str(annotations.get(DEFAULT_OBJECT) or (model["metadata"]["name"] if model else ""))
@@ -114,11 +108,11 @@ def _missing(what: str, which: UUID | str, cluster: Cluster, where: Location) ->
     raise invalid([FieldError(detail, where)])
 
 
-def _no_default(marked: Sequence[str], named: Sequence[str]) -> Problem:
+def _no_default(candidates: Sequence[str], marked: Sequence[str]) -> Problem:
     if marked:
         detail = f"several sources have the label {DEFAULT_SOURCE}=true: {', '.join(sorted(marked))}; leave it on one"
-    elif named:
-        detail = f"give one of these sources the label {DEFAULT_SOURCE}=true: {', '.join(sorted(named))}"
+    elif candidates:
+        detail = f"give one of these sources the label {DEFAULT_SOURCE}=true: {', '.join(sorted(candidates))}"
     else:
         detail = "the workspace has no source; create a SyncSource"
     return Problem(422, "no-default-source", detail, errors=[FieldError(detail, _SOURCE_REF)])

@@ -48,7 +48,7 @@ class RunsOfWorkspace(Room):
         return found
 
     async def start(self, sync: UUID, order: RunOrder, how: Write) -> RunRecord:
-        owner = Sync.read(await self._living_sync(sync))
+        owner = await self._owner(sync)
         request = idempotency.request(how, self._cluster.caller, self.place, f"start:{order.mode}:{sync}")
         name = naming.run_name(owner.name, request.suffix) if request else ""
         if request is not None and (made := await self._run_made_before(name, request, sync)) is not None:
@@ -66,6 +66,10 @@ class RunsOfWorkspace(Room):
         if not how.dry_run:
             self._directory.learn(RUN, [started])
         return runlist.of_manifest(self.place, started, sync)
+
+    async def _owner(self, sync: UUID) -> Sync:
+        """The sync whose run it is to be."""
+        return Sync.read(await self._living_sync(sync))
 
     def _ordered(self, sync: Sync, order: RunOrder) -> Manifest:
         """The SyncRun; it goes with its sync, as those of ticks do, and has no controller, as theirs have."""

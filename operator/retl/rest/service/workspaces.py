@@ -7,14 +7,16 @@ from retl.rest.callers.rights import Review
 from retl.rest.callers.transport import AsCaller
 from retl.rest.problems import FieldError, Problem
 from retl.rest.service.cluster import Cluster
+from retl.rest.service.connections import ConnectionsOfWorkspace
+from retl.rest.service.control import RunControl
 from retl.rest.service.directory import Directory
-from retl.rest.service.runs import RunsOfWorkspace
+from retl.rest.service.letters import LettersOfWorkspace
 from retl.rest.service.syncs import SyncsOfWorkspace
 from retl.rest.service.values import Place
 from retl.rest.state_service import StoreNow
 
 
-class ClusterWorkspace(SyncsOfWorkspace, RunsOfWorkspace):
+class ClusterWorkspace(SyncsOfWorkspace, ConnectionsOfWorkspace, RunControl, LettersOfWorkspace):
     """The Workspace of the interface."""
 
 
