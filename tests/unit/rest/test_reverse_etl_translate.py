@@ -288,7 +288,10 @@ def test_one_more_mapping_changes_nothing_else(spec: Spec) -> None:
     assert put(spec, {"fieldMappings": sent}, Found({})) == spec | {"mappings": [*mappings, more]}
 
 
-KEYED = [{"source": "account_id", "destination": "Id", "key": True}, {"source": "region", "destination": "Region"}]
+KEYED: list[dict[str, Any]] = [
+    {"source": "account_id", "destination": "Id", "key": True},
+    {"source": "region", "destination": "Region"},
+]
 
 
 @pytest.mark.parametrize(

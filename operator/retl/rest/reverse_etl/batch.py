@@ -1,0 +1,43 @@
+"""Runs of several syncs at once: each stands for itself, so that one that cannot run stops no other."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from retl.rest.problems import Problem
+from retl.rest.reverse_etl import answers, translate
+from retl.rest.service.interface import Runs
+from retl.rest.service.values import RunOrder, RunRecord, Write
+
+AT_ONCE = 4
+"""Requests to the API server under way for one of ours."""
+
+
+async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) -> answers.RunsStarted:
+    """Start a run of each sync.
+
+    Returns:
+        The runs in that order, and why there is none of the others.
+    Raises:
+        Problem: 422 there is none of any.
+    """
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(sync: UUID) -> RunRecord | Problem:
+        async with turn:
+            try:
+                return await runs.start(sync, order, how)
+            except Problem as problem:
+                return problem
+
+    ends = await asyncio.gather(*map(one, syncs))
+    errors = [
+        translate.not_started(sync, end) for sync, end in zip(syncs, ends, strict=True) if isinstance(end, Problem)
+    ]
+    if len(errors) == len(syncs):
+        detail = "no sync was run; errors says why, for each"
+        raise Problem(422, "no-run-started", detail, further={"errors": errors})
+    answer: answers.RunsStarted = {"data": [translate.run_started(end) for end in ends if isinstance(end, RunRecord)]}
+    if errors:
+        answer["errors"] = errors
+    return answer
