@@ -119,8 +119,8 @@ class History:
 
 def _page(connection: Connection, asked: RunsAsked, now: datetime) -> list[RunRow]:
     where = [_r.namespace == asked.namespace]
-    if asked.sync_uid is not None:
-        where.append(_r.sync_uid == asked.sync_uid)
+    if asked.sync_uid is not None:  # of the sync's namespace, so that no index of runs by namespace looks better
+        where = [syncs.c.namespace == asked.namespace, _r.sync_uid == asked.sync_uid]
     if asked.after is not None:
         moment, uid = asked.after
         where.append(tuple_(_r.created_at, _r.uid) < tuple_(literal(moment, UtcDateTime()), uid))
@@ -132,9 +132,12 @@ def _page(connection: Connection, asked: RunsAsked, now: datetime) -> list[RunRo
 
 
 def _one(connection: Connection, namespace: str, uid: str | None, name: str | None, now: datetime) -> RunRow | None:
-    wanted = _r.uid == uid if uid is not None else _r.name == name
-    found = _list(now).where(_r.namespace == namespace, wanted).order_by(_r.created_at.desc(), _r.uid.desc())
-    row = connection.execute(found.limit(1)).one_or_none()
+    found = _list(now).where(_r.namespace == namespace).limit(1)
+    if uid is not None:
+        found = found.where(_r.uid == uid)
+    else:
+        found = found.where(_r.name == name).order_by(_r.created_at.desc(), _r.uid.desc())
+    row = connection.execute(found).one_or_none()
     return None if row is None else _row(row)
 
 

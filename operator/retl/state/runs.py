@@ -149,11 +149,12 @@ def newest(connection: Connection, namespace: str, sync: str | None, limit: int)
     found = (
         select(*SHOWN, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
         .join(syncs, syncs.c.uid == runs.c.sync_uid)
-        .where(runs.c.namespace == namespace)
         .order_by(runs.c.created_at.desc(), runs.c.fence.desc())
         .limit(limit)
     )
-    if sync is not None:
+    if sync is None:
+        found = found.where(runs.c.namespace == namespace)
+    else:
         found = found.where(syncs.c.namespace == namespace, syncs.c.name == sync)
     return [(RunRecord(**values_of(row)), row) for row in connection.execute(found)]
 

@@ -170,8 +170,9 @@ def _partial(name: str, where: TextClause, *columns: str, unique: bool = False) 
 
 
 _partial("uq_retl_dead_letters_open", OPEN, "sync_uid", "key_hash", unique=True)
-_partial("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id")
-_partial("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id")
+# With what makes them open, so that SQLite counts in the index alone.
+_partial("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id", "resolved_at")
+_partial("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id", "resolved_at")
 _partial("ix_retl_dead_letters_oldest", OPEN, "sync_uid", "first_seen_at", "id")
 _partial("ix_retl_dead_letters_resolved", RESOLVED, "namespace", "code", "resolved_at", "id")
 _partial("ix_retl_dead_letters_resolved_sync", RESOLVED, "sync_uid", "code", "resolved_at", "id")

@@ -10,6 +10,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+OPEN = sa.text("resolved_at IS NULL")
 RESOLVED = sa.text("resolved_at IS NOT NULL")
 
 
@@ -42,12 +43,12 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), comment="what a person said who dismissed it or had it sent again"),
     )
     op.add_column("retl_dead_letters", sa.Column("resolved_by", sa.Text(), comment="id of that person"))
-    op.drop_index("ix_retl_dead_letters_resolved", "retl_dead_letters")
-    for name, first in (
-        ("ix_retl_dead_letters_resolved", "namespace"),
-        ("ix_retl_dead_letters_resolved_sync", "sync_uid"),
+    for name in ("ix_retl_dead_letters_namespace", "ix_retl_dead_letters_sync", "ix_retl_dead_letters_resolved"):
+        op.drop_index(name, "retl_dead_letters")
+    for name, where, *columns in (
+        ("ix_retl_dead_letters_namespace", OPEN, "namespace", "code", "last_seen_at", "id", "resolved_at"),
+        ("ix_retl_dead_letters_sync", OPEN, "sync_uid", "code", "last_seen_at", "id", "resolved_at"),
+        ("ix_retl_dead_letters_resolved", RESOLVED, "namespace", "code", "resolved_at", "id"),
+        ("ix_retl_dead_letters_resolved_sync", RESOLVED, "sync_uid", "code", "resolved_at", "id"),
     ):
-        op.create_index(
-            name, "retl_dead_letters", [first, "code", "resolved_at", "id"],
-            postgresql_where=RESOLVED, sqlite_where=RESOLVED,
-        )
+        op.create_index(name, "retl_dead_letters", columns, postgresql_where=where, sqlite_where=where)
