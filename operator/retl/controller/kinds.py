@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 from retl.resources import GROUP, KINDS, VERSION
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
-from retl.resources.marks import CHECK_REQUESTED
+from retl.resources.marks import CHECK_REQUESTED, TRIGGERED_BY
 
 RESOURCES = tuple(KINDS)
+_READ = (CHECK_REQUESTED, TRIGGERED_BY)
+"""The annotations that are kept of an object."""
 
 
 class Key(NamedTuple):
@@ -45,9 +47,9 @@ def references(spec: Any) -> Iterator[tuple[str, str]]:
 def slim(kind: str, manifest: Manifest) -> Manifest:
     """An object without what nobody here reads: most of a Job or pod, and the bookkeeping in everyone's metadata."""
     metadata = {k: v for k, v in manifest["metadata"].items() if k not in ("managedFields", "annotations", "selfLink")}
-    asked = (manifest["metadata"].get("annotations") or {}).get(CHECK_REQUESTED)
-    if asked is not None:
-        metadata["annotations"] = {CHECK_REQUESTED: asked}
+    annotations = manifest["metadata"].get("annotations") or {}
+    if told := {name: annotations[name] for name in _READ if name in annotations}:
+        metadata["annotations"] = told
     kept = {"metadata": metadata, "status": manifest.get("status") or {}}
     if kind in RESOURCES:
         kept |= {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "spec": manifest.get("spec")}

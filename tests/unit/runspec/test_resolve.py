@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from retl.errors import InvalidInput, Unresolved
 from retl.resources import KINDS, Resource, ReverseETLSync, SyncRun
+from retl.resources.marks import TRIGGERED_BY
 from retl.runspec import RunSpec
 from retl.runspec.resolve import resolve
 from tests.unit.resources.cases import DESTINATION, GONE, INLINE, MODEL, RUN, SOURCE, SYNC, Manifest, change
@@ -56,6 +58,21 @@ def test_everything_the_runner_needs_is_in_the_spec() -> None:
     assert (spec.query.table, spec.query.sql) == ("analytics.accounts", None)
     assert spec.guards.min_rows == 1
     assert [m.destination for m in spec.mappings] == ["Id", "Name"]
+
+
+MADE = "2026-01-31T23:59:07Z"
+ADA = "7d1f6f0c-0000-5000-8000-00000000ada0"
+
+
+def test_it_says_when_the_run_was_made_and_who_asked_the_api_for_it() -> None:
+    run = resolved(KEYED, {"metadata.creationTimestamp": MADE, "metadata.annotations": {TRIGGERED_BY: ADA}}).run
+    assert (run.created_at, str(run.triggered_by)) == (datetime(2026, 1, 31, 23, 59, 7, tzinfo=UTC), ADA)
+
+
+@pytest.mark.parametrize("annotations", [{}, {TRIGGERED_BY: ""}, {TRIGGERED_BY: "ada@example.com"}])
+def test_who_asked_is_not_said_where_nothing_tells(annotations: dict[str, str]) -> None:
+    run = resolved(KEYED, {"metadata.annotations": annotations}).run
+    assert (run.created_at, run.triggered_by) == (None, None)
 
 
 def test_an_inline_query_needs_no_model() -> None:

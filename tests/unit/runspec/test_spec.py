@@ -39,6 +39,13 @@ def test_a_run_spec_survives_the_way_through_json() -> None:
     assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
+def test_a_run_spec_of_an_earlier_controller_is_understood() -> None:
+    spec = run_spec()
+    dumped = spec.model_dump(mode="json")
+    del dumped["run"]["createdAt"], dumped["run"]["triggeredBy"]
+    assert RunSpec.model_validate(dumped) == spec
+
+
 def test_a_run_spec_speaks_the_language_of_manifests() -> None:
     dumped = run_spec().model_dump(mode="json")
     assert dumped["delivery"]["timeout"] == "1m30s"
