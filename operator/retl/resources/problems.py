@@ -81,7 +81,7 @@ def _letters(word: str) -> str:
 def _message(item: ErrorDetails, model: type[BaseModel] | None) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _fields_at(model, item["loc"][:-1]) if model else []
+        known = fields_at(model, item["loc"][:-1]) if model else []
         return "unknown field" + suggestion(str(item["loc"][-1]), known)
     if kind in ("string_too_short", "too_short"):
         thing = "characters" if kind == "string_too_short" else "items"
@@ -91,7 +91,7 @@ def _message(item: ErrorDetails, model: type[BaseModel] | None) -> str:
     return item["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 
-def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
+def fields_at(model: type[BaseModel], location: Location) -> list[str]:
     """Names of the fields that may stand at a location, as manifests write them."""
     models = [model]
     for part in location:

@@ -18,6 +18,8 @@ from retl.rest.problems import RETRY_AFTER, Problem
 from retl.rest.requests import cors
 from retl.rest.requests.entry import Door
 from retl.rest.requests.ids import Answered
+from retl.rest.requests.paths import Paths
+from retl.rest.reverse_etl import router as reverse_etl
 from retl.rest.state_service import StoreNow
 
 
@@ -57,7 +59,10 @@ def create_apps(store: StoreNow, identify: Identify, public: Public, controller_
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
     state_service.install(internal, store, identify, controller_account)
     reader_service.install(internal)
-    return Apps(_public(public, store, metrics), internal)
+    apps = Apps(_public(public, store, metrics), internal)
+    for app in (apps.public, apps.internal):
+        app.state.paths = Paths(app)
+    return apps
 
 
 def _public(public: Public, store: StoreNow, metrics: Metrics) -> FastAPI:
@@ -66,6 +71,7 @@ def _public(public: Public, store: StoreNow, metrics: Metrics) -> FastAPI:
     app.state.stopping = public.stopping
     _add_health(app, store, metrics, public.stopping)
     app.include_router(routes.router)
+    app.include_router(reverse_etl.router)
     if public.cors_origins:
         cors.allow(app, public.cors_origins)
     return app

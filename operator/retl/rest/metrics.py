@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retl.errors import StateError
 from retl.rest.requests.limits import Limits
+from retl.rest.requests.paths import Paths
 from retl.state.sql import SqlStateStore, Totals
 
 access_log = logging.getLogger("retl.rest.access")
@@ -168,8 +169,8 @@ class Observe:
                 await self._app(scope, receive, watched)
         finally:
             seconds = perf_counter() - started
-            # The route's template, not the path: as a label, the latter would grow without bound.
-            route = getattr(scope.get("route"), "path", "unmatched")
+            paths: Paths = scope["app"].state.paths
+            route = paths.template(scope["path"])
             self._metrics.answered(self._port, scope["method"], route, status, seconds)
             if route not in _QUIET:
                 access_log.info("%s", _line(scope, status, seconds, length))

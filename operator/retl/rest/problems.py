@@ -157,5 +157,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-        return answer(request, Problem(error.status_code, slug, str(error.detail), error.headers))
+        path = request.scope["path"]
+        methods = request.app.state.paths.methods(path) if error.status_code in (404, 405) else []
+        match error.status_code, ", ".join(methods):
+            case 405, allowed:
+                problem = Problem(405, "method-not-allowed", f"this path takes {allowed}", {"Allow": allowed})
+            case 404, _:
+                problem = not_found("such path")
+            case status, _:
+                problem = Problem(status, "http-error", str(error.detail), error.headers)
+        return answer(request, problem)

@@ -172,7 +172,7 @@ async def _door(
     review = Review(own, bare)
     workspaces = ClusterWorkspaces(own, bare, database.store, Namespaces(own, review), review)
     keys_namespace = settings.keys_namespace or access.own_namespace()
-    return Door(Identify(own, bare, keys_namespace), workspaces, Limits(settings.rate, settings.burst))  # type: ignore[arg-type]
+    return Door(Identify(own, bare, keys_namespace), workspaces, Limits(settings.rate, settings.burst))
 
 
 def run_api(settings: ApiSettings) -> None:
@@ -201,7 +201,8 @@ def _config(app: FastAPI) -> uvicorn.Config:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # Named, because asyncio sends small answers at once (TCP_NODELAY) on sockets alone that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

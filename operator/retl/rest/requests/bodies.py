@@ -14,7 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from retl.resources.problems import Location, suggestion
+from retl.resources.problems import Location, fields_at, suggestion
 from retl.rest.problems import FieldError, Problem
 
 MAX_BODY = 1024 * 1024
@@ -249,7 +249,7 @@ def words(item: ErrorDetails, model: type[BaseModel]) -> str:
     if kind != "missing" and item["input"] is None:
         return "must not be null"
     if kind == "extra_forbidden":
-        return "unknown field" + suggestion(str(item["loc"][-1]), _names(model) if len(item["loc"]) == 1 else [])
+        return "unknown field" + suggestion(str(item["loc"][-1]), fields_at(model, item["loc"][:-1]))
     if kind in ("string_too_short", "too_short", "string_pattern_mismatch"):
         least = context.get("min_length", 1)
         if context.get("pattern", r"\S") != r"\S":
@@ -258,7 +258,3 @@ def words(item: ErrorDetails, model: type[BaseModel]) -> str:
     if kind in _WORDS:
         return _WORDS[kind].format(**context)
     return item["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]

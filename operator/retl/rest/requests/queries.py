@@ -1,5 +1,6 @@
 """Query parameters: each known, each once, and nothing but what is meant (`true`, not `yes`)."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +13,10 @@ from retl.rest.requests.bodies import invalid, words
 
 Q = TypeVar("Q", bound=BaseModel)
 
+# Python reads more than these: weeks, moments without seconds, `1_000`, digits of other scripts.
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
+
 
 def _flag(text: Any) -> Any:
     if text not in ("true", "false"):
@@ -21,16 +26,19 @@ def _flag(text: Any) -> Any:
 
 def _moment(text: Any) -> datetime:
     try:
-        moment = datetime.fromisoformat(str(text))
+        return datetime.fromisoformat(text if _RFC_3339.fullmatch(text) else "")
     except ValueError:
-        moment = None
-    # Python reads more than RFC 3339: weeks, days without hours, digits without dividers.
-    if moment is None or moment.tzinfo is None or len(text) < len("2025-01-31T00:00:00Z") or text[10] not in "Tt ":
-        raise ValueError("must be a moment with its zone, such as 2025-01-31T00:00:00Z")
-    return moment
+        raise ValueError("must be a moment with its zone, such as 2025-01-31T00:00:00Z") from None
+
+
+def _count(text: Any) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Count = Annotated[int, BeforeValidator(_count)]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
@@ -55,7 +63,7 @@ class Formatted(Query):
 class Paged(Query):
     """Of a list in parts."""
 
-    limit: int = Field(50, ge=1, le=200, description="Most items of a page.")
+    limit: Count = Field(50, ge=1, le=200, description="Most items of a page.")
     cursor: str | None = Field(
         None, min_length=1, max_length=8192, description="`meta.page.cursor` of the page before."
     )
@@ -79,11 +87,7 @@ def read(request: Request, model: type[Q]) -> Q:
         read = model.model_validate_strings(sent)
     except ValidationError as error:
         items = error.errors(include_url=False)
-        wrong += [FieldError(_words(item, model), parameter=str(item["loc"][0])) for item in items]
+        wrong += [FieldError(words(item, model), parameter=str(item["loc"][0])) for item in items]
     if wrong:
         raise invalid(wrong)
     return read
-
-
-def _words(item: Any, model: type[BaseModel]) -> str:
-    return "must be a whole number" if item["type"] == "int_parsing" else words(item, model)

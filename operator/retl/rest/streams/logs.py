@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from fastapi import Request
 from pydantic import Field
 
-from retl.rest.requests.queries import Flag, Query
+from retl.rest.requests.queries import Count, Flag, Query
 from retl.rest.service.values import LogAsked
 from retl.rest.streams.streamed import Streamed
 
@@ -15,8 +15,8 @@ MEDIA_TYPE = "text/plain; charset=utf-8"
 class LogQuery(Query):
     """Which part of a log."""
 
-    attempt: int | None = Field(None, ge=1, le=1_000, description="Which attempt of the run; the newest if not set.")
-    tail: int | None = Field(None, ge=1, le=10_000, description="So many of its last lines; all if not set.")
+    attempt: Count | None = Field(None, ge=1, le=1_000, description="Which attempt of the run; the newest if not set.")
+    tail: Count | None = Field(None, ge=1, le=10_000, description="So many of its last lines; all if not set.")
     follow: Flag = Field(False, description="Go on until the attempt ends.")
 
     @property
