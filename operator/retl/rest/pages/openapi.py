@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 description of the public port, put together once."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,7 @@ VERSIONED = "/v1"
 _DESCRIPTION = """\
 Syncs, runs and dead letters of a workspace, which is a Kubernetes namespace. Both dialects show and change the same
 resources. The credential is a Kubernetes token or an API key; what it may do is what RBAC says."""
+_LOCAL = "#/$defs/"
 _METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -30,8 +32,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas["Problem"] = problem_schema()
+    shared = _Components(schemas)
     for operation in _operations(document):
-        _hoist(operation, schemas)
+        shared.hoist(operation)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"bearer": []}]
     for path, item in document["paths"].items():
@@ -45,46 +48,63 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from (item[method] for method in _METHODS if method in item)
 
 
-def _hoist(value: Any, schemas: dict[str, Any]) -> None:
-    """Move the definitions that a model's schema brings along to the components, where references find them."""
-    if isinstance(value, list):
-        for item in value:
-            _hoist(item, schemas)
-    if not isinstance(value, dict):
-        return
-    definitions = value.pop("$defs", None)
-    if definitions:
-        names = {name: _free(name, schema, schemas) for name, schema in definitions.items()}
-        for name, schema in definitions.items():
-            schemas[names[name]] = schema
-            _refer(schema, names)
-        _refer(value, names)
-    for item in value.values():
-        _hoist(item, schemas)
+class _Components:
+    """Schemas that several operations refer to, each by a name of its own."""
+
+    def __init__(self, schemas: dict[str, Any]) -> None:
+        self._schemas = schemas
+        self._origins: dict[str, str] = {}
+
+    def hoist(self, value: Any) -> None:
+        """Move the definitions that a model's schema brings along to here, where references find them."""
+        if isinstance(value, dict) and (definitions := value.pop("$defs", None)):
+            names = {name: self._name(name, definitions) for name in definitions}
+            for name, schema in definitions.items():
+                _refer(schema, names)
+                self._schemas[names[name]] = schema
+            _refer(value, names)
+        for item in _inside(value):
+            self.hoist(item)
+
+    def _name(self, name: str, definitions: Mapping[str, Any]) -> str:
+        """The definition's own name, or with a number if another one has it that is not the same."""
+        origin = json.dumps(_reachable(name, definitions), sort_keys=True)
+        number, free = 1, name
+        while self._origins.setdefault(free, origin) != origin:
+            number += 1
+            free = f"{name}{number}"
+        return free
 
 
-def _free(name: str, schema: Any, schemas: Mapping[str, Any]) -> str:
-    """A name for a schema: its own, unless another schema has it."""
-    number, free = 1, name
-    while free in schemas and schemas[free] != schema:
-        number += 1
-        free = f"{name}{number}"
-    return free
+def _reachable(name: str, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition with all that it refers to."""
+    found: dict[str, Any] = {}
+    waiting = [name]
+    while waiting:
+        if (each := waiting.pop()) not in found:
+            found[each] = definitions[each]
+            waiting += [target.removeprefix(_LOCAL) for target in _targets(definitions[each])]
+    return found
+
+
+def _targets(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(_LOCAL):
+        yield value
+    for item in _inside(value):
+        yield from _targets(item)
 
 
 def _refer(value: Any, names: Mapping[str, str]) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _refer(item, names)
+    """Let references within a schema, and those of a discriminator, lead to the components."""
     if isinstance(value, dict):
-        target = value.get("$ref", "")
-        if isinstance(target, str) and target.startswith("#/$defs/"):
-            value["$ref"] = f"#/components/schemas/{names[target.removeprefix('#/$defs/')]}"
-        mapping = (
-            value.get("discriminator", {}).get("mapping") if isinstance(value.get("discriminator"), dict) else None
-        )
-        if mapping:
-            for key, target in mapping.items():
-                mapping[key] = f"#/components/schemas/{names[target.removeprefix('#/$defs/')]}"
-        for item in value.values():
-            _refer(item, names)
+        for key, item in value.items():
+            if isinstance(item, str) and item.startswith(_LOCAL):
+                value[key] = f"#/components/schemas/{names[item.removeprefix(_LOCAL)]}"
+    for item in _inside(value):
+        _refer(item, names)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
