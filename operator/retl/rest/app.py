@@ -21,6 +21,7 @@ from retl.rest.requests.ids import Answered
 from retl.rest.requests.paths import Paths
 from retl.rest.reverse_etl import router as reverse_etl
 from retl.rest.state_service import StoreNow
+from retl.rest.workspaces import router as workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def _public(public: Public, store: StoreNow, metrics: Metrics) -> FastAPI:
     app.state.stopping = public.stopping
     _add_health(app, store, metrics, public.stopping)
     app.include_router(routes.router)
+    app.include_router(workspaces.router)
     app.include_router(reverse_etl.router)
     if public.cors_origins:
         cors.allow(app, public.cors_origins)
