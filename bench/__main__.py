@@ -14,6 +14,7 @@ from bench import cases, letters
 from bench.cases import OURS, Row
 from bench.controller import report as controller
 from bench.measure import Measured
+from bench.rest import report as rest
 from bench.stage import Stage
 from tests.postgres import postgres
 
@@ -33,9 +34,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments[:1] == ["controller"]:
         controller.main(arguments[1:])
         return
+    if arguments[:1] == ["rest"]:
+        rest.main(arguments[1:])
+        return
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     options.add_argument(
-        "groups", nargs="*", metavar="GROUP", help="postgresql http flights diff letters; all if none; or controller"
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help="postgresql http flights diff letters; all if none; or controller, or rest",
     )
     options.add_argument("--quick", action="store_true", help="a tenth of the rows, each case once")
     options.add_argument("--no-peers", action="store_true", help="without the other tools")

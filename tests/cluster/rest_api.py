@@ -82,14 +82,14 @@ def rest(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextmanager
-def serving(cluster: Cluster, directory: Path, *arguments: str) -> Iterator[Rest]:
-    """An API pod with further arguments, for as long as the block lasts."""
+def serving(cluster: Cluster, directory: Path, *arguments: str, state_url: str = "") -> Iterator[Rest]:
+    """An API pod with further arguments, for as long as the block lasts; on SQLite if no other database is named."""
     kubeconfig = service_account_kubeconfig(cluster, "retl-api", directory)
     suffix = secrets.token_hex(4)
     names = [f"rest-{suffix}", f"rest-{suffix}-other"]
     namespace, other = (_workspace(cluster, name) for name in names)
     namespace.apply(*connections())
-    state_url = f"sqlite:///{directory}/state.db"
+    state_url = state_url or f"sqlite:///{directory}/state.db"
     port, internal_port = free_ports(2)
     program = api_program(directory / "api.log", kubeconfig, state_url, (port, internal_port), arguments)
     program.start()
