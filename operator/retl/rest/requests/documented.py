@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.responses import Response
 from pydantic import BaseModel, TypeAdapter
 
 from retl.rest.problems import MEDIA_TYPE, TYPE_BASE
@@ -107,6 +108,7 @@ def operation(
     return {
         "summary": summary,
         "status_code": answers[0].status,
+        "response_class": Response,  # says nothing of its own about what an answer is
         "response_description": answers[0].description,
         "responses": good | {status: _problem(status) for status in sorted({*ALWAYS, *problems})},
         "openapi_extra": extra,
