@@ -19,7 +19,7 @@ FILE_BY_FILE := -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check static e2e bench bench-controller faults docs cluster cluster-down crds format lock clean
+.PHONY: help demo demo-down test check static e2e bench bench-controller bench-rest faults docs cluster cluster-down crds format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
 
 bench: $(READY) ## Rows per second and peak memory
 	$(BIN)/python -m bench
+
+bench-rest: $(READY) ## Requests a second of the REST API, beside kubectl
+	$(BIN)/python -m bench rest
 
 bench-controller: $(READY) ## 10,000 syncs on a real API server, beside as many CronJobs
 	$(BIN)/python -m bench controller
