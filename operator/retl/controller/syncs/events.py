@@ -68,11 +68,14 @@ def _ended(view: SyncView, after: SyncStatus) -> Iterator[Event]:
 
 
 def _answered(verdicts: Sequence[TickRecord]) -> Iterator[Event]:
-    """Of ticks that did not run: one Event for neighbours with the same verdict."""
+    """Of ticks that did not run: one Event for neighbours with the same verdict.
+
+    A single one that was skipped is not named: a sync that cannot run says the same each minute, and Kubernetes counts.
+    """
     silent = [tick for tick in verdicts if tick.verdict != "Ran"]
     for (verdict, reason), group in groupby(silent, key=lambda tick: (tick.verdict, tick.reason)):
         ticks = list(group)
-        when = f"the tick of {_at(ticks[0].at)} was"
+        when = f"the tick of {_at(ticks[0].at)} was" if verdict == "Missed" else "a tick was"
         if len(ticks) > 1:
             when = f"{len(ticks)} ticks from {_at(ticks[0].at)} to {_at(ticks[-1].at)} were"
         why = TICK_REASONS[reason].means if reason in TICK_REASONS else reason
