@@ -56,7 +56,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "retl_api_request_seconds",
-            "Seconds until a request was answered.",
+            "Seconds until the answer to a request began.",
             ("port", "route"),
             buckets=BUCKETS,
             registry=self.registry,
@@ -156,11 +156,12 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started, status, length = perf_counter(), 499, 0  # 499: the client left before there was an answer
+        waited: float | None = None
 
         async def watched(message: Message) -> None:
-            nonlocal status, length
+            nonlocal status, length, waited
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, waited = message["status"], perf_counter() - started
             length += len(message.get("body", b""))
             await send(message)
 
@@ -171,7 +172,8 @@ class Observe:
             seconds = perf_counter() - started
             paths: Paths = scope["app"].state.paths
             route = paths.template(scope["path"])
-            self._metrics.answered(self._port, scope["method"], route, status, seconds)
+            # A stream may go on for hours, which says nothing of how fast this pod is.
+            self._metrics.answered(self._port, scope["method"], route, status, seconds if waited is None else waited)
             if route not in _QUIET:
                 access_log.info("%s", _line(scope, status, seconds, length))
 
