@@ -168,7 +168,7 @@ def test_a_run_has_exactly_the_published_fields() -> None:
     [
         ("Pending", "pending", ""),
         ("Running", "running", ""),
-        ("AwaitingApproval", "pending", "Held: too many deletes"),
+        ("AwaitingApproval", "pending", "AwaitingApproval: too many deletes"),
         ("Succeeded", "completed", ""),
         ("Failed", "failed", "Held: too many deletes"),
         ("Cancelled", "cancelled", ""),

@@ -92,12 +92,18 @@ def started(record: RunRecord) -> answers.StartedRun:
 
 def run(record: RunRecord) -> answers.Run:
     """A run as this dialect shows it."""
-    wrong = record.state in ("Failed", "AwaitingApproval")
     return {
         **started(record),
         "completed_at": moment(record.finished_at) if record.finished_at else None,
-        "error_message": _said(record.reason, record.message) if wrong else "",
+        "error_message": _error_of(record),
     }
+
+
+def _error_of(run: RunRecord) -> str:
+    if run.state == "Failed":
+        return _said(run.reason, run.message)
+    # A state of its own, for which this dialect has no word.
+    return _said("AwaitingApproval", run.message or run.reason) if run.state == "AwaitingApproval" else ""
 
 
 def connector(record: ConnectionRecord, workspace: UUID) -> answers.Connector:
