@@ -156,14 +156,15 @@ def _oldest(connection: Connection, sync_uids: Sequence[str]) -> datetime | None
 def _lists(connection: Connection, asked: Asked) -> list[Where]:
     """What to look for: the entries of each code that there are any of, in the namespace or in each sync."""
     state, number = (RESOLVED, _c.resolved) if asked.resolved else (OPEN, _c.open)
-    in_use = select(syncs.c.uid, _c.code).join(syncs, syncs.c.uid == _c.sync_uid).where(number > 0)
-    in_use = in_use.where(*_syncs(asked.namespace, asked.sync, asked.sync_uid))
+    in_use = [number > 0, *_syncs(asked.namespace, asked.sync, asked.sync_uid)]
     if asked.code is not None:
-        in_use = in_use.where(_c.code == asked.code)
-    found = connection.execute(in_use).all()
+        in_use.append(_c.code == asked.code)
+    counts = letter_counts.join(syncs, syncs.c.uid == _c.sync_uid)
     if asked.sync is None and asked.sync_uid is None:
-        return [(_d.namespace == asked.namespace, _d.code == code, state) for code in sorted({r.code for r in found})]
-    return [(_d.sync_uid == row.uid, _d.code == row.code, state) for row in found]
+        codes = connection.execute(select(_c.code).distinct().select_from(counts).where(*in_use)).scalars()
+        return [(_d.namespace == asked.namespace, _d.code == code, state) for code in codes]
+    of_syncs = connection.execute(select(_c.sync_uid, _c.code).select_from(counts).where(*in_use))
+    return [(_d.sync_uid == row.sync_uid, _d.code == row.code, state) for row in of_syncs]
 
 
 def _syncs(namespace: str, name: str | None = None, uid: str | None = None) -> list[ColumnElement[bool]]:
