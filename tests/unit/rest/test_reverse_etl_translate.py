@@ -17,7 +17,7 @@ from retl.resources.run import RunCounts
 from retl.resources.views import Sync
 from retl.rest.callers.caller import NOBODY
 from retl.rest.problems import Problem
-from retl.rest.reverse_etl import ids, translate
+from retl.rest.reverse_etl import answers, ids, translate
 from retl.rest.reverse_etl.bodies import ChangeSync, CreateSync
 from retl.rest.service.merge import Found, merged
 from retl.rest.service.values import (
@@ -121,8 +121,21 @@ def test_a_sync_is_shown_as_published() -> None:
 def test_a_sync_that_says_less_or_more_is_shown_all_the_same(spec: dict[str, Any], shown: dict[str, Any]) -> None:
     whole = translate.sync_whole(record(**spec))["attributes"]
     assert {name: value for name, value in whole.items() if name in shown} == shown
-    listed = translate.sync_listed(record(**spec))["attributes"]
-    assert {name: value for name, value in whole.items() if name in listed} == listed
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        (answers.SyncChanged, ["name", "sync_mode", "enabled", "schedule", "updated_at"]),
+        (
+            answers.SyncListed,
+            ["name", "destination_id", "object_name", "sync_mode", "enabled", "schedule", "updated_at"],
+        ),
+        (answers.SyncToggled, ["enabled", "updated_at"]),
+    ],
+)
+def test_a_part_of_a_sync_is_shown_in_the_published_order(shape: type[Any], names: list[str]) -> None:
+    assert list(translate.sync_part(record(), shape)["attributes"]) == names
 
 
 def test_a_sync_whose_destination_is_gone_names_none() -> None:

@@ -39,7 +39,7 @@ async def list_syncs(request: Request, here: Here) -> Response:
     of = cursors.query("reverse-etl/syncs", here.place.uid, query.destination_id, query.enabled)
     found = await here.syncs(which, asked(query, of))
     if not written.wants_yaml(request, query.format):
-        return written.json(page(found, query, of, translate.sync_listed))
+        return written.json(page(found, query, of, _listed))
     manifests = written.yaml(documents([each.sync.manifest for each in found.items]))
     if cursor := next_cursor(found, of):
         following = request.url.include_query_params(cursor=cursor)
@@ -116,7 +116,7 @@ async def change_sync(request: Request, here: Here, id: str) -> Response:
     if written.wants_yaml(request, query.format):
         version = record.sync.meta.resource_version
         return written.yaml(documents([record.sync.manifest]), version=version, how=how)
-    return _answer({"data": translate.sync_changed(record)}, record, how)
+    return _answer({"data": translate.sync_part(record, answers.SyncChanged)}, record, how)
 
 
 @router.delete(
@@ -157,7 +157,11 @@ async def toggle_sync(request: Request, here: Here) -> Response:
     how = writes.how(request, query.dry_run)
     uid = ids.in_body(body.sync_id, "retl_sync", "syncId")
     record = await here.change_sync(uid, SyncWish(enabled=body.enabled), how)
-    return _answer({"data": translate.sync_toggled(record)}, record, how)
+    return _answer({"data": translate.sync_part(record, answers.SyncToggled)}, record, how)
+
+
+def _listed(record: SyncRecord) -> answers.Resource[answers.SyncListed]:
+    return translate.sync_part(record, answers.SyncListed)
 
 
 def _answer(content: _Changed | _Toggled, record: SyncRecord, how: Write) -> Response:

@@ -96,56 +96,29 @@ def _schedule_wish(body: ScheduleBody | None) -> ScheduleWish | None:
 def sync_whole(record: SyncRecord) -> answers.Resource[answers.SyncWhole]:
     """A sync as GET shows it."""
     spec = record.sync.spec
-    return _sync(
-        record,
-        {
-            "name": _name(record),
+    return {
+        "id": type_id("retl_sync", record.uid),
+        "type": "reverse_etl_sync",
+        "attributes": {
+            "name": str(spec.get("displayName") or record.sync.name),
             "source_query": record.query,
-            "destination_id": _destination_id(record),
+            "destination_id": type_id("conn", record.destination.uid) if record.destination else None,
             "object_name": spec["object"],
             "field_mappings": [_mapping(each) for each in spec.get("mappings") or []],
-            "sync_mode": _mode(record),
-            "enabled": _enabled(record),
+            "sync_mode": spec.get("mode", "upsert"),
+            "enabled": record.sync.state == "Active",
             "schedule": _schedule(record),
             "created_at": moment(record.sync.meta.creation_timestamp or record.updated_at),
             "updated_at": moment(record.updated_at),
         },
-    )
+    }
 
 
-def sync_listed(record: SyncRecord) -> answers.Resource[answers.SyncListed]:
-    """A sync as a list shows it."""
-    return _sync(
-        record,
-        {
-            "name": _name(record),
-            "destination_id": _destination_id(record),
-            "object_name": record.sync.spec["object"],
-            "sync_mode": _mode(record),
-            "enabled": _enabled(record),
-            "schedule": _schedule(record),
-            "updated_at": moment(record.updated_at),
-        },
-    )
-
-
-def sync_changed(record: SyncRecord) -> answers.Resource[answers.SyncChanged]:
-    """A sync as the answer to PUT shows it."""
-    return _sync(
-        record,
-        {
-            "name": _name(record),
-            "sync_mode": _mode(record),
-            "enabled": _enabled(record),
-            "schedule": _schedule(record),
-            "updated_at": moment(record.updated_at),
-        },
-    )
-
-
-def sync_toggled(record: SyncRecord) -> answers.Resource[answers.SyncToggled]:
-    """A sync that was switched on or off."""
-    return _sync(record, {"enabled": _enabled(record), "updated_at": moment(record.updated_at)})
+def sync_part(record: SyncRecord, shape: type[answers.Attributes]) -> answers.Resource[answers.Attributes]:
+    """The same with those attributes only that a type of `answers` has."""
+    whole = sync_whole(record)
+    wanted = {name: value for name, value in whole["attributes"].items() if name in shape.__annotations__}
+    return {"id": whole["id"], "type": whole["type"], "attributes": cast(answers.Attributes, wanted)}
 
 
 def sync_deleted(uid: UUID, at: datetime) -> answers.Resource[answers.SyncDeleted]:
@@ -356,26 +329,6 @@ _CONNECTED: Mapping[bool | None, Literal["connected", "error", "pending"]] = {
     None: "pending",
 }
 _READY: Mapping[bool | None, Literal["ready", "error", "pending"]] = {True: "ready", False: "error", None: "pending"}
-
-
-def _sync(record: SyncRecord, attributes: answers.Attributes) -> answers.Resource[answers.Attributes]:
-    return {"id": type_id("retl_sync", record.uid), "type": "reverse_etl_sync", "attributes": attributes}
-
-
-def _name(record: SyncRecord) -> str:
-    return str(record.sync.spec.get("displayName") or record.sync.name)
-
-
-def _destination_id(record: SyncRecord) -> str | None:
-    return type_id("conn", record.destination.uid) if record.destination else None
-
-
-def _mode(record: SyncRecord) -> str:
-    return str(record.sync.spec.get("mode", "upsert"))
-
-
-def _enabled(record: SyncRecord) -> bool:
-    return record.sync.state == "Active"
 
 
 def _schedule(record: SyncRecord) -> answers.Schedule:
