@@ -20,8 +20,8 @@ from retl.runspec import RunSpec
 
 logger = logging.getLogger(__name__)
 
-_RATE = (10.0, 20)
-"""Questions a second, and at once."""
+_RATE = (2.0, 10)
+"""Questions a second, and at once: for each the API server goes through all Events of a namespace."""
 _REMEMBERED = 10_000
 
 
