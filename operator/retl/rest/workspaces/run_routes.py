@@ -187,4 +187,5 @@ def _changed(record: RunRecord) -> Response:
 
 
 def _version(record: RunRecord) -> str:
-    return str(record.manifest["metadata"]["resourceVersion"]) if record.manifest else ""
+    # What a dry run made has no version.
+    return str(record.manifest["metadata"].get("resourceVersion", "")) if record.manifest else ""
