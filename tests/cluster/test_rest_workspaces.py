@@ -15,10 +15,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from retl.rest.callers.caller import NOBODY
 from tests.cluster.objects import object_of
 from tests.cluster.rest_api import Rest, rest  # noqa: F401 - fixture
+from tests.unit.rest.specs import SPECS
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "rest" / "workspaces.sh"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -242,6 +245,8 @@ async def test_a_run_has_the_published_status(call: Client, phase: str, status: 
     assert shown["completed_at"] == ("2026-01-15T15:02:30Z" if ended else None)
 
 
+NEW_SCHEDULE = {"timeZone": "UTC", "catchUp": "Latest"}
+"""What the API server writes beside the cron expression of a schedule that says nothing else."""
 WHOLE = {
     "modelRef": {"name": "active-accounts"},
     "destinationRef": {"name": "http"},
@@ -296,6 +301,28 @@ async def test_a_sync_made_by_other_means_is_shown_and_kept_but_for_what_is_chan
         "description": "by hand",
         "mappings": [*old[:2], old[4] | {"source": "mail"}],
     }
+
+
+@settings(derandomize=True, max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(specs=st.lists(SPECS, min_size=12, max_size=12))
+async def test_whatever_a_manifest_says_stays_when_all_that_is_shown_is_sent_back(
+    call: Client, specs: list[dict[str, Any]]
+) -> None:
+    name = f"any-{uuid4()}"
+    call.rest.namespace.apply(*(object_of("ReverseETLSync", f"{name}-{at}", spec) for at, spec in enumerate(specs)))
+    made = [each for each in call.rest.namespace.list("reverseetlsyncs") if each["metadata"]["name"].startswith(name)]
+    for each in made:
+        path = f"/syncs/{each['metadata']['uid']}"
+        shown = (await call("GET", path)).json()
+        same = await call("PUT", path, shown)
+        assert (same.status_code, same.headers.get("ETag")) == (200, f'"{each["metadata"]["resourceVersion"]}"')
+        changed = await call("PUT", path, shown | {"description": "changed", "schedule": "@weekly"})
+        assert changed.status_code == 200, changed.text
+        schedule = each["spec"].get("schedule", NEW_SCHEDULE) | {"cron": "@weekly"}
+        each["spec"] |= {"description": "changed", "schedule": schedule}
+    found = {each["metadata"]["uid"]: each["spec"] for each in call.rest.namespace.list("reverseetlsyncs")}
+    assert [found[each["metadata"]["uid"]] for each in made] == [each["spec"] for each in made]
+    assert len(made) == len(specs)
 
 
 async def test_a_query_of_its_own_stays_where_a_sync_names_itself_as_its_model(call: Client) -> None:
