@@ -140,10 +140,7 @@ def dismiss(connection: Connection, sync_uid: str, ids: Sequence[str], now: date
     lock(connection, sync_uid)
     columns = select(_d.id, _d.code).where(_d.sync_uid == sync_uid, OPEN)
     ended = [entry for some in _chunks(ids) for entry in connection.execute(columns.where(_d.id.in_(some)))]
-    found = [entry.id for entry in ended]
-    for some in _chunks(found):
-        dismissed = _resolved("dismissed", now) | said._asdict()
-        connection.execute(update(dead_letters).where(_d.id.in_(some)).values(dismissed))
+    _resolve(connection, [entry.id for entry in ended], "dismissed", now, **said._asdict())
     letter_counts.resolved(connection, sync_uid, [entry.code for entry in ended])
     return len(ended)
 
@@ -241,9 +238,11 @@ def _with_keys(connection: Connection, sync_uid: str, keys: Iterable[bytes], sta
     return [entry for some in _chunks(list(keys)) for entry in connection.execute(columns.where(_d.key_hash.in_(some)))]
 
 
-def _resolve(connection: Connection, ids: Sequence[str], resolution: Resolution, now: datetime) -> None:
+def _resolve(
+    connection: Connection, ids: Sequence[str], resolution: Resolution, now: datetime, **said: str | None
+) -> None:
     for some in _chunks(ids):
-        connection.execute(update(dead_letters).where(_d.id.in_(some)).values(_resolved(resolution, now)))
+        connection.execute(update(dead_letters).where(_d.id.in_(some)).values(_resolved(resolution, now) | said))
 
 
 def _resolved(resolution: Resolution, now: datetime) -> dict[str, object]:
