@@ -352,6 +352,7 @@ def test_rows_of_a_query_stay_the_same_as_long_as_the_key_does() -> None:
         (("spec", "state"), "/enabled"),
         (("spec", "fullRefresh"), "/fullRefresh"),
         (("spec", "approval", "planHash"), "/planHash"),
+        (("spec", "replay", "entries", 1), "/entryIds/1"),
         (("spec", "guards", "maxDeletes"), None),
         (("spec",), None),
         (("metadata", "name"), None),
@@ -509,9 +510,9 @@ def test_an_id_that_is_none_is_told_where_it_stands() -> None:
     assert [wrong["pointer"] for wrong in body.value.document()["errors"]] == ["/entryIds/1", "/entryIds/2"]
 
 
-def test_ids_of_a_body_count_once_in_their_order() -> None:
-    first, second = str(LETTER_UID), str(RUN_UID)
-    assert ids.all_in_body([second, first, second], "retl_dlq", "entryIds") == [RUN_UID, LETTER_UID]
+def test_ids_of_a_body_keep_their_order() -> None:
+    texts = [str(RUN_UID), type_id("retl_dlq", LETTER_UID), str(RUN_UID)]
+    assert ids.all_in_body(texts, "retl_dlq", "entryIds") == [RUN_UID, LETTER_UID, RUN_UID]
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ AT_ONCE = 4
 
 
 async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) -> answers.RunsStarted:
-    """Start a run of each sync.
+    """Start a run of each sync, once.
 
     Returns:
         The runs in that order, and why there is none of the others.
     Raises:
         Problem: 422 there is none of any.
     """
-    turn = asyncio.Semaphore(AT_ONCE)
+    turn, each = asyncio.Semaphore(AT_ONCE), list(dict.fromkeys(syncs))
 
     async def one(sync: UUID) -> RunRecord | Problem:
         async with turn:
@@ -30,11 +30,11 @@ async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) 
             except Problem as problem:
                 return problem
 
-    ends = await asyncio.gather(*map(one, syncs))
+    ends = await asyncio.gather(*map(one, each))
     errors = [
-        translate.not_started(sync, end) for sync, end in zip(syncs, ends, strict=True) if isinstance(end, Problem)
+        translate.not_started(sync, end) for sync, end in zip(each, ends, strict=True) if isinstance(end, Problem)
     ]
-    if len(errors) == len(syncs):
+    if len(errors) == len(each):
         detail = "no sync was run; errors says why, for each"
         raise Problem(422, "no-run-started", detail, further={"errors": errors})
     answer: answers.RunsStarted = {"data": [translate.run_started(end) for end in ends if isinstance(end, RunRecord)]}

@@ -43,12 +43,11 @@ def in_body(text: str, prefix: Prefix, field: str) -> UUID:
 
 
 def all_in_body(texts: Sequence[str], prefix: Prefix, field: str) -> list[UUID]:
-    """The uids of a list of ids in a body, each once, in that order (raises Problem 422 with all that are none)."""
-    uids = {text: known(text, prefix) for text in texts}
-    wrong = [index for index, text in enumerate(texts) if uids[text] is None]
-    if wrong:
+    """The uids of a list of ids in a body, in that order (raises Problem 422 with all that are none)."""
+    uids = [known(text, prefix) for text in texts]
+    if wrong := [index for index, uid in enumerate(uids) if uid is None]:
         raise invalid([FieldError(_expected(prefix), pointer=f"/{field}/{index}") for index in wrong])
-    return list(dict.fromkeys(uid for uid in uids.values() if uid is not None))
+    return [uid for uid in uids if uid is not None]
 
 
 def in_query(text: str, prefix: Prefix, parameter: str) -> UUID:

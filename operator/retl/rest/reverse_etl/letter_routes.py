@@ -66,6 +66,7 @@ async def count_letters(request: Request, here: Here) -> Response:
             answers.One[answers.Summary[answers.ResolvedAttributes]],
         ),
         problems=WRITES,
+        query=queries.Writing,
         body=bodies.ResolveLetters,
         example=examples.RESOLVE_LETTERS,
         headers=[WORKSPACE_HEADER, ONCE],
@@ -73,9 +74,9 @@ async def count_letters(request: Request, here: Here) -> Response:
 )
 async def resolve_letters(request: Request, here: Here) -> Response:
     """With a replay, the records are sent again; an entry stays open until its record is written."""
-    queries.read(request, queries.Query)
+    query = queries.read(request, queries.Writing)
     body = await read.read(request, bodies.ResolveLetters)
     uids = ids.all_in_body(body.entry_ids, "retl_dlq", "entryIds")
-    how = writes.how(request)
+    how = writes.how(request, query.dry_run)
     done = await here.resolve(uids, body.resolution, replay=body.replay or False, how=how)
-    return written.json({"data": translate.resolved(done)})
+    return written.json({"data": translate.resolved(done)}, how=how)

@@ -305,6 +305,8 @@ def pointer(location: Location) -> str | None:
             return f"/fieldMappings/{index}/source"
         case ("spec", "schedule", str() as name, *_):
             return _SCHEDULE.get(name, "/schedule")
+        case ("spec", "replay", "entries", *rest):
+            return bodies.pointer(("entryIds", *rest))
         case ("spec", "approval", *rest):
             return bodies.pointer(tuple(rest))
         case ("spec", str() as name, *rest) if name in _FIELDS:
