@@ -229,8 +229,8 @@ class RunRecord:
 
     @property
     def rows_written(self) -> int:
-        """Records that the destination has taken."""
-        return self.counts.created + self.counts.updated + self.counts.deleted
+        """Records that the destination has taken; none of a plan, whose counts are of what it would write."""
+        return 0 if self.mode == "Plan" else self.counts.created + self.counts.updated + self.counts.deleted
 
     @property
     def rows_failed(self) -> int:
