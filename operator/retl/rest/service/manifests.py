@@ -52,20 +52,25 @@ def _spare(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     fields = _fields(model)
     kept: dict[str, Any] = {}
     for name, value in values.items():
-        field, inner = fields.get(name, (None, None))
+        default, inner = fields.get(name, (_NONE, None))
         if inner is not None and isinstance(value, list):
             value = [_spare(each, inner) if isinstance(each, dict) else each for each in value]
         elif inner is not None and isinstance(value, dict):
             value = _spare(value, inner)
-        if field is None or not _is_default(field, value):
+        if type(value) is not type(default) or value != default:
             kept[name] = value
     return kept
 
 
+_NONE = object()
+"""In the place of a default, where there is none."""
+
+
 @cache
-def _fields(model: type[BaseModel]) -> dict[str, tuple[FieldInfo, type[BaseModel] | None]]:
-    """By the names that manifests have, each with the model of its value, or of the items of a list."""
-    return {field.alias or name: (field, _model_in(field.annotation)) for name, field in model.model_fields.items()}
+def _fields(model: type[BaseModel]) -> dict[str, tuple[Any, type[BaseModel] | None]]:
+    """By the names that manifests have, each with its default as they write it and the model of its value or items."""
+    fields = model.model_fields.items()
+    return {field.alias or name: (_default(field), _model_in(field.annotation)) for name, field in fields}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -74,15 +79,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
-def _is_default(field: FieldInfo, value: Any) -> bool:
+def _default(field: FieldInfo) -> Any:
     if field.is_required():
-        return False
+        return _NONE
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
-        return bool(value == {})
-    if isinstance(default, timedelta):
-        default = format_duration(default)
-    return type(value) is type(default) and bool(value == default)
+        return {}
+    return format_duration(default) if isinstance(default, timedelta) else default
 
 
 def _foreign(name: str) -> bool:

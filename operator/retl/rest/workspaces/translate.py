@@ -63,7 +63,7 @@ def _field_mapping(mapping: Mapping[str, Any]) -> answers.FieldMapping:
 
 
 def _config(spec: Mapping[str, Any]) -> dict[str, Any]:
-    said = without_defaults(spec)
+    said = without_defaults({name: spec[name] for name in (*SETTINGS, "schedule") if name in spec})
     key = [mapping["destination"] for mapping in spec.get("mappings") or [] if mapping.get("key")]
     schedule = {name: value for name, value in said.get("schedule", {}).items() if name != "cron"}
     settings = {name: said[name] for name in SETTINGS if name in said}
