@@ -4,11 +4,13 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from retl.rest.requests.limits import STREAMS
 from tests.cluster.cluster import Cluster
 from tests.cluster.objects import run_of, sync
 from tests.cluster.rest_api import Rest, serving
@@ -135,9 +137,19 @@ async def test_a_pod_that_is_told_to_leave_ends_streams_at_once_and_goes(cluster
                 assert told[:1] == ["retry: 3000"]
                 assert "event: run" in told
                 assert "retl_api_streams 1.0" in (await client.get("/metrics")).text
+                await _use_up_streams(client, f"/api/reverse-etl/runs/{run['id']}/events")
                 started = asyncio.get_running_loop().time()
                 leaving.program.stop(signal.SIGTERM, patience=20)
                 rest = [line async for line in lines]
                 assert "event: end" not in rest
                 assert asyncio.get_running_loop().time() - started < 10
         assert "Traceback" not in leaving.log()
+
+
+async def _use_up_streams(client: httpx.AsyncClient, events: str) -> None:
+    """With one that is open already."""
+    async with AsyncExitStack() as more:
+        for _ in range(STREAMS - 1):
+            assert (await more.enter_async_context(client.stream("GET", events))).status_code == 200
+        refused = await client.get(events)
+    assert (refused.status_code, refused.json()["title"]) == (429, "Too many requests")

@@ -80,6 +80,8 @@ def pinned(document: dict[str, Any], workspace: str, syncs: dict[str, list[str]]
                     parameter["schema"] = {"type": "string", "enum": [workspace]}
                 case ("syncId", "path", True):
                     parameter["schema"] = {"type": "string", "enum": [*syncs["uuid"], str(uuid4())]}
+                case ("refresh", "query", _):  # nobody is there to make the check that it waits for
+                    parameter["schema"] = {"type": "boolean", "enum": [False]}
                 case ("id", "path", False) if "/syncs/" in path:
                     parameter["schema"] = {"type": "string", "enum": [*syncs["typeid"], f"retl_sync_{'0' * 26}"]}
     return narrowed

@@ -29,7 +29,7 @@ def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 REQUEST_ID = header(
-    "X-Request-ID", "Id of the request; the answer repeats it, or tells a new one.", pattern="^[A-Za-z0-9._-]{1,64}$"
+    "X-Request-ID", "Id of the request, 1-64 of `A-Z a-z 0-9 . _ -`; the answer repeats it, else tells a new one."
 )
 IF_MATCH = header("If-Match", "ETag that the object must still have; otherwise 412.")
 IF_NONE_MATCH = header("If-None-Match", "ETag that the client has; 304 if it is still the one.")
@@ -66,7 +66,7 @@ class Answer:
         said: dict[str, Any] = {"description": self.description}
         if self.media:
             said["content"] = {self.media: self._content()} | {
-                media: {"schema": {"type": "string"}, "example": example} for media, example in self.also.items()
+                media: {"schema": {}, "example": example} for media, example in self.also.items()
             }
         if self.headers:
             said["headers"] = {
@@ -76,7 +76,7 @@ class Answer:
 
     def _content(self) -> dict[str, Any]:
         schema = {} if self.shape is None else TypeAdapter(self.shape).json_schema(mode="serialization")
-        if self.media.startswith("text/"):
+        if self.media.startswith("text/plain"):
             schema = {"type": "string"}
         return {"schema": schema} | ({} if self.example is None else {"example": self.example})
 

@@ -36,12 +36,12 @@ class Streamed(Response):
         self._idle = idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._counted:
-            async with aclosing(self._pieces):
-                piece = await anext(self._pieces, None)
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._pieces):
+            with self._counted:
                 over = [asyncio.create_task(_left(receive)), asyncio.create_task(self._stopping.wait())]
                 try:
+                    piece = await self._next(over)
+                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                     while piece is not None:
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                         piece = await self._next(over, send)
@@ -50,15 +50,20 @@ class Streamed(Response):
                         task.cancel()
             await send({"type": "http.response.body", "body": b""})
 
-    async def _next(self, over: "list[asyncio.Task[object]]", send: Send) -> bytes | None:
-        """The next piece; None when there is none, or nobody is to have it."""
+    async def _next(self, over: "list[asyncio.Task[object]]", send: Send | None = None) -> bytes | None:
+        """The next piece; None when there is none, or nobody is to have it.
+
+        Args:
+            over: the answer ends with the first of these.
+            send: tells a client that waits that this is alive.
+        """
         coming = asyncio.create_task(_piece(self._pieces))
         try:
             while not coming.done():
                 await asyncio.wait([coming, *over], timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if any(task.done() for task in over):
                     return None
-                if not coming.done() and self._idle:
+                if not coming.done() and self._idle and send:
                     await send({"type": "http.response.body", "body": self._idle, "more_body": True})
             return coming.result()
         finally:
