@@ -211,6 +211,21 @@ def test_a_sync_of_another_mode_keeps_it_when_it_is_sent_back() -> None:
         changed(spec, {"sync_mode": "delete"})
 
 
+def test_the_status_error_can_be_sent_back_where_it_is_shown() -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "SourceNotFound", "message": "there is none"}
+    status = {"conditions": [stalled | {"lastTransitionTime": "2026-03-02T12:00:00Z"}]}
+    present = translate.sync(record(FULL, status))
+    assert (
+        wishes.change(ChangeSync(status="error", status_error="SourceNotFound: there is none"), present) == SyncWish()
+    )
+    assert wishes.change(ChangeSync(status="active"), present) == SyncWish(state="Active")
+
+
+def test_no_cast_is_as_good_as_one_that_is_null() -> None:
+    entries = [entry | {"type_cast": None} for entry in shown(FULL)["field_mapping"]]
+    assert after(FULL, {"field_mapping": entries}) == FULL
+
+
 @settings(max_examples=50)
 @given(SPECS)
 def test_sending_back_what_is_shown_changes_nothing(spec: Spec) -> None:
