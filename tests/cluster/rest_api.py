@@ -24,6 +24,15 @@ OPERATOR_NAMESPACE = "retl-system"
 Role = Literal["viewer", "operator", "admin", "nobody", "other"]
 """A ServiceAccount `retl-<role>` of the workspace, with that role or with none; `other` is admin of the other one."""
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin", "nobody", "other")
+ACCOUNTS = {
+    "name": "Accounts",
+    "sourceQuery": "model:active-accounts",
+    "destinationId": "conn_sf_prod",
+    "objectName": "Account",
+    "syncMode": "upsert",
+    "fieldMappings": [{"source": "id", "destination": "Id", "key": True}],
+}
+"""Body of POST /api/reverse-etl/syncs for a sync of the workspace."""
 
 
 @dataclass

@@ -16,14 +16,6 @@ from tests.cluster.objects import run_of, sync
 from tests.cluster.rest_api import Rest, serving
 
 SYNCS = "/api/reverse-etl/syncs"
-SYNC = {
-    "name": "Accounts",
-    "sourceQuery": "model:active-accounts",
-    "destinationId": "conn_sf_prod",
-    "objectName": "Account",
-    "syncMode": "upsert",
-    "fieldMappings": [{"source": "id", "destination": "Id", "key": True}],
-}
 
 
 @pytest.fixture

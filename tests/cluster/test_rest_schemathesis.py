@@ -14,7 +14,7 @@ import jsonschema_rs
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from tests.cluster.rest_api import Rest, Role
+from tests.cluster.rest_api import ACCOUNTS, Rest, Role
 
 EXAMPLES = 12
 """Requests of each kind for each operation."""
@@ -23,14 +23,6 @@ UNCHECKED = (
     # What fits the description may still name a destination, a model or an entry that is not there.
     "positive_data_acceptance",
 )
-SYNC = {
-    "name": "Accounts",
-    "sourceQuery": "model:active-accounts",
-    "destinationId": "conn_sf_prod",
-    "objectName": "Account",
-    "syncMode": "upsert",
-    "fieldMappings": [{"source": "id", "destination": "Id", "key": True}],
-}
 
 
 def described(rest: Rest) -> dict[str, Any]:
@@ -92,7 +84,7 @@ async def test_no_request_is_answered_otherwise_than_described(rest: Rest, role:
     syncs: dict[str, list[str]] = {"uuid": [], "typeid": []}
     async with rest.as_("admin") as admin:
         for _ in range(3):
-            made = await admin.post("/api/reverse-etl/syncs", json=SYNC)
+            made = await admin.post("/api/reverse-etl/syncs", json=ACCOUNTS)
             assert made.status_code == 201, made.text
             syncs["typeid"].append(made.json()["data"]["id"])
         listed = await admin.get(f"/api/v1/workspaces/{rest.namespace.name}/syncs")
