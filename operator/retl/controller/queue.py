@@ -8,7 +8,7 @@ from retl.resources.kinds import RUN
 
 _RUNS, _REST, _LATER = range(3)
 """Lanes."""
-_LATER_EVERY = 16
+_LATER_EVERY = 64
 """Of so many keys one is of the last lane, however much waits in the others."""
 
 
