@@ -59,13 +59,15 @@ class Streamed(Response):
         """
         coming = asyncio.create_task(_piece(self._pieces))
         try:
-            while not coming.done():
-                await asyncio.wait([coming, *over], timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if any(task.done() for task in over):
-                    return None
-                if not coming.done() and self._idle and send:
+            while not any(task.done() for task in over):
+                done, _ = await asyncio.wait(
+                    [coming, *over], timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if coming.done():
+                    return coming.result()
+                if not done and self._idle and send:
                     await send({"type": "http.response.body", "body": self._idle, "more_body": True})
-            return coming.result()
+            return None
         finally:
             coming.cancel()
             with suppress(asyncio.CancelledError):
