@@ -259,7 +259,9 @@ async def test_nobody_learns_which_namespaces_there_are(
     namespaces = Namespaces(connections.own, review)
     nobody = await identify(place.token("default"))
     there = await review.forbidden(nobody, place.name, READ_LETTERS)
-    for name in ("no-such-namespace", str(uuid4()), "No Namespace/../x", "x" * 64):
+    phantom = await namespaces.find(nobody, "no-such-namespace")
+    assert (await review.forbidden(nobody, phantom.name, READ_LETTERS)).document() == there.document()
+    for name in (str(uuid4()), "No Namespace/../x", "x" * 64):
         with pytest.raises(Problem) as problem:
             await namespaces.find(nobody, name)
         assert problem.value.document() == there.document(), name

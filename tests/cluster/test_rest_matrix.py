@@ -20,6 +20,7 @@ from retl.resources.run import RunCounts
 from retl.rest.app import Public, create_apps
 from retl.rest.callers import keys
 from retl.rest.callers.caller import Authenticate
+from retl.rest.problems import unauthorized
 from retl.rest.requests.entry import Door
 from retl.rest.requests.limits import Limits
 from retl.rest.service.interface import Workspaces
@@ -152,8 +153,9 @@ class Ground:
     run_uids: Mapping[str, str]
     credentials: Mapping[str, str | None]
 
-    def request(self, method: str, template: str, row: Row) -> httpx.Request:
-        namespace, sync, run = self.rest.namespace.name, self.names["sync"], self.run_uids.get(row.run, "")
+    def request(self, method: str, template: str, row: Row, workspace: str | None = None) -> httpx.Request:
+        namespace = workspace or self.rest.namespace.name
+        sync, run = self.names["sync"], self.run_uids.get(row.run, "")
         headers = {}
         if template.startswith("/api/v1/workspaces/"):
             words = {"id": namespace, "syncId": sync, "runId": run}
@@ -263,7 +265,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncCli
         yield opened
 
 
-@pytest.mark.parametrize("route", TABLE, ids=lambda route: " ".join(route))
+@pytest.mark.parametrize("route", TABLE, ids=" ".join)
 async def test_each_caller_is_answered_as_the_table_says(
     ground: Ground, client: httpx.AsyncClient, route: tuple[str, str]
 ) -> None:
@@ -284,6 +286,54 @@ async def test_each_caller_is_answered_as_the_table_says(
         callers = [caller for caller, wants in wanted.items() if (wants >= 400) is refused]
         answers |= dict(zip(callers, await asyncio.gather(*map(status, callers)), strict=True))
     assert answers == {caller: wanted[caller] for caller in answers}
+
+
+@pytest.mark.parametrize("route", [route for route in TABLE if route[1] not in OPEN], ids=" ".join)
+async def test_nobody_learns_which_workspaces_there_are(
+    ground: Ground, client: httpx.AsyncClient, route: tuple[str, str]
+) -> None:
+    row = TABLE[route]
+    headers = {"Authorization": str(ground.credentials["nobody"])}
+
+    async def told(workspace: str, body: Any) -> tuple[int, str]:
+        request = ground.request(*route, replace(row, body=body), workspace)
+        answer = await client.request(
+            *(request.method, request.url), headers=dict(request.headers) | headers, content=request.content
+        )
+        return answer.status_code, answer.json()["detail"]
+
+    for body in (row.body, {"nonsense": True}):
+        there = await told(ground.rest.namespace.name, body)
+        assert await told("no-such-workspace", body) == there
+    assert (await told("no-such-workspace", row.body))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [],
+        ["Bearer"],
+        ["{admin}"],
+        ["Token {admin}"],
+        ["Bearer {admin} {admin}"],
+        ["Bearer {admin}", "Bearer {admin}"],
+        ["Bearer {admin},Bearer {admin}"],
+        ["Bearer\t{admin}"],
+        ["Bearer {admin}é"],
+        ["Bearer " + "x" * 9000],
+        ["Bearer retl_"],
+        ["Bearer retl_" + "a" * 16 + "_" + "a" * 52],
+    ],
+    ids=lambda shown: str(shown)[:40],
+)
+async def test_whatever_is_no_credential_is_refused_in_the_same_words(rest: Rest, shown: list[str]) -> None:  # noqa: F811
+    fields = [(b"Authorization", each.format(admin=rest.tokens["admin"]).encode()) for each in shown]
+    async with rest.client({}) as client:
+        answer = await client.get("/api/v1/workspaces/whatever/syncs", headers=httpx.Headers(fields))
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="reverse-etl"')
+    said = answer.json()
+    assert said.pop("instance") == f"urn:retl:request:{answer.headers['X-Request-ID']}"
+    assert said == unauthorized().document()
 
 
 # What the audit log shows of all that

@@ -51,20 +51,26 @@ class Namespaces:
     async def find(self, caller: Caller, workspace: str) -> Namespace:
         """The namespace of that name or uid; what looks like a uid is one.
 
-        Raises:
-            Problem: there is none: 404 for a caller who may list syncs there, 403 for all others, so that they do not
-                learn which there are; 401, 429, 503.
-        """
-        if _UID.fullmatch(workspace):
-            return await self._with_uid(UUID(workspace)) or await self._missing(caller, None)
-        if _LABEL.fullmatch(workspace):
-            return await self._named(workspace) or await self._missing(caller, workspace)
-        return await self._missing(caller, None)
+        A caller who may not list syncs does not learn that there is none: they get one that is not there, and are
+        refused by the API server, whatever they ask for, as they would be in one that is.
 
-    async def _missing(self, caller: Caller, name: str | None) -> Namespace:
-        if await self._review.may(caller, name, LIST_SYNCS):
+        Raises:
+            Problem: 404 there is none; 403 nor could there be, or none has that uid; 401, 429, 503.
+        """
+        if _LABEL.fullmatch(workspace) and not _UID.fullmatch(workspace):
+            found = await self._named(workspace)
+            if found is None and not await self._may_know(caller, workspace):
+                return Namespace(workspace, UUID(int=0))
+        else:
+            found = await self._with_uid(UUID(workspace)) if _UID.fullmatch(workspace) else None
+            if found is None and not await self._may_know(caller, None):
+                raise no_workspace()
+        if found is None:
             raise not_found("such workspace")
-        raise no_workspace()
+        return found
+
+    async def _may_know(self, caller: Caller, name: str | None) -> bool:
+        return await self._review.may(caller, name, LIST_SYNCS)
 
     async def _named(self, name: str) -> Namespace | None:
         known, until = self._by_name.get(name, (None, 0.0))
