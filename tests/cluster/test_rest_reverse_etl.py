@@ -241,8 +241,8 @@ async def test_dead_letters_are_listed_counted_and_resolved_as_published(call: C
     repeated = (await call("POST", "/dlq/resolve", again, Idempotency_Key="again")).json()["data"]["attributes"]
     assert repeated["replay_run_id"] == done["replay_run_id"]
 
-    unknown = {"entryIds": [second, type_id("retl_dlq", uuid4())], "resolution": "skipped"}
-    assert refusal(await call("POST", "/dlq/resolve", unknown))[0] == 422
+    unknown = {"entryIds": [second, second, type_id("retl_dlq", uuid4())], "resolution": "skipped"}
+    assert refusal(await call("POST", "/dlq/resolve", unknown)) == (422, "invalid-input", ["/entryIds/2"])
 
 
 async def test_many_syncs_are_run_at_once_and_each_that_cannot_be_is_told(call: Client) -> None:
