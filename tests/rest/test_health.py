@@ -27,16 +27,17 @@ def samples(exposition: str) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_a_pod_whose_database_does_not_answer_is_alive_but_not_ready() -> None:
+async def test_a_pod_whose_database_does_not_answer_is_alive_but_not_ready(caplog: pytest.LogCaptureFixture) -> None:
     def closed() -> SqlStateStore:
-        raise StateError("the state database is not open: connection refused")
+        raise StateError("state database db.internal:5432/retl: connection refused")
 
     apps = create_apps(closed, namespace_in_token, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
         assert ready.status_code == 503
-        assert ready.json()["detail"] == "the state database is not open: connection refused"
+        assert ready.json()["detail"] == "the state database does not answer; try again"
+        assert "db.internal:5432/retl: connection refused" in caplog.text
         assert ready.headers["retry-after"] == "1"
         assert samples((await client.get("/metrics")).text)[("retl_state_up",)] == 0
 

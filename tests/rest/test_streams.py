@@ -42,7 +42,7 @@ LOST = Problem(403, "forbidden", "you may not watch syncruns")
 def app_of(answer: Callable[[Request], Response]) -> FastAPI:
     app, public = FastAPI(), closed_door()
     app.state.door, app.state.stopping = public.door, public.stopping
-    problems.install(app)
+    problems.install(app, public=True)
 
     @app.get("/stream")
     async def stream(request: Request) -> Response:

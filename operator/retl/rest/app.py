@@ -67,21 +67,21 @@ def create_apps(store: StoreNow, identify: Identify, public: Public, controller_
 
 
 def _public(public: Public, store: StoreNow, metrics: Metrics) -> FastAPI:
-    app = _app(openapi.TITLE, "public", metrics)
+    app = _app(openapi.TITLE, "public", metrics, public.cors_origins)
     app.state.door = public.door
     app.state.stopping = public.stopping
     _add_health(app, store, metrics, public.stopping)
     app.include_router(routes.router)
     app.include_router(workspaces.router)
     app.include_router(reverse_etl.router)
-    if public.cors_origins:
-        cors.allow(app, public.cors_origins)
     return app
 
 
-def _app(title: str, port: str, metrics: Metrics) -> FastAPI:
+def _app(title: str, port: str, metrics: Metrics, cors_origins: tuple[str, ...] = ()) -> FastAPI:
     app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    problems.install(app)
+    problems.install(app, public=port == "public")
+    if cors_origins:
+        cors.allow(app, cors_origins)
     app.add_middleware(Answered)
     app.add_middleware(Observe, metrics=metrics, port=port)
     return app

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, the same for every route of the API pod."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from retl.errors import Busy, Fenced, InvalidInput, RetlError, SnapshotDamaged, 
 from retl.resources.problems import Location
 from retl.state.claims import ForeignSync
 from retl.state.wire import PROBLEM_BUSY, PROBLEM_FENCED, BadMessage
+
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://reverseetl.io/problems/"
@@ -129,11 +132,20 @@ def of(error: RetlError) -> Problem:
         case InvalidInput():
             return Problem(422, "invalid-input", str(error))
         case _:
-            return Problem(500, "internal-error", str(error))
+            return bug()
 
 
-def install(app: FastAPI) -> None:
-    """Make the app answer every error with a problem."""
+def bug() -> Problem:
+    """The program is wrong, not the request."""
+    return Problem(500, "internal-error", "this is a mistake in the program; its log says more, under this id")
+
+
+def install(app: FastAPI, *, public: bool) -> None:
+    """Make the app answer every error with a problem.
+
+    Args:
+        public: keep from the answers where the state database is; the log tells it. Runners are told all.
+    """
 
     def answer(request: Request, problem: Problem) -> JSONResponse:
         return problem.response(request.scope.get(POINTER), request.scope.get(REQUEST_ID, ""))
@@ -144,7 +156,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RetlError)
     async def ours(request: Request, error: RetlError) -> JSONResponse:
-        return answer(request, of(error))
+        problem = of(error)
+        if public and problem.status >= 500:
+            _log.warning("%s: %s", request.scope.get(REQUEST_ID), error)
+            detail = (
+                "the state database does not answer; try again" if isinstance(error, StateError) else problem.detail
+            )
+            problem = Problem(problem.status, problem.slug, detail, problem.headers)
+        return answer(request, problem)
 
     @app.exception_handler(BadMessage)
     async def unreadable(request: Request, error: BadMessage) -> JSONResponse:

@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 LAST_REQUESTS_SECONDS = 25
 """How long requests in flight may take after SIGTERM; below a pod's usual 30 s of grace."""
 REOPEN_SECONDS = 2.0
+MAX_HEADERS = 16 * 1024
+"""Bytes; a credential has at most half of that."""
 API_SERVER_PATIENCE = timedelta(seconds=10)
 
 
@@ -196,6 +198,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEADERS,
     )
 
 

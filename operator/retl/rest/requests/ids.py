@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retl.rest.problems import REQUEST_ID, Problem
+from retl.rest.problems import REQUEST_ID, bug
 
 HEADER = b"x-request-id"
 _GUARDS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
@@ -47,8 +47,7 @@ class Answered:
             _log.error("%s failed: method=%s path=%r", id, scope["method"], scope["path"], exc_info=error)
             if started:
                 raise  # the connection is cut, so that nobody takes half an answer for a whole one
-            bug = Problem(500, "internal-error", "this is a mistake in the program; its log says more, under this id")
-            await bug.response(id=id)(scope, receive, told)
+            await bug().response(id=id)(scope, receive, told)
 
 
 def _id(scope: Scope) -> str:
