@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from retl.rest.requests.documented import problem_schema
 
@@ -29,6 +30,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         description=_DESCRIPTION,
         routes=app.routes,
     )
+    _put_examples(document, app)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas["Problem"] = problem_schema()
@@ -41,6 +43,20 @@ def describe(app: FastAPI) -> dict[str, Any]:
         if path.startswith("/api/reverse-etl"):
             item["servers"] = [{"url": "/"}, {"url": VERSIONED}]
     return document
+
+
+def _put_examples(document: Mapping[str, Any], app: FastAPI) -> None:
+    """Put examples of answers as they are declared: FastAPI leaves out of them whatever is null."""
+    for route in iter_route_contexts(app.routes):
+        item = document["paths"].get(route.path_format, {})
+        if not item or not isinstance(route.original_route, APIRoute):
+            continue
+        for method in route.methods or ():
+            answers = item[method.lower()]["responses"]
+            for status, declared in route.original_route.responses.items():
+                for media, content in declared.get("content", {}).items():
+                    if "example" in content:
+                        answers[str(status)]["content"][media]["example"] = content["example"]
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
