@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from retl.resources.marks import TRIGGERED_BY
+from retl.state.history import RunRow
+from retl.state.sql import SqlStateStore
 from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.controllers import ControllerProcess, running, service_account_kubeconfig
 from tests.cluster.node import ProcessNode
@@ -21,6 +26,7 @@ from tests.cluster.objects import Namespace, jobs, object_of, phase_is, pods, re
 from tests.cluster.processes import Program, free_ports, wait_until
 
 RETL = str(Path(sys.executable).with_name("retl"))
+PERSON = "7d1f6f0c-0000-5000-8000-00000000ada0"
 TOKEN = "crm-token-that-nobody-may-see"
 ACCOUNTS = [f"A-{number:04},Company {number},AT,{number + 1}" for number in range(40)]
 
@@ -186,6 +192,27 @@ def test_a_query_that_is_wrong_fails_once_and_says_why(whole: Whole) -> None:
     failed = whole.namespace.until("syncrun", whole.namespace.create(run_of("accounts")), phase_is("Failed"))
     assert failed["status"]["attempt"] == 1
     assert "nothing_there" in succeeded(failed)["message"]
+
+
+def test_the_history_has_a_run_as_its_syncrun_was_also_when_that_is_gone(whole: Whole) -> None:
+    whole.log_in()
+    asked = run_of("accounts", fullRefresh=True)
+    asked["metadata"]["annotations"] = {TRIGGERED_BY: PERSON}
+    name = whole.namespace.create(asked)
+    made = whole.namespace.until("syncrun", name, phase_is("Succeeded"))["metadata"]
+    whole.namespace.delete("syncrun", name)
+    row = asyncio.run(_recorded(whole, name))
+    assert row is not None
+    assert (row.uid, row.state, row.full_refresh, row.counts.created) == (made["uid"], "Succeeded", True, 40)
+    assert (row.created_at, str(row.triggered_by)) == (datetime.fromisoformat(made["creationTimestamp"]), PERSON)
+
+
+async def _recorded(whole: Whole, run: str) -> RunRow | None:
+    store = await SqlStateStore.open(f"sqlite:///{whole.logs / 'state.db'}")
+    try:
+        return await store.run_of(whole.namespace.name, name=run)
+    finally:
+        await store.close()
 
 
 def test_killed_all_at_once_in_mid_delivery_a_run_still_delivers_every_row_once(
