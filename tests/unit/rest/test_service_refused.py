@@ -26,7 +26,7 @@ def answered(
 POLICY = (
     "reverseetlsyncs.reverseetl.io \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: "
 )
-NAME = {"name": "a"}
+NAME: dict[str, Any] = {"name": "a"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from retl.rest.requests import cursors, headers
 from retl.rest.requests.documented import header
 from retl.rest.requests.entry import entered
 from retl.rest.requests.queries import Paged
-from retl.rest.reverse_etl import answers, translate
+from retl.rest.reverse_etl import answers, wishes
 from retl.rest.service.interface import Workspace
 from retl.rest.service.values import Page, PageAsked, T
 
@@ -21,7 +21,7 @@ WORKSPACE_HEADER = header(
 
 
 async def _workspace(request: Request) -> Workspace:
-    request.scope[POINTER] = translate.pointer
+    request.scope[POINTER] = wishes.pointer
     return await entered(request, headers.once(request, WORKSPACE))
 
 

@@ -6,7 +6,7 @@ from retl.rest.requests import answers as written
 from retl.rest.requests import bodies as read
 from retl.rest.requests import cursors, queries, writes
 from retl.rest.requests.documented import IF_MATCH, IF_NONE_MATCH, ONCE, WRITES, Answer, operation
-from retl.rest.reverse_etl import answers, bodies, examples, ids, translate
+from retl.rest.reverse_etl import answers, bodies, examples, ids, translate, wishes
 from retl.rest.reverse_etl.entrance import WORKSPACE_HEADER, Here, asked, next_cursor, page
 from retl.rest.reverse_etl.queries import Syncs, SyncWrite
 from retl.rest.service.manifests import documents
@@ -64,7 +64,7 @@ async def create_sync(request: Request, here: Here) -> Response:
     query = queries.read(request, SyncWrite)
     body = await read.read(request, bodies.CreateSync)
     how = writes.how(request, query.dry_run)
-    record = await here.create_sync(translate.created(body), how)
+    record = await here.create_sync(wishes.created(body), how)
     version = record.sync.meta.resource_version
     if written.wants_yaml(request, query.format):
         return written.yaml(documents([record.sync.manifest]), 201, version=version, how=how)
@@ -112,7 +112,7 @@ async def change_sync(request: Request, here: Here, id: str) -> Response:
     how = writes.how(request, query.dry_run)
     uid = ids.in_path(id, "retl_sync")
     present = translate.sync_whole(await here.sync(uid))["attributes"]
-    record = await here.change_sync(uid, translate.changed(body, present), how)
+    record = await here.change_sync(uid, wishes.changed(body, present), how)
     if written.wants_yaml(request, query.format):
         version = record.sync.meta.resource_version
         return written.yaml(documents([record.sync.manifest]), version=version, how=how)
