@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, TypeAdapter
 
 from retl.rest.pages.openapi import describe
@@ -59,6 +60,15 @@ def rows() -> Iterator[tuple[str, set[str]]]:
 def test_every_published_endpoint_is_there(operations: Operations) -> None:
     assert len(PUBLISHED) == 14
     assert operations.keys() >= PUBLISHED
+
+
+def test_both_prefixes_lead_to_the_same() -> None:
+    routes = {(str(each.path), method) for each in iter_route_contexts(router.routes) for method in each.methods or ()}
+    first, second = (
+        {(path.removeprefix(prefix), m) for path, m in routes if path.startswith(prefix)} for prefix in PREFIXES
+    )
+    assert first == second
+    assert len(routes) == len(first) + len(second)
 
 
 def test_the_guide_names_every_endpoint_with_its_parameters_and_no_other(operations: Operations) -> None:
