@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from tests.cluster.rest_api import ACCOUNTS, Rest, Role
 
-EXAMPLES = 12
+EXAMPLES = 10
 """Requests of each kind for each operation."""
-SECONDS = 75
+SECONDS = 45
 UNCHECKED = (
     # What fits the description may still name a destination, a model or an entry that is not there.
     "positive_data_acceptance",

@@ -50,17 +50,20 @@ function answers(operation) {
 }
 
 function request(block, method, path) {
-  const url = new URL(location.href.replace(/docs$/, path.slice(1)));
   const headers = {};
+  const query = new URLSearchParams();
+  let target = path.slice(1);
   if (field("credential")) headers.Authorization = `Bearer ${field("credential")}`;
   if (field("workspace") && path.startsWith("/api/reverse-etl")) headers["X-Workspace-ID"] = field("workspace");
   for (const input of block.querySelectorAll("input[data-in]")) {
     const { in: where, name } = input.dataset;
     if (!input.value) continue;
-    if (where === "path") url.pathname = decodeURI(url.pathname).replace(`{${name}}`, encodeURIComponent(input.value));
-    if (where === "query") url.searchParams.set(name, input.value);
+    if (where === "path") target = target.replace(`{${name}}`, encodeURIComponent(input.value));
+    if (where === "query") query.set(name, input.value);
     if (where === "header") headers[name] = input.value;
   }
+  // Relative, so that the page also works under a prefix that a proxy takes away.
+  const url = new URL(query.size ? `${target}?${query}` : target, new URL(".", location.href));
   const body = block.querySelector("textarea");
   if (body && body.value) headers["Content-Type"] = "application/json";
   return [url, { method: method.toUpperCase(), headers, body: body && body.value ? body.value : undefined }];
