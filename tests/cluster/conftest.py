@@ -13,6 +13,7 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.node import ProcessNode
 from tests.cluster.processes import wait_until
 from tests.cluster.rest_api import rest  # noqa: F401 - fixture
+from tests.cluster.rest_people import people, pod  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from http import HTTPStatus
 from uuid import UUID
 
 from retl.apiserver.endpoints import POD
@@ -77,9 +78,14 @@ class RunControl(RunsOfWorkspace):
         if asked.follow and not asked.attempt:
             known = await self._begun(known)
         pod = await self._pod(known, asked.attempt or known.status.attempt, asked.follow)
-        async with aclosing(self._cluster.log(pod, follow=asked.follow, tail=asked.tail)) as lines:
-            async for line in lines:
-                yield line
+        try:
+            async with aclosing(self._cluster.log(pod, follow=asked.follow, tail=asked.tail)) as lines:
+                async for line in lines:
+                    yield line
+        except Problem as problem:
+            if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            raise not_found(f"log of run {record.name}: its container never began") from None
 
     async def _patched(self, record: RunRecord, change: Manifest) -> RunRecord:
         """The run with a change to its spec, if it is still the same run."""

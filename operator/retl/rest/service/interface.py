@@ -102,7 +102,8 @@ class Runs(Protocol):
         """Runs, newest first; without a page the newest 1,000.
 
         Raises:
-            Problem: 422 the page is none of this list; 503 the state database does not answer.
+            Problem: 404 without a page, if there is no such sync any more; 422 the page is none of this list; 503 the
+                state database does not answer.
         """
 
     async def run(self, uid: UUID, sync: UUID | None = None) -> RunRecord:

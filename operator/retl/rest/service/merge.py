@@ -18,7 +18,7 @@ Spec = dict[str, Any]
 """`spec` of a ReverseETLSync as the API server gives and takes it."""
 
 _AT_MAPPINGS = ("spec", "mappings")
-_HEAD = ("name", "uid", "resourceVersion")
+_PRECONDITIONS = ("uid", "resourceVersion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 def change(manifest: Manifest, after: Mapping[str, Any]) -> Manifest:
     """The merge patch (RFC 7386) to a spec, good for no other version of the object than this one."""
-    head = {name: manifest["metadata"][name] for name in _HEAD if name != "name"}
+    head = {name: manifest["metadata"][name] for name in _PRECONDITIONS}
     return {"metadata": head, "spec": difference(manifest.get("spec") or {}, after)}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
@@ -21,6 +21,9 @@ _MODEL_REF = ("spec", "modelRef", "name")
 _SQL = ("spec", "query", "sql")
 _SOURCE_REF = ("spec", "query", "sourceRef", "name")
 _DESTINATION_REF = ("spec", "destinationRef", "name")
+
+_RowSet = tuple[Mapping[str, Any], Manifest | None]
+"""`modelRef` or `query` as it is to be, empty where it stays; and the model that the sync then reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,10 @@ class Lookup:
         self._spec: Mapping[str, Any] = (before or {}).get("spec") or {}
 
     async def references(self, wish: SyncWish) -> References:
-        """All that the sync will refer to (raises Problem 422 for what is not there)."""
-        (row_set, model), destination = await asyncio.gather(self._row_set(wish), self._destination(wish))
+        """All that the sync will refer to (raises Problem 422 for each that is not there)."""
+        looked = await asyncio.gather(self._row_set(wish), self._destination(wish), return_exceptions=True)
+        _raise_all([each for each in looked if isinstance(each, BaseException)])
+        (row_set, model), destination = cast(tuple[_RowSet, Manifest | None], looked)
         found = Found(
             row_set=row_set,
             model_key=((model or {}).get("spec") or {}).get("primaryKey") or (),
@@ -56,7 +61,7 @@ class Lookup:
         )
         return References(found, model, destination)
 
-    async def _row_set(self, wish: SyncWish) -> tuple[Mapping[str, Any], Manifest | None]:
+    async def _row_set(self, wish: SyncWish) -> _RowSet:
         if wish.query is not UNSET:
             name = sql.model_named(wish.query)
             return _of_model(await self._model(name)) if name else (await self._query(wish.query), None)
@@ -94,7 +99,16 @@ class Lookup:
         return found or _missing("destination", wish.destination, self._cluster, _DESTINATION_REF)
 
 
-def _of_model(model: Manifest) -> tuple[Mapping[str, Any], Manifest]:
+def _raise_all(wrong: Sequence[BaseException]) -> None:
+    """Raise what was raised; two fields that are wrong as one problem."""
+    fields = [each for each in wrong if isinstance(each, Problem) and each.slug == "invalid-input"]
+    if len(fields) > 1:
+        raise invalid([error for each in fields for error in each.errors])
+    for each in wrong:
+        raise each
+
+
+def _of_model(model: Manifest) -> _RowSet:
     return {"modelRef": {"name": model["metadata"]["name"]}}, model
 
 

@@ -134,8 +134,9 @@ class SyncsOfWorkspace(Room):
 
     async def _sync_made_before(self, request: idempotency.Request) -> Manifest | None:
         """The sync that the same request made before, whatever it is called."""
-        listed = await self._directory.list(self._cluster, SYNC)
-        return next((each for each in listed if request.made(each)), None)
+        listed = await self._directory.list(self._cluster, SYNC, metadata_only=True)
+        made = next((each["metadata"]["name"] for each in listed if request.made(each)), None)
+        return await self._cluster.find(SYNC, made) if made else None
 
     async def _shown(
         self,
@@ -147,18 +148,16 @@ class SyncsOfWorkspace(Room):
     ) -> SyncRecord:
         """The record of one sync; what it refers to is looked up, unless it is known."""
         model, destination, active = await asyncio.gather(
-            _known(model) if model else self._named(MODEL, _reference(manifest, "modelRef")),
-            _known(destination) if destination else self._named(DESTINATION, _reference(manifest, "destinationRef")),
+            self._named(MODEL, _reference(manifest, "modelRef"), model),
+            self._named(DESTINATION, _reference(manifest, "destinationRef"), destination),
             self._named(RUN, _active_run(manifest)),
         )
         return _record(self.place, manifest, model, destination, active, query=True, replayed=replayed)
 
-    async def _named(self, kind: str, name: str) -> Manifest | None:
-        return await self._cluster.find(kind, name, metadata_only=kind != MODEL) if name else None
-
-
-async def _known(manifest: Manifest) -> Manifest | None:
-    return manifest
+    async def _named(self, kind: str, name: str, known: Manifest | None = None) -> Manifest | None:
+        if known is not None or not name:
+            return known
+        return await self._cluster.find(kind, name, metadata_only=kind != MODEL)
 
 
 def _check_version(manifest: Manifest, how: Write) -> None:
