@@ -10,7 +10,7 @@ from uuid import UUID
 
 from retl.resources.kinds import SYNC, Manifest
 from retl.resources.marks import TRIGGERED_BY
-from retl.resources.run import TERMINAL, RunCounts
+from retl.resources.run import RunCounts
 from retl.resources.views import Run
 from retl.rest.callers.caller import NOBODY, SCHEDULE
 from retl.rest.problems import FieldError, Problem
@@ -93,8 +93,11 @@ def owner_uid(manifest: Manifest) -> UUID | None:
 
 
 def outdated(live: RunRecord, row: RunRow) -> bool:
-    """Whether the state database knows better: its runner has said its last word, and the SyncRun does not show it."""
-    return live.state == "Running" and state_of_run(row.state) in TERMINAL and row.attempt >= live.attempt
+    """Whether the state database knows better: its runner has said its last word, and the SyncRun does not show it.
+
+    One that has failed is not over, as the controller may have it tried again.
+    """
+    return live.state == "Running" and row.state in ("Succeeded", "Cancelled")
 
 
 def position(run: RunRecord) -> Position:
