@@ -69,7 +69,7 @@ def test_who_triggered_a_run_is_told_where_anything_tells() -> None:
     assert runlist.of_row(PLACE, row(1)).triggered_by == NOBODY
     assert runlist.of_row(PLACE, row(1, tick=at(0))).triggered_by == SCHEDULE
     assert runlist.of_row(PLACE, row(1, triggered_by=SOMEBODY)).triggered_by == SOMEBODY
-    said = {"annotations": {"reverseetl.io/triggered-by": str(SOMEBODY)}}
+    said: dict[str, Any] = {"annotations": {"reverseetl.io/triggered-by": str(SOMEBODY)}}
     assert live(1, None, **said).triggered_by == SOMEBODY
     assert live(1, None, annotations={"reverseetl.io/triggered-by": "x"}).triggered_by == NOBODY
 
