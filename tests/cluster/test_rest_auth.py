@@ -212,6 +212,18 @@ async def test_the_log_says_why_a_key_is_refused_and_never_the_key(
     assert not [text for text in (expired, foreign) if text[22:] in caplog.text]
 
 
+async def test_the_pod_speaks_for_another_account_where_it_is_given_the_right(place: Place, identify: Identify) -> None:
+    kubectl, where = place.cluster.kubectl, ("-n", place.name)
+    kubectl("create", "serviceaccount", "crm-nightly", *where)
+    text = place.key("crm-nightly")
+    assert (await refused(identify, text))["status"] == 401
+    what = ("--verb=impersonate", "--resource=serviceaccounts", "--resource-name=crm-nightly")
+    kubectl("create", "role", "speaks-for-crm", *what, *where)
+    whom = f"--serviceaccount={KEYS}:retl-api"
+    kubectl("create", "rolebinding", "speaks-for-crm", "--role=speaks-for-crm", whom, *where)
+    assert (await identify(text)).username == f"system:serviceaccount:{place.name}:crm-nightly"
+
+
 async def test_without_a_namespace_for_keys_there_are_none(place: Place, connections: Connections) -> None:
     assert (await refused(Identify(connections.own, connections.bare, None), place.key()))["status"] == 401
 

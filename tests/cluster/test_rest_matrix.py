@@ -33,7 +33,7 @@ from tests.cluster.controllers import MANIFESTS
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.objects import FAR_AWAY, run_of, sync
 from tests.cluster.processes import wait_until
-from tests.cluster.rest_api import OPERATOR_NAMESPACE, Rest, rest  # noqa: F401 - fixture
+from tests.cluster.rest_api import OPERATOR_NAMESPACE, Rest
 from tests.unit.state import databases
 
 ROLES = ("viewer", "operator", "admin")
@@ -181,7 +181,7 @@ def expected(row: Row, *, needs_credential: bool) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def ground(rest: Rest) -> Ground:  # noqa: F811
+def ground(rest: Rest) -> Ground:
     kubectl, namespace = rest.cluster.kubectl, rest.namespace
     kubectl("apply", "-f", str(MANIFESTS / "policies.yaml"))
     namespace.apply(sync("accounts", state="Active", schedule=FAR_AWAY))
@@ -211,7 +211,7 @@ def ground(rest: Rest) -> Ground:  # noqa: F811
     return Ground(rest, names, runs, credentials(rest))
 
 
-async def remember(rest: Rest, sync_uid: str, runs: Mapping[str, str]) -> str:  # noqa: F811
+async def remember(rest: Rest, sync_uid: str, runs: Mapping[str, str]) -> str:
     """Put runs with their plans, and a dead letter, into the state database; the letter's id."""
     namespace = rest.namespace.name
     identity = SyncIdentity(namespace=namespace, name="accounts", uid=sync_uid)
@@ -226,7 +226,7 @@ async def remember(rest: Rest, sync_uid: str, runs: Mapping[str, str]) -> str:  
     return ids.type_id("retl_dlq", letter.id)
 
 
-def credentials(rest: Rest) -> dict[str, str | None]:  # noqa: F811
+def credentials(rest: Rest) -> dict[str, str | None]:
     """What each caller shows in the Authorization header."""
     kubectl, here, there = rest.cluster.kubectl, rest.namespace.name, rest.other.name
     audience = kubectl("create", "token", "retl-admin", "-n", here, "--audience=reverse-etl-state").strip()
@@ -247,7 +247,7 @@ def credentials(rest: Rest) -> dict[str, str | None]:  # noqa: F811
     return {"none": None, "another scheme": f"Basic {rest.tokens['admin']}"} | by_token
 
 
-def key(rest: Rest, namespace: str, role: str, life: timedelta = timedelta(hours=1)) -> str:  # noqa: F811
+def key(rest: Rest, namespace: str, role: str, life: timedelta = timedelta(hours=1)) -> str:
     """The text of a new key."""
     identity, text = keys.generate()
     account = keys.Account(namespace, f"retl-{role}")
@@ -326,7 +326,7 @@ async def test_nobody_learns_which_workspaces_there_are(
     ],
     ids=lambda shown: str(shown)[:40],
 )
-async def test_whatever_is_no_credential_is_refused_in_the_same_words(rest: Rest, shown: list[str]) -> None:  # noqa: F811
+async def test_whatever_is_no_credential_is_refused_in_the_same_words(rest: Rest, shown: list[str]) -> None:
     fields = [(b"Authorization", each.format(admin=rest.tokens["admin"]).encode()) for each in shown]
     async with rest.client({}) as client:
         answer = await client.get("/api/v1/workspaces/whatever/syncs", headers=httpx.Headers(fields))
@@ -383,6 +383,9 @@ def test_the_audit_log_names_the_caller_of_every_request_and_the_key(
 
 def test_the_pod_asks_nothing_for_itself_but_who_is_there(ground: Ground, control_plane: ControlPlane) -> None:
     pod = f"system:serviceaccount:{OPERATOR_NAMESPACE}:retl-api"
-    alone = [event for event in control_plane.audit_events() if by_whom(event)[0] == pod]
-    assert {what(event) for event in alone} == {("get", "namespaces"), ("get", "secrets"), ("get", "serviceaccounts")}
-    assert {event["objectRef"]["namespace"] for event in alone if what(event)[1] == "secrets"} == {OPERATOR_NAMESPACE}
+    own = [event for event in control_plane.audit_events() if by_whom(event)[0] == pod]
+    granted = [event for event in own if event["responseStatus"]["code"] < 400]
+    always = {("get", "namespaces"), ("get", "secrets"), ("get", "serviceaccounts")}
+    # Pods of other tests of this cluster find workspaces by their uids, and serve runners.
+    assert always <= set(map(what, granted)) <= always | {("list", "namespaces"), ("create", "tokenreviews")}
+    assert {event["objectRef"]["namespace"] for event in own if what(event)[1] == "secrets"} == {OPERATOR_NAMESPACE}
