@@ -22,6 +22,8 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retl.errors import StateError
+from retl.rest.problems import REQUEST_ID
+from retl.rest.requests.entry import CALLER, WORKSPACE
 from retl.rest.requests.limits import Limits
 from retl.rest.requests.paths import Paths
 from retl.state.sql import SqlStateStore, Totals
@@ -180,7 +182,7 @@ class Observe:
 
 def _line(scope: Scope, status: int, seconds: float, length: int) -> str:
     """What the access log says; nothing in it can look like another line or another field."""
-    caller = scope.get("retl.caller")
+    caller = scope.get(CALLER)
     facts = {
         "method": scope["method"],
         "path": quote(scope["path"], safe="/:@!$&'()*+,;~"),
@@ -189,8 +191,8 @@ def _line(scope: Scope, status: int, seconds: float, length: int) -> str:
         "bytes": length,
         "caller": getattr(caller, "username", caller) or "-",
         "key": getattr(caller, "key", "") or "-",
-        "workspace": scope.get("retl.workspace") or "-",
-        "id": scope.get("retl.request-id") or "-",
+        "workspace": scope.get(WORKSPACE) or "-",
+        "id": scope.get(REQUEST_ID) or "-",
     }
     return " ".join(
         f"{name}={''.join(c if c.isprintable() and c != ' ' else '_' for c in str(value))}"
