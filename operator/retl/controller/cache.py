@@ -8,6 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 
 from retl.apiserver.endpoints import POD
+from retl.controller.facts import controller_uid
 from retl.controller.kinds import Key, references, slim
 from retl.controller.syncs.dependencies import named
 from retl.resources.kinds import MODEL, RUN, SYNC, Manifest
@@ -33,7 +34,7 @@ class Cache:
         self._kinds: dict[tuple[str, str], dict[Key, None]] = defaultdict(dict)
         self._groups: dict[tuple[str, str, str], dict[Key, None]] = defaultdict(dict)
         self._referrers: dict[Key, dict[Key, None]] = defaultdict(dict)
-        self._graves: OrderedDict[Key, str] = OrderedDict()
+        self._graves: OrderedDict[Key, tuple[str, str]] = OrderedDict()
         self._last_words: OrderedDict[tuple[str, str, str], list[Manifest]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -58,10 +59,10 @@ class Cache:
         """Syncs and models whose spec names the object, whether it is there or not."""
         return list(self._referrers.get(key, ()))
 
-    def was_deleted(self, key: Key, uid: str | None = None) -> bool:
-        """Whether an object of this name (and uid) was seen and is gone."""
-        buried = self._graves.get(key)
-        return buried is not None and uid in (None, buried)
+    def was_deleted(self, key: Key, uid: str | None = None, *, of: str | None = None) -> bool:
+        """Whether an object of this name (with this uid, controlled by the object of that uid) was seen and is gone."""
+        buried, controller = self._graves.get(key, (None, None))
+        return buried is not None and uid in (None, buried) and of in (None, controller)
 
     def put(self, kind: str, manifest: Manifest) -> None:
         """Take in a version of an object, unless a newer one is known or it is already gone."""
@@ -93,7 +94,7 @@ class Cache:
                 self.remove(kind, self._objects[key])
 
     def _bury(self, key: Key, kind: str, manifest: Manifest) -> None:
-        self._graves[key] = manifest["metadata"]["uid"]
+        self._graves[key] = manifest["metadata"]["uid"], controller_uid(manifest)
         while len(self._graves) > _GRAVES:
             self._graves.popitem(last=False)
         group = _parent(key, manifest)

@@ -65,6 +65,7 @@ def test_an_object_that_is_gone_does_not_come_back_but_another_of_its_name_may(c
     cache.put(RUN, versioned(run_manifest(), 5, "first"))
     assert cache.get(RUN_KEY) is None
     assert cache.was_deleted(RUN_KEY)
+    assert not cache.was_deleted(RUN_KEY, of="sync-uid")  # it was somebody's own, whatever its name
     cache.put(RUN, versioned(run_manifest(), 9, "second"))
     cache.remove(RUN, versioned(run_manifest(), 8, "first"))
     assert cache.get(RUN_KEY) is not None

@@ -32,7 +32,7 @@ async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
             return None
         status, repaired = lenient(SyncStatus, manifest["status"])
         reserved = _reserved(key, status)
-        vanished = reserved is not None and await _vanished(world, reserved, status)
+        vanished = reserved is not None and await _vanished(world, reserved, status, manifest["metadata"]["uid"])
     if reserved is None:
         await _ask_for_those_under_way(world, key)
     spec, problem = await _checked(world, key, manifest)
@@ -55,17 +55,21 @@ def _reserved(key: Key, status: SyncStatus) -> Key | None:
     return Key(RUN, key.namespace, status.active_run.name) if status.active_run else None
 
 
-async def _vanished(world: World, reserved: Key, status: SyncStatus) -> bool:
+async def _vanished(world: World, reserved: Key, status: SyncStatus, sync: str) -> bool:
     """Whether the run that holds the sync is gone for good, and not just unknown here.
 
     A reserved run that the cache does not have was deleted, or is not created yet, or the watches are behind: so ask.
+    That somebody else's run of a tick's name was deleted, before the tick, tells nothing of the tick's own.
+
+    Args:
+        sync: uid of the sync.
     """
     if not _NAME.fullmatch(reserved.name):
         return True  # nothing can have this name
     if await world.fresh(reserved) is not None:
         return False
     made_by_a_person = status.active_run is not None and status.active_run.tick is None
-    return made_by_a_person or world.cache.was_deleted(reserved)
+    return made_by_a_person or world.cache.was_deleted(reserved, of=sync)
 
 
 async def _ask_for_those_under_way(world: World, key: Key) -> None:
