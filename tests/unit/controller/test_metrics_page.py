@@ -14,6 +14,7 @@ from retl.resources.kinds import DESTINATION, RUN, SYNC
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
 from retl.rest.metrics import Metrics as ApiMetrics
+from retl.rest.requests.limits import Limits
 from retl.state.letter_counts import OpenLetters
 from retl.state.sql import SqlStateStore, Totals
 from tests.unit.controller.views import NOON, at, connection_manifest, run_manifest, sync_manifest
@@ -87,7 +88,9 @@ class Counted(SqlStateStore):
 
 async def of_api_pod() -> str:
     metrics = ApiMetrics(Counted)
-    metrics.answered("public", "GET", "/healthz", 200, 0.1)
+    metrics.watch(Limits())
+    with metrics.in_flight("public"):
+        metrics.answered("public", "GET", "/healthz", 200, 0.1)
     return (await metrics.exposition()).decode()
 
 

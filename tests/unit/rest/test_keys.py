@@ -9,7 +9,8 @@ import pytest
 from retl.rest.callers import keys
 
 UNTIL = datetime(2027, 1, 31, tzinfo=UTC)
-IDENTITY, TEXT = keys.generate()
+IDENTITY = "k3yk3yk3yk3yk3y0"
+TEXT = f"retl_{IDENTITY}_{'thetext2' * 6}abcd"  # the same in each of pytest's processes
 KEY = keys.Key(IDENTITY, keys.Account("growth", "retl-operator"), UNTIL, keys.digest(TEXT), "nightly job")
 
 

@@ -156,6 +156,9 @@ def test_rows_of_a_query_are_told_apart_by_the_key_where_nobody_says_by_what() -
     [
         (SyncWish(mode="Upsert!"), NOTHING, [("spec", "mode")]),
         (SyncWish(schedule=ScheduleWish("often")), NOTHING, [("spec", "schedule", "cron")]),
+        (SyncWish(schedule=ScheduleWish("61 * * * *")), NOTHING, [("spec", "schedule", "cron")]),
+        (SyncWish(schedule=ScheduleWish("0 0 30 2 *")), NOTHING, [("spec", "schedule", "cron")]),
+        (SyncWish(schedule=ScheduleWish("@daily", "Europe/Vienne")), NOTHING, [("spec", "schedule", "timeZone")]),
         (SyncWish(settings={"key": ["Id", "Nothing"]}), NOTHING, [("spec", "key", 1)]),
         (SyncWish(settings={"guards": {"maxDeletes": "lots"}}), NOTHING, [("spec", "guards", "maxDeletes")]),
         (SyncWish(schedule=None, settings={"schedule": {"jitter": "5m"}}), NOTHING, [("spec", "schedule", "cron")]),

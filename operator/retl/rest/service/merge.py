@@ -1,5 +1,6 @@
 """What a wish makes of a sync: the spec as it is to be, and the smallest change that gets there. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from pydantic import ValidationError
 
 from retl.resources.kinds import Manifest
 from retl.resources.problems import problems
-from retl.resources.sync import KEY_MAPPED, ReverseETLSyncSpec
+from retl.resources.sync import KEY_MAPPED, ReverseETLSyncSpec, Schedule
 from retl.rest.problems import FieldError, Problem
 from retl.rest.service import mappings
 from retl.rest.service.values import UNSET, SyncWish
+from retl.schedule import InvalidSchedule, validate
 
 Spec = dict[str, Any]
 """`spec` of a ReverseETLSync as the API server gives and takes it."""
@@ -204,10 +206,21 @@ def _check(before: Mapping[str, Any] | None, spec: Spec) -> None:
 
 def _problems(spec: Mapping[str, Any]) -> list[FieldError]:
     try:
-        _read(spec)
+        schedule = _read(spec).schedule
     except ValidationError as error:
         found = problems(error, ReverseETLSyncSpec)
         return [FieldError(each.message, ("spec", *each.location)) for each in found]
+    return _never_fires(schedule) if schedule else []
+
+
+def _never_fires(schedule: Schedule) -> list[FieldError]:
+    """What is wrong with a schedule that is well formed: the API server would take it, and the sync be Stalled."""
+    try:
+        validate(schedule)
+    except InvalidSchedule as error:
+        where, _, wrong = str(error).partition(": ")
+        place = (int(part) if part.isdigit() else part for part in re.findall(r"\w+", where))
+        return [FieldError(wrong, ("spec", *place))]
     return []
 
 
