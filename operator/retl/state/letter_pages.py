@@ -6,7 +6,7 @@ that a rare code is found as fast as a frequent one.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, TextClause, func, literal, select, tuple_, union_all
@@ -208,6 +208,6 @@ def _entry(row: Any, sync: str, sealer: Sealer, payload: bytes | None = None) ->
 def _position(cursor: str) -> tuple[ColumnElement[datetime], ColumnElement[str]]:
     moment, _, id = cursor.partition("_")
     try:
-        return literal(datetime.fromisoformat(moment), UtcDateTime()), literal(id)
-    except ValueError:
+        return literal(datetime.fromisoformat(moment).astimezone(UTC), UtcDateTime()), literal(id)
+    except (ValueError, OverflowError):
         raise InvalidInput("after: is no cursor; give the one of the last entry of the page before") from None

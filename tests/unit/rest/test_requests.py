@@ -159,6 +159,8 @@ class Asked(queries.Paged, queries.Writing):
         ("since=2025-01-31", ["since"]),
         ("since=2025-01-31T00:00:00", ["since"]),
         ("since=2025-W05-5T00:00:00Z", ["since"]),
+        ("since=9999-12-31T23:59:59-14:00", ["since"]),
+        ("since=0001-01-01T00:00:00%2B14:00", ["since"]),
         ("cursor=%00", ["cursor"]),
         ("enabeld=true", ["enabeld"]),
     ],
@@ -174,7 +176,7 @@ def test_a_query_that_is_right_is_read() -> None:
     read = queries.read(request_of(query="limit=7&enabled=false&dryRun=true&since=2025-01-31T01:00:00%2B01:00"), Asked)
     assert (read.limit, read.enabled, read.dry_run, read.cursor) == (7, False, True, None)
     assert read.since is not None
-    assert read.since.isoformat() == "2025-01-31T01:00:00+01:00"
+    assert read.since.isoformat() == "2025-01-31T00:00:00+00:00"
 
 
 def test_a_cursor_leads_back_to_its_place_in_its_own_list_for_a_day() -> None:

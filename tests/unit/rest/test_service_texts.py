@@ -171,7 +171,8 @@ def test_what_git_keeps_is_not_changed_here_but_there() -> None:
 def test_a_place_in_the_list_of_runs_is_a_text_and_back() -> None:
     place = (datetime(2026, 1, 31, 23, 59, 0, 123456, UTC), UUID(int=5))
     assert runlist.read(runlist.written(place)) == place
-    for text in ("", "_", "2026-01-31T00:00:00+00:00_x", "yesterday_" + str(UUID(int=1))):
+    moments = ("yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
+    for text in ("", "_", "2026-01-31T00:00:00+00:00_x", *(f"{moment}_{UUID(int=1)}" for moment in moments)):
         with pytest.raises(Problem) as caught:
             runlist.read(text)
         assert (caught.value.status, caught.value.slug) == (422, "invalid-cursor")

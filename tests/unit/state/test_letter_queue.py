@@ -74,7 +74,7 @@ async def test_entries_since_a_moment(backend: Backend) -> None:
     assert entry.code == "CONFLICT"
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "yesterday_1"])
+@pytest.mark.parametrize("cursor", ["", "nonsense", "yesterday_1", "0001-01-01T00:00:00+14:00_1"])
 async def test_what_is_no_cursor_is_refused(backend: Backend, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="after: is no cursor"):
         await backend.database.dead_letters(namespace=NAMESPACE, after=cursor)

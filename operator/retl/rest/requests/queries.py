@@ -1,7 +1,7 @@
 """Query parameters: each known, each once, and nothing but what is meant (`true`, not `yes`)."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request
@@ -26,8 +26,8 @@ def _flag(text: Any) -> Any:
 
 def _moment(text: Any) -> datetime:
     try:
-        return datetime.fromisoformat(text if _RFC_3339.fullmatch(text) else "")
-    except ValueError:
+        return datetime.fromisoformat(text if _RFC_3339.fullmatch(text) else "").astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError("must be a moment with its zone, such as 2025-01-31T00:00:00Z") from None
 
 

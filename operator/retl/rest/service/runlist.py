@@ -5,7 +5,7 @@ approval can go on only while its SyncRun is there.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from retl.resources.kinds import SYNC, Manifest
@@ -113,8 +113,8 @@ def read(text: str) -> Position:
     """The position that a text says (raises Problem 422)."""
     moment, _, uid = text.partition("_")
     try:
-        return datetime.fromisoformat(moment), UUID(uid)
-    except ValueError:
+        return datetime.fromisoformat(moment).astimezone(UTC), UUID(uid)
+    except (ValueError, OverflowError):
         detail = "is of no list of runs"
         raise Problem(422, "invalid-cursor", detail, errors=[FieldError(detail, parameter="cursor")]) from None
 
