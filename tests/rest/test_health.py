@@ -122,3 +122,12 @@ async def test_the_access_log_names_caller_and_outcome_and_neither_token_nor_bod
     assert len(lines) == 2
     assert "token-of-growth" not in caplog.text
     assert "ada@example.com" not in caplog.text
+
+
+async def test_methods_that_clients_make_up_have_one_series_together(database: SqlStateStore) -> None:
+    apps = create_apps(lambda: database, namespace_in_token, closed_door())
+    async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        for number in range(3):
+            await client.request(f"MADE{number}", "/nothing")
+        counted = samples((await client.get("/metrics")).text)
+    assert counted["retl_api_requests_total", "404", "(others)", "public", "unmatched"] == 3

@@ -15,6 +15,7 @@ from retl.resources.run import RunCounts
 from retl.rest import problems
 from retl.rest.callers.caller import NOBODY, Caller
 from retl.rest.problems import Problem
+from retl.rest.requests import entry
 from retl.rest.requests.entry import CALLER
 from retl.rest.requests.paths import Paths
 from retl.rest.service.values import Place, RunEvent, RunRecord
@@ -138,6 +139,15 @@ async def test_a_stream_with_nothing_to_say_shows_that_it_is_alive(monkeypatch: 
                 break
     assert said.startswith(b"a: \n\n")
     await asyncio.wait_for(source.closed.wait(), 5)  # the client has gone
+
+
+async def test_a_stream_ends_with_the_credential_that_it_was_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "AGAIN_SECONDS", 0.01)
+    source = Forever()
+    app = app_of(lambda request: streamed.Streamed(request, source.pieces(b"a"), logs.MEDIA_TYPE))
+    answer = await asyncio.wait_for(read(app), 5)  # nobody is known at the closed door
+    assert (answer.status_code, answer.content) == (200, b"a")
+    assert source.closed.is_set()
 
 
 @pytest.mark.parametrize("first", [b"a", b""])

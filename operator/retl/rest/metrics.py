@@ -33,7 +33,7 @@ access_log = logging.getLogger("retl.rest.access")
 TOTALS_SECONDS = 15.0
 """How long numbers of the state database are told again before it is asked for new ones."""
 OTHERS = "(others)"
-"""Stands for all syncs that are not told apart; no sync can have this name."""
+"""Stands for all that is not told apart; no sync and no method can have this name."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -175,7 +175,8 @@ class Observe:
             paths: Paths = scope["app"].state.paths
             route = paths.template(scope["path"])
             # A stream may go on for hours, which says nothing of how fast this pod is.
-            self._metrics.answered(self._port, scope["method"], route, status, seconds if waited is None else waited)
+            method = scope["method"] if scope["method"] in _METHODS else OTHERS
+            self._metrics.answered(self._port, method, route, status, seconds if waited is None else waited)
             if route not in _QUIET:
                 access_log.info("%s", _line(scope, status, seconds, length))
 
@@ -200,4 +201,6 @@ def _line(scope: Scope, status: int, seconds: float, length: int) -> str:
     )
 
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""A client may make up others without end, before anybody asks who it is."""
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})

@@ -196,6 +196,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # an address is who is on the line, not what a header says
         lifespan="off",
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADERS,

@@ -1,5 +1,7 @@
 """What every request has in common: bodies, queries, cursors, entity tags, limits."""
 
+import base64
+import hmac
 import json
 from typing import Any
 
@@ -177,6 +179,31 @@ def test_a_query_that_is_right_is_read() -> None:
     assert (read.limit, read.enabled, read.dry_run, read.cursor) == (7, False, True, None)
     assert read.since is not None
     assert read.since.isoformat() == "2025-01-31T00:00:00+00:00"
+
+
+def test_a_cursor_that_is_made_up_with_the_right_checksum_is_none_all_the_same() -> None:
+    for said in (
+        b"{}",
+        b"[]",
+        b"1",
+        b"[" * 6_000,
+        b"\xff",
+        b'{"t": "x", "q": "", "p": ""}',
+        b'{"t": Infinity, "p": 1}',
+    ):
+        checksum = hmac.digest(cursors._CHECKSUM, said, "sha256")[:8]
+        with pytest.raises(Problem) as caught:
+            cursors.open(base64.urlsafe_b64encode(said + checksum).decode().rstrip("="), "")
+        assert caught.value.slug == "invalid-cursor"
+
+
+async def test_a_body_of_very_many_values_or_mistakes_is_not_gone_through() -> None:
+    many = await refused(b"{" + b",".join(b'"k%d":1' % number for number in range(80_000)) + b"}")
+    assert (many.slug, many.detail) == ("malformed-json", f"it holds more than {bodies.MAX_VALUES} values")
+    commas = b'{"name": "' + b'\\",[{' * bodies.MAX_VALUES + b'"}'
+    assert (await refused(commas)).slug == "invalid-input"
+    wrong = await refused(b"{" + b",".join(b'"k%d":1' % number for number in range(1_000)) + b"}")
+    assert len(wrong.errors) == bodies.MAX_ERRORS
 
 
 def test_a_cursor_leads_back_to_its_place_in_its_own_list_for_a_day() -> None:

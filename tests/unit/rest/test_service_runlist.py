@@ -74,6 +74,12 @@ def test_who_triggered_a_run_is_told_where_anything_tells() -> None:
     assert live(1, None, annotations={"reverseetl.io/triggered-by": "x"}).triggered_by == NOBODY
 
 
+def test_a_run_whose_owner_is_made_up_has_none() -> None:
+    owner = {"apiVersion": "reverseetl.io/v1alpha1", "kind": "ReverseETLSync", "name": "accounts", "uid": "garbage"}
+    assert runlist.owner_uid({"metadata": {"ownerReferences": [owner]}}) is None
+    assert runlist.owner_uid({"metadata": {"ownerReferences": [owner, owner | {"uid": str(SYNC)}]}}) == SYNC
+
+
 @pytest.mark.parametrize(
     ("phase", "state", "outdated"),
     [

@@ -7,6 +7,7 @@ pointer to where it stands. All fields that are wrong are told at once.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -20,8 +21,16 @@ from retl.rest.problems import FieldError, Problem
 MAX_BODY = 1024 * 1024
 """Bytes."""
 MAX_DEPTH = 32
+MAX_VALUES = 20_000
+"""Keys and items; the largest body that means something has half as many."""
+MAX_ERRORS = 100
+"""Of a body; each costs more time than the byte or two that it takes to send it."""
 DIGEST = "retl.digest"
 """Where the request's scope holds the SHA-256 of the body, in hex, once it is read."""
+
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKETS = re.compile(rb"[][{}]")
+_NOT_KEPT = re.compile("[\ud800-\udfff\0]")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -103,7 +112,10 @@ def parse(raw: bytes) -> dict[str, Any]:
     Raises:
         Problem: 422 `malformed-json`; with a pointer where there is a place to point at.
     """
-    if _depth(raw) > MAX_DEPTH:
+    structure = _TEXTS.sub(b"", raw)
+    if sum(map(structure.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        _malformed(f"it holds more than {MAX_VALUES} values")
+    if _depth(structure) > MAX_DEPTH:
         _malformed(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         text = raw.decode()
@@ -122,25 +134,12 @@ def parse(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _depth(raw: bytes) -> int:
+def _depth(structure: bytes) -> int:
     """How deep objects and lists are nested, told without a parser that would have to go there."""
     deepest = level = 0
-    in_text = escaped = False
-    for byte in raw:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:  # backslash
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"]}":
-            level -= 1
+    for bracket in _BRACKETS.findall(structure):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
     return deepest
 
 
@@ -172,7 +171,7 @@ def _integer(text: str) -> int:
 def _odd(value: Any, place: Location) -> Iterator[FieldError]:
     """Keys that stand twice, and text that no database and no API server would keep."""
     if isinstance(value, str):
-        if any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
+        if _NOT_KEPT.search(value):
             yield FieldError("holds half a surrogate pair, or the character NUL", pointer=pointer(place))
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -196,9 +195,9 @@ def pointer(place: Location) -> str:
 
 
 def field_errors(error: ValidationError, sent: Any, model: type[BaseModel]) -> list[FieldError]:
-    """What pydantic found, each place once, as pointers into what was sent."""
+    """What pydantic found, each place once and not without end, as pointers into what was sent."""
     found: dict[str, FieldError] = {}
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False)[:MAX_ERRORS]:
         where = pointer(_place(item, sent))
         found.setdefault(where, FieldError(words(item, model), pointer=where))
     return list(found.values())

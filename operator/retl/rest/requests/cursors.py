@@ -49,12 +49,16 @@ def open(text: str, query: str, clock: Callable[[], float] = time) -> str:
     said, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
     if not hmac.compare_digest(checksum, _checksum(said)):
         raise _refused("invalid-cursor", "is no cursor of this API")
-    cursor = json.loads(said)
-    if cursor["q"] != _digest(query):
+    try:
+        cursor = json.loads(said)
+        issued, of, position = int(cursor["t"]), cursor["q"], str(cursor["p"])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):  # made up by one who knows the checksum
+        raise _refused("invalid-cursor", "is no cursor of this API") from None
+    if of != _digest(query):
         raise _refused("invalid-cursor", "belongs to another list; filters must stay the same from page to page")
-    if clock() - cursor["t"] > LIFE_SECONDS:
+    if clock() - issued > LIFE_SECONDS:
         raise _refused("cursor-expired", "is older than a day; begin again without it")
-    return str(cursor["p"])
+    return position
 
 
 def _refused(slug: str, detail: str) -> Problem:

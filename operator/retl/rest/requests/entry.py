@@ -1,5 +1,6 @@
 """The way in: from a request to the workspace it is about, as its caller may see it."""
 
+import asyncio
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -14,6 +15,8 @@ CALLER = "retl.caller"
 """Where the request's scope holds the Caller, once they are known."""
 WORKSPACE = "retl.workspace"
 """Where it holds the workspace's namespace."""
+AGAIN_SECONDS = 30.0
+"""How often the credential of a request that goes on is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,21 @@ async def entered(request: Request, named: str | None) -> Workspace:
     workspace = await door.workspaces.open(caller, named)
     request.scope[WORKSPACE] = workspace.place.namespace
     return workspace
+
+
+async def turned_away(request: Request) -> None:
+    """Returns once the credential of a request that goes on is worth nothing any more.
+
+    The API server sees to that for a token; of a key it knows only the ServiceAccount, which stays.
+    """
+    door: Door = request.app.state.door
+    status = 0
+    while status != 401:
+        await asyncio.sleep(AGAIN_SECONDS)
+        try:
+            await door.authenticate(credential(request))
+        except Problem as refusal:
+            status = refusal.status
 
 
 async def _known(door: Door, request: Request) -> Caller:

@@ -89,7 +89,7 @@ def of_row(place: Place, row: RunRow) -> RunRecord:
 def owner_uid(manifest: Manifest) -> UUID | None:
     """uid of the sync that a SyncRun belongs to, if it says so: one that kubectl made does not."""
     owners = manifest["metadata"].get("ownerReferences") or []
-    return next((UUID(owner["uid"]) for owner in owners if owner["kind"] == SYNC), None)
+    return next((uid for owner in owners if owner["kind"] == SYNC and (uid := _uid(owner["uid"]))), None)
 
 
 def outdated(live: RunRecord, row: RunRow) -> bool:
@@ -132,7 +132,12 @@ def page(live: Sequence[RunRecord], rows: Sequence[RunRecord], limit: int) -> tu
 
 
 def _triggered_by(run: Run) -> UUID:
+    return _uid(run.meta.annotations.get(TRIGGERED_BY, "")) or (SCHEDULE if run.spec.get("tick") else NOBODY)
+
+
+def _uid(text: str) -> UUID | None:
+    """Of what people write, too: the API server takes any text for the uid of an owner."""
     try:
-        return UUID(run.meta.annotations.get(TRIGGERED_BY, ""))
+        return UUID(text)
     except ValueError:
-        return SCHEDULE if run.spec.get("tick") else NOBODY
+        return None

@@ -1,4 +1,4 @@
-"""An answer that goes on for as long as there is something to say, somebody listens, and this pod is to stay."""
+"""An answer that goes on while there is something to say, somebody listens who may, and this pod is to stay."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from retl.rest.requests.entry import CALLER, Door
+from retl.rest.requests.entry import CALLER, Door, turned_away
 
 KEEP_ALIVE_SECONDS = 15.0
 """So long may nothing be said before a proxy takes the connection for dead."""
@@ -32,13 +32,15 @@ class Streamed(Response):
         door: Door = request.app.state.door
         self._counted = door.limits.stream(request.scope[CALLER])
         self._stopping: asyncio.Event = request.app.state.stopping
+        self._request = request
         self._pieces = pieces
         self._idle = idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._pieces):
             with self._counted:
-                over = [asyncio.create_task(_left(receive)), asyncio.create_task(self._stopping.wait())]
+                ends = (_left(receive), self._stopping.wait(), turned_away(self._request))
+                over = [asyncio.create_task(end) for end in ends]
                 try:
                     piece = await self._next(over)
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
