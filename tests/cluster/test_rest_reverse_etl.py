@@ -368,6 +368,11 @@ async def test_a_run_is_planned_approved_followed_and_cancelled(call: Client) ->
     assert approved.status_code == 200, approved.text
     assert attributes(approved.json()["data"], "reverse_etl_run", RUN_WHOLE, RUN_ID)["plan_hash"] == "abc"
     assert call.object("syncrun", run)["spec"]["approval"] == {"planHash": "abc"}
+    call.set_status("syncrun", name, phase="Running")
+    again = await call("POST", f"/runs/{run}/approve", {"planHash": "abc"})
+    assert (again.status_code, again.json()["data"]["attributes"]["status"]) == (200, "running")
+    another = await call("POST", f"/runs/{run}/approve", {"planHash": "abd"})
+    assert refusal(another)[:2] == (409, "not-awaiting-approval")
 
     for _ in range(2):
         assert (await call("POST", f"/runs/{run}/cancel")).status_code == 200

@@ -36,8 +36,11 @@ class RunControl(RunsOfWorkspace):
         record = await self.run(run)
         if record.manifest is None or record.state in ("Succeeded", "Failed", "Cancelled"):
             raise _finished(record)
+        known = Run.read(record.manifest)
+        if (known.spec.get("approval") or {}).get("planHash") == plan_hash and not known.held:
+            return record  # the request came before, and its answer was lost
         try:
-            change = requests.approve(Run.read(record.manifest), plan_hash)
+            change = requests.approve(known, plan_hash)
         except requests.NotHeld as error:
             raise Problem(409, "not-awaiting-approval", str(error)) from None
         except requests.AnotherPlan as error:
