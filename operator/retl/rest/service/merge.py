@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from retl.resources.kinds import Manifest
 from retl.resources.problems import problems
-from retl.resources.sync import KEY_MAPPED, ReverseETLSyncSpec, Schedule
+from retl.resources.sync import (
+    KEY_MAPPED,
+    KEY_OF_QUERY,
+    MAPS_SOMETHING,
+    MIRROR_READS_ALL,
+    ReverseETLSyncSpec,
+    Schedule,
+)
 from retl.rest.problems import FieldError, Problem
 from retl.rest.service import mappings
 from retl.rest.service.values import UNSET, SyncWish
@@ -20,6 +27,13 @@ Spec = dict[str, Any]
 """`spec` of a ReverseETLSync as the API server gives and takes it."""
 
 _AT_MAPPINGS = ("spec", "mappings")
+_FIELDS_OF_RULES = {
+    KEY_MAPPED.message: "mappings",
+    KEY_OF_QUERY.message: "primaryKey",
+    MAPS_SOMETHING.message: "mappings",
+    MIRROR_READS_ALL.message: "mode",
+}
+"""Rules about several fields, and the one that people know them by."""
 _PRECONDITIONS = ("uid", "resourceVersion")
 
 
@@ -209,8 +223,12 @@ def _problems(spec: Mapping[str, Any]) -> list[FieldError]:
         schedule = _read(spec).schedule
     except ValidationError as error:
         found = problems(error, ReverseETLSyncSpec)
-        return [FieldError(each.message, ("spec", *each.location)) for each in found]
+        return [FieldError(each.message, ("spec", *(each.location or _of_rule(each.message)))) for each in found]
     return _never_fires(schedule) if schedule else []
+
+
+def _of_rule(message: str) -> tuple[str, ...]:
+    return (_FIELDS_OF_RULES[message],) if message in _FIELDS_OF_RULES else ()
 
 
 def _never_fires(schedule: Schedule) -> list[FieldError]:
