@@ -238,8 +238,10 @@ async def test_dead_letters_are_listed_counted_and_resolved_as_published(call: C
     done = attributes(answer.json()["data"], "reverse_etl_dlq_resolve", shown | {"replay_run_id": RUN_ID})
     replay = call.object("syncrun", done["replay_run_id"])["spec"]
     assert (replay["mode"], len(replay["replay"]["entries"])) == ("Replay", 1)
-    repeated = (await call("POST", "/dlq/resolve", again, Idempotency_Key="again")).json()["data"]["attributes"]
-    assert repeated["replay_run_id"] == done["replay_run_id"]
+    assert "Idempotency-Replayed" not in answer.headers
+    repeated = await call("POST", "/dlq/resolve", again, Idempotency_Key="again")
+    assert repeated.json()["data"]["attributes"]["replay_run_id"] == done["replay_run_id"]
+    assert repeated.headers["Idempotency-Replayed"] == "true"
 
     unknown = {"entryIds": [second, second, type_id("retl_dlq", uuid4())], "resolution": "skipped"}
     assert refusal(await call("POST", "/dlq/resolve", unknown)) == (422, "invalid-input", ["/entryIds/2"])
@@ -399,8 +401,9 @@ async def test_a_write_can_be_tried_and_repeated_and_made_to_depend_on_what_was_
     assert refusal(await call("POST", "/syncs", EXAMPLE, Idempotency_Key=key))[:2] == (422, "idempotency-key-reused")
     id, tag = first.json()["data"]["id"], first.headers["ETag"]
     run = {"syncIds": [id]}
-    runs = [(await call("POST", "/sync/run", run, Idempotency_Key=key)).json()["data"] for _ in range(2)]
-    assert runs[0] == runs[1]
+    runs = [await call("POST", "/sync/run", run, Idempotency_Key=key) for _ in range(2)]
+    assert runs[0].json() == runs[1].json()
+    assert [each.headers.get("Idempotency-Replayed") for each in runs] == [None, "true"]
 
     path = f"/syncs/{id}"
     assert (await call("GET", path, If_None_Match=tag)).status_code == 304

@@ -13,11 +13,11 @@ AT_ONCE = 4
 """Requests to the API server under way for one of ours."""
 
 
-async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) -> answers.RunsStarted:
+async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) -> tuple[answers.RunsStarted, bool]:
     """Start a run of each sync, once.
 
     Returns:
-        The runs in that order, and why there is none of the others.
+        The runs in that order, and why there is none of the others; whether a request before this one made them.
     Raises:
         Problem: 422 there is none of any.
     """
@@ -37,7 +37,8 @@ async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) 
     if len(errors) == len(each):
         detail = "no sync was run; errors says why, for each"
         raise Problem(422, "no-run-started", detail, further={"errors": errors})
-    answer: answers.RunsStarted = {"data": [translate.run_started(end) for end in ends if isinstance(end, RunRecord)]}
+    started = [end for end in ends if isinstance(end, RunRecord)]
+    answer: answers.RunsStarted = {"data": [translate.run_started(run) for run in started]}
     if errors:
         answer["errors"] = errors
-    return answer
+    return answer, all(run.replayed for run in started)

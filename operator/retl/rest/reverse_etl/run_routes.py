@@ -45,7 +45,8 @@ async def run_sync(request: Request, here: Here) -> Response:
     if body.sync_id is not None:
         return await _started(request, here, body.sync_id, order, how)
     syncs = ids.all_in_body(body.sync_ids or [], "retl_sync", "syncIds")
-    return written.json(await batch.start(here, syncs, order, how), 202, how=how)
+    answer, again = await batch.start(here, syncs, order, how)
+    return written.json(answer, 202, how=how, replayed=again)
 
 
 @router.post(
