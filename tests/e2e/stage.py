@@ -21,7 +21,7 @@ from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
 
 T = TypeVar("T")
 MANIFESTS = Path(__file__).parent / "manifests"
-PERMISSIONS = Path(__file__).parents[1] / "cluster" / "manifests" / "operator.yaml"
+PERMISSIONS = Path(__file__).parents[1] / "cluster" / "manifests"
 SYSTEM = "retl-system"
 TEAM = "growth"
 TABLE = """
@@ -109,7 +109,8 @@ class Stage:
             connection.execute(TABLE)
 
     def _deploy(self) -> None:
-        self._apply(PERMISSIONS)
+        self._apply(PERMISSIONS / "operator.yaml")
+        self._apply(PERMISSIONS / "policies.yaml")
         self._apply(MANIFESTS / "namespaces.yaml")
         self.state_key = b64encode(os.urandom(32)).decode()
         self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=self.state_key)
