@@ -108,10 +108,13 @@ async def test_whoever_asks_too_fast_is_told_when_to_come_back(cluster: Cluster,
     assert "retl_api_throttled_total 1.0" in metrics
 
 
-async def test_an_address_that_guesses_credentials_has_to_wait(cluster: Cluster, tmp_path: Path) -> None:
+async def test_an_address_that_guesses_credentials_has_to_wait_whatever_name_it_gives_itself(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     with serving(cluster, tmp_path) as guessed:
         async with guessed.client({"Authorization": "Bearer guess"}) as client:
-            statuses = [(await client.get(SYNCS)).status_code for _ in range(60)]
+            named = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(60)]
+            statuses = [(await client.get(SYNCS, headers=each)).status_code for each in named]
     assert statuses[:20] == [401] * 20
     assert 429 in statuses
 

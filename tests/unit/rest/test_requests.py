@@ -303,13 +303,24 @@ def test_an_address_that_tried_too_many_credentials_in_vain_has_to_wait() -> Non
     now = [0.0]
     limits = Limits(clock=lambda: now[0])
     for _ in range(20):
-        limits.knock("192.0.2.1")
-        limits.turned_away("192.0.2.1")
+        limits.knock("192.0.2.1", "guess")
+        limits.turned_away("192.0.2.1", "guess")
     with pytest.raises(Problem, match="not valid"):
-        limits.knock("192.0.2.1")
-    limits.knock("192.0.2.2")
+        limits.knock("192.0.2.1", "guess")
+    limits.knock("192.0.2.2", "guess")
     now[0] = 0.2
-    limits.knock("192.0.2.1")
+    limits.knock("192.0.2.1", "guess")
+
+
+def test_whoever_came_in_before_is_not_shut_out_by_others_who_guess_from_the_same_address() -> None:
+    limits = Limits(clock=lambda: 0.0)
+    limits.let_in("ada's")
+    for _ in range(20):
+        limits.turned_away("192.0.2.1", "guess")
+    limits.knock("192.0.2.1", "ada's")
+    limits.turned_away("192.0.2.1", "ada's")
+    with pytest.raises(Problem, match="not valid"):
+        limits.knock("192.0.2.1", "ada's")
 
 
 def test_a_caller_has_so_many_streams_and_gets_them_back() -> None:

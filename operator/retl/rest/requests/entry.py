@@ -62,10 +62,14 @@ async def turned_away(request: Request) -> None:
 
 async def _known(door: Door, request: Request) -> Caller:
     address = request.client.host if request.client else ""
-    door.limits.knock(address)
+    shown = ""
     try:
-        return await door.authenticate(credential(request))
+        shown = credential(request)
+        door.limits.knock(address, shown)
+        caller = await door.authenticate(shown)
     except Problem as refusal:
         if refusal.status == 401:
-            door.limits.turned_away(address)
+            door.limits.turned_away(address, shown)
         raise
+    door.limits.let_in(shown)
+    return caller

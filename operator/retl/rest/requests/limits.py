@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from math import ceil
 from time import monotonic
 
@@ -80,6 +81,7 @@ class Limits:
     def __init__(self, rate: float = RATE, burst: int = BURST, clock: Callable[[], float] = monotonic) -> None:
         self._callers = Buckets(rate, burst, clock)
         self._addresses = Buckets(REFUSED_RATE, REFUSED_BURST, clock)
+        self._good: OrderedDict[bytes, None] = OrderedDict()
         self._streams: Counter[str] = Counter()
         self.throttled = 0
 
@@ -93,13 +95,24 @@ class Limits:
         if wait := self._callers.take(_name(caller)):
             raise self._too_many("you ask faster than this pod answers one caller", wait)
 
-    def knock(self, address: str) -> None:
-        """Let an address try a credential (raises Problem 429 if it tried too many in vain)."""
-        if wait := self._addresses.wait(address):
+    def knock(self, address: str, credential: str) -> None:
+        """Let an address try a credential (raises Problem 429 if it tried too many in vain, and this one is new here).
+
+        Whoever came in before may do so again: behind a proxy, others guess from the same address.
+        """
+        if _digest(credential) not in self._good and (wait := self._addresses.wait(address)):
             raise self._too_many("too many credentials from this address were not valid", wait)
 
-    def turned_away(self, address: str) -> None:
+    def let_in(self, credential: str) -> None:
+        """Remember that a credential was valid."""
+        self._good[_digest(credential)] = None
+        self._good.move_to_end(_digest(credential))
+        if len(self._good) > BUCKETS:
+            self._good.popitem(last=False)
+
+    def turned_away(self, address: str, credential: str) -> None:
         """Count a credential that was not valid."""
+        self._good.pop(_digest(credential), None)
         self._addresses.take(address)
 
     @contextmanager
@@ -119,6 +132,10 @@ class Limits:
     def _too_many(self, detail: str, wait: float) -> Problem:
         self.throttled += 1
         return Problem(429, "too-many-requests", detail, {"Retry-After": str(max(1, ceil(wait)))})
+
+
+def _digest(credential: str) -> bytes:
+    return sha256(credential.encode()).digest()
 
 
 def _name(caller: Caller) -> str:
