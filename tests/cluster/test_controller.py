@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -289,16 +290,16 @@ def test_a_job_name_taken_by_somebody_else_is_left_alone(at_work: ControllerProc
 
 def test_a_tick_whose_name_somebody_took_is_skipped(controller: ControllerProcess, shop: Namespace) -> None:
     with running(controller):
-        shop.apply(sync("accounts", schedule=EVERY_MINUTE))
+        shop.apply(sync("accounts", schedule={"cron": "0 * * * *"}))
         tick = shop.until("retl", "accounts", ready)["status"]["nextRunTime"]
         name = f"accounts-{tick[:16].translate(str.maketrans('', '', '-:T'))}"
         shop.apply(run_of("other") | {"metadata": {"name": name}})
         shop.until("syncrun", name, phase_is("Pending"))
-        controller.advance(MINUTE)
+        controller.advance((datetime.fromisoformat(tick) - datetime.now(UTC)).total_seconds() + 1)
         skipped = shop.until("retl", "accounts", lambda o: bool(verdicts(o)))
         assert verdicts(skipped)[0] == ("Skipped", "NameTaken")
         assert skipped["status"].get("activeRun", {}).get("name") != name
-        controller.advance(MINUTE)
+        controller.advance(60 * MINUTE)
         shop.until("retl", "accounts", lambda o: ("Ran", "") in verdicts(o))
 
 

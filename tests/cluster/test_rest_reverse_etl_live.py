@@ -16,9 +16,9 @@ from tests.cluster.test_rest_service_runs import warehouse  # noqa: F401 - fixtu
 
 ARGO = "argocd.argoproj.io/tracking-id"
 MAPPINGS = [
-    {"source": "'A-' || lpad(CAST(id AS VARCHAR), 4, '0')", "destination": "account_id", "key": True},
+    {"source": "id", "destination": "account_id", "key": True},
     {"source": "name", "destination": "name"},
-    {"source": "CASE WHEN id < 2 THEN 'Austria' ELSE 'AT' END", "destination": "country"},
+    {"source": "CASE WHEN id < 'A-0002' THEN 'Austria' ELSE 'AT' END", "destination": "country"},
 ]
 ACCOUNTS: dict[str, Any] = {
     "sourceQuery": "SELECT id, name, email FROM accounts",

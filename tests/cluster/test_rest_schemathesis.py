@@ -104,7 +104,7 @@ def schemathesis(description: Path, rest: Rest, role: Role) -> subprocess.Comple
             *("--checks", "all", "--exclude-checks", ",".join(UNCHECKED)),
             *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS)),
             *("--seed", "1", "--request-timeout", "15", "--continue-on-failure", "--no-color"),
-            *("--suppress-health-check", "all", "--generation-database", "none", "--workers", "2"),
+            *("--suppress-health-check", "all", "--generation-database", "none", "--workers", "1"),
         ],
         cwd=description.parent,
         capture_output=True,
