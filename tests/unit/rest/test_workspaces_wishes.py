@@ -117,6 +117,7 @@ FULL: Spec = SPEC | {
         ({"model_id": str(MODEL).upper(), "status": "active"}, SyncWish()),
         ({"model_id": str(ID)}, SyncWish(model=ID)),
         ({"id": str(ID), "last_run_id": None, "status_error": ""}, SyncWish()),
+        ({"last_run_id": str(ID), "status_error": "old", "updated_at": "2024-01-15T09:30:01Z"}, SyncWish()),
     ],
 )
 def test_a_change_wishes_what_differs_from_what_is_shown(sent: dict[str, Any], wish: SyncWish) -> None:
@@ -174,7 +175,7 @@ def test_a_new_sync_needs(missing: str) -> None:
 ONE = [{"source_column": "a", "destination_field": " "}]
 BAD_SENSE: list[tuple[dict[str, Any], list[str]]] = [
     ({"id": "5"}, ["/id"]),
-    ({"created_at": "2024-01-15T09:30:01Z", "last_run_id": str(ID)}, ["/created_at", "/last_run_id"]),
+    ({"created_at": "2024-01-15T09:30:01Z", "workspace_id": "00000000-0000-0000-0000-000000000007"}, ["/created_at", "/workspace_id"]),
     ({"sync_mode": "append"}, ["/sync_mode"]),
     ({"status": "error"}, ["/status"]),
     ({"status": "enabled"}, ["/status"]),

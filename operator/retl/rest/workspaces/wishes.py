@@ -17,16 +17,9 @@ from retl.rest.workspaces.bodies import ChangeSync, CreateSync
 
 MODES = ("upsert", "insert", "update", "mirror")
 STATES: Mapping[str, SyncState] = {"draft": "Draft", "active": "Active", "paused": "Paused"}
-READ_ONLY = (
-    "id",
-    "workspace_id",
-    "status_error",
-    "created_by",
-    "created_at",
-    "updated_at",
-    "last_synced_at",
-    "last_run_id",
-)
+READ_ONLY = ("id", "workspace_id", "created_by", "created_at")
+MOVES = ("status_error", "updated_at", "last_synced_at", "last_run_id")
+"""Read-only as well, and another after each run: what a client read a while ago is no wish."""
 _NULL = "must not be null"
 _Fields = Mapping[str, Any]
 
@@ -49,7 +42,8 @@ def change(body: ChangeSync, present: answers.Sync) -> SyncWish:
 
 def _wish(body: ChangeSync, present: _Fields) -> SyncWish:
     sent = body.model_dump(exclude_unset=True, by_alias=True)
-    new = {name: value for name, value in sent.items() if value != present.get(name)}
+    moved = MOVES if present else ()
+    new = {name: value for name, value in sent.items() if value != present.get(name) and name not in moved}
     config = _new_config(new, present)
     if wrong := [*_wrong(new), *_wrong_mappings(new, config, present), *_wrong_config(config)]:
         raise invalid(wrong)
@@ -95,7 +89,7 @@ _TERMS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 def _wrong(new: _Fields) -> Iterator[FieldError]:
-    for name in READ_ONLY:
+    for name in (*READ_ONLY, *MOVES):
         if name in new:
             yield FieldError("is read-only", pointer=f"/{name}")
     if new.get("sync_mode", MODES[0]) not in MODES:
