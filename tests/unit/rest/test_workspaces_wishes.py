@@ -175,7 +175,10 @@ def test_a_new_sync_needs(missing: str) -> None:
 ONE = [{"source_column": "a", "destination_field": " "}]
 BAD_SENSE: list[tuple[dict[str, Any], list[str]]] = [
     ({"id": "5"}, ["/id"]),
-    ({"created_at": "2024-01-15T09:30:01Z", "workspace_id": "00000000-0000-0000-0000-000000000007"}, ["/created_at", "/workspace_id"]),
+    (
+        {"created_at": "2024-01-15T09:30:01Z", "workspace_id": "00000000-0000-0000-0000-000000000007"},
+        ["/workspace_id", "/created_at"],
+    ),
     ({"sync_mode": "append"}, ["/sync_mode"]),
     ({"status": "error"}, ["/status"]),
     ({"status": "enabled"}, ["/status"]),
