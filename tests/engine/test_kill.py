@@ -19,7 +19,7 @@ from retl.engine.workspace import PREFIX
 from retl.runspec.result import RunResult
 from retl.state.sql import SqlStateStore
 from tests.destinations.endpoint import Endpoint
-from tests.engine.kill_runs import Runs, runs
+from tests.engine.kill_runs import KEY, Runs, runs
 from tests.engine.syncs import Sync, to_endpoint, to_table
 from tests.engine.warehouse import Warehouse
 
@@ -39,6 +39,14 @@ CHANGE: tuple[LiteralString, ...] = (
     "INSERT INTO accounts SELECT last + i, 'new' FROM (SELECT max(id) AS last FROM accounts), generate_series(1, 20) i",
 )
 """Half of the rows change, the oldest go, and as many come."""
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[SqlStateStore]:
+    """The store that the runs write, with their key: what a killed one left in doubt is sealed."""
+    store = await SqlStateStore.open(f"sqlite:///{tmp_path}/state.db", key=KEY)
+    yield store
+    await store.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -77,6 +78,15 @@ def test_it_moves_real_rows_stays_up_if_asked_and_stops_without_a_trace(tmp_path
     assert not any(path.exists() for path in [directory, *data])
 
 
+def _interrupted(demo: subprocess.Popen[str]) -> str:
+    """What a demo says that is told to stop, as a person tells it: again, if nothing seems to happen."""
+    for _ in range(2):
+        demo.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return demo.communicate(timeout=20)[0]
+    return demo.communicate(timeout=20)[0]
+
+
 def test_ctrl_c_stops_everything_that_had_started(tmp_path: Path) -> None:
     directory = tmp_path / "demo"
     demo = _demo(directory)
@@ -86,8 +96,7 @@ def test_ctrl_c_stops_everything_that_had_started(tmp_path: Path) -> None:
         processes, _ = _recorded(directory)
         assert not _gone(processes)()
         assert "another demo is running" in _demo(directory).communicate(timeout=30)[0]
-        demo.send_signal(signal.SIGINT)
-        said, _ = demo.communicate(timeout=60)
+        said = _interrupted(demo)
     finally:
         demo.kill()
     assert demo.returncode == 130
