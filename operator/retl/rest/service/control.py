@@ -26,17 +26,15 @@ class RunControl(RunsOfWorkspace):
 
     async def cancel(self, run: UUID) -> RunRecord:
         record = await self.run(run)
-        if record.manifest is None or record.state in ("Succeeded", "Failed", "Cancelled"):
-            raise _finished(record)
-        known = Run.read(record.manifest)
+        if record.state == "Cancelled":
+            return record  # the request came before, and its answer was lost
+        known = _going(record)
         return record if known.spec.get("cancel") else await self._patched(record, requests.cancel(known))
 
     async def approve(self, run: UUID, plan_hash: str) -> RunRecord:
         await self._cluster.require(APPROVE)
         record = await self.run(run)
-        if record.manifest is None or record.state in ("Succeeded", "Failed", "Cancelled"):
-            raise _finished(record)
-        known = Run.read(record.manifest)
+        known = _going(record)
         if (known.spec.get("approval") or {}).get("planHash") == plan_hash and not known.held:
             return record  # the request came before, and its answer was lost
         try:
@@ -125,8 +123,11 @@ class RunControl(RunsOfWorkspace):
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _finished(record: RunRecord) -> Problem:
-    return Problem(409, "run-finished", f"SyncRun {record.name} has ended already: {record.state}")
+def _going(record: RunRecord) -> Run:
+    """The SyncRun of a run that has not ended (raises Problem)."""
+    if record.manifest is None or record.state in ("Succeeded", "Failed", "Cancelled"):
+        raise Problem(409, "run-finished", f"SyncRun {record.name} has ended already: {record.state}")
+    return Run.read(record.manifest)
 
 
 def _version(manifest: Manifest | None) -> str:
