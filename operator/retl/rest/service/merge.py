@@ -1,6 +1,5 @@
 """What a wish makes of a sync: the spec as it is to be, and the smallest change that gets there. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from retl.resources.sync import (
 )
 from retl.rest.problems import FieldError, Problem
 from retl.rest.service import mappings
+from retl.rest.service.refused import location
 from retl.rest.service.values import UNSET, SyncWish
 from retl.schedule import InvalidSchedule, validate
 
@@ -237,8 +237,7 @@ def _never_fires(schedule: Schedule) -> list[FieldError]:
         validate(schedule)
     except InvalidSchedule as error:
         where, _, wrong = str(error).partition(": ")
-        place = (int(part) if part.isdigit() else part for part in re.findall(r"\w+", where))
-        return [FieldError(wrong, ("spec", *place))]
+        return [FieldError(wrong, location(f"spec.{where}"))]
     return []
 
 
