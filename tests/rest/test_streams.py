@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -35,8 +36,12 @@ RUN = RunRecord(
     finished_at=None,
     counts=RunCounts(),
     triggered_by=NOBODY,
-    manifest={"status": {"progress": {"step": "Deliver", "rows": 5, "total": 10, "updatedAt": "2026-01-01T00:00:00Z"}}},
+    manifest={
+        "metadata": {"resourceVersion": "7"},
+        "status": {"progress": {"step": "Deliver", "rows": 5, "total": 10, "updatedAt": "2026-01-01T00:00:00Z"}},
+    },
 )
+ENDED = replace(RUN, state="Succeeded", manifest={"metadata": {"resourceVersion": "9"}})
 LOST = Problem(403, "forbidden", "you may not watch syncruns")
 
 
@@ -70,7 +75,7 @@ async def read(app: FastAPI) -> httpx.Response:
 
 
 async def test_events_of_a_run_are_told_one_by_one_with_its_progress_until_the_end() -> None:
-    answer = await read(app_of(events(RunEvent("run", RUN, "7"), RunEvent("end", RUN, "9"))))
+    answer = await read(app_of(events(RunEvent("run", RUN), RunEvent("end", ENDED))))
     assert answer.headers["content-type"].startswith("text/event-stream")
     head, first, last, rest = answer.text.split("\n\n")
     assert (head, rest) == ("retry: 3000", "")
@@ -91,7 +96,7 @@ async def test_a_refusal_before_the_first_event_is_an_answer_of_its_own() -> Non
 
 
 async def test_a_right_that_is_lost_on_the_way_is_told_as_the_last_event() -> None:
-    answer = await read(app_of(events(RunEvent("run", RUN, "7"), LOST)))
+    answer = await read(app_of(events(RunEvent("run", RUN), LOST)))
     *_, last, _ = answer.text.split("\n\n")
     assert last.startswith("event: error\ndata: ")
     assert orjson.loads(last.partition("data: ")[2])["status"] == 403

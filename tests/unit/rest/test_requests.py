@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from retl.rest.callers.caller import Caller
 from retl.rest.problems import Problem
-from retl.rest.requests import bodies, cursors, etags, headers, queries, writes
+from retl.rest.requests import answers, bodies, cursors, etags, headers, queries, writes
 from retl.rest.requests.bodies import Body
 from retl.rest.requests.ids import uuid7
 from retl.rest.requests.limits import STREAMS, Buckets, Limits
@@ -245,6 +245,11 @@ def test_a_write_may_name_the_version_that_it_is_for(sent: list[str], version: s
 )
 def test_a_client_that_has_the_version_is_told_so(sent: list[str], known: bool) -> None:
     assert etags.unchanged(request_of(sent=[("if-none-match", value) for value in sent]), "7") is known
+
+
+@pytest.mark.parametrize(("version", "status"), [("7", 304), ("", 200)])
+def test_a_client_can_have_no_version_of_what_has_none(version: str, status: int) -> None:
+    assert answers.read(request_of(sent=[("if-none-match", "*")]), {}, version).status_code == status
 
 
 @pytest.mark.parametrize("key", ["", " ", "é", "a\tb", "k" * 256])

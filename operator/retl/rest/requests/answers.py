@@ -42,8 +42,8 @@ def json(
 
 
 def read(request: Request, content: Any, version: str) -> Response:
-    """What a GET of one object answers: 304 where the client has this version already."""
-    if etags.unchanged(request, version):
+    """What a GET of one object answers: 304 where the client has this version already, if it has any."""
+    if version and etags.unchanged(request, version):
         return Response(status_code=304, headers={"ETag": etags.tag(version)})
     return json(content, version=version)
 

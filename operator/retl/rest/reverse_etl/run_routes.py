@@ -106,7 +106,7 @@ async def get_run(request: Request, here: Here, id: str) -> Response:
     """A run with all that is known of it."""
     queries.read(request, queries.Query)
     record = await here.run(ids.in_path(id, "retl_run"))
-    return written.read(request, {"data": translate.run_whole(record)}, _version(record))
+    return written.read(request, {"data": translate.run_whole(record)}, record.version)
 
 
 @router.post(
@@ -187,8 +187,4 @@ async def get_log(request: Request, here: Here, id: str) -> Response:
 
 
 def _shown(record: RunRecord) -> Response:
-    return written.json({"data": translate.run_whole(record)}, version=_version(record))
-
-
-def _version(record: RunRecord) -> str:
-    return str(record.manifest["metadata"]["resourceVersion"]) if record.manifest else ""
+    return written.json({"data": translate.run_whole(record)}, version=record.version)

@@ -65,12 +65,13 @@ async def create_sync(request: Request, here: Here) -> Response:
     body = await read.read(request, bodies.CreateSync)
     how = writes.how(request, query.dry_run)
     record = await here.create_sync(wishes.created(body), how)
-    version = record.sync.meta.resource_version
     if written.wants_yaml(request, query.format):
-        return written.yaml(documents([record.sync.manifest]), 201, version=version, how=how)
+        return written.yaml(documents([record.sync.manifest]), 201, version=record.version, how=how)
     shown = translate.sync_whole(record)
     location = f"{request.url.path}/{shown['id']}"
-    return written.json({"data": shown}, 201, version=version, location=location, how=how, replayed=record.replayed)
+    return written.json(
+        {"data": shown}, 201, version=record.version, location=location, how=how, replayed=record.replayed
+    )
 
 
 @router.get(
@@ -87,10 +88,9 @@ async def get_sync(request: Request, here: Here, id: str) -> Response:
     """A sync with its query and mappings."""
     query = queries.read(request, queries.Formatted)
     record = await here.sync(ids.in_path(id, "retl_sync"))
-    version = record.sync.meta.resource_version
     if written.wants_yaml(request, query.format):
-        return written.yaml(documents([record.sync.manifest]), version=version)
-    return written.read(request, {"data": translate.sync_whole(record)}, version)
+        return written.yaml(documents([record.sync.manifest]), version=record.version)
+    return written.read(request, {"data": translate.sync_whole(record)}, record.version)
 
 
 @router.put(
@@ -114,8 +114,7 @@ async def change_sync(request: Request, here: Here, id: str) -> Response:
     present = translate.sync_whole(await here.sync(uid))["attributes"]
     record = await here.change_sync(uid, wishes.changed(body, present), how)
     if written.wants_yaml(request, query.format):
-        version = record.sync.meta.resource_version
-        return written.yaml(documents([record.sync.manifest]), version=version, how=how)
+        return written.yaml(documents([record.sync.manifest]), version=record.version, how=how)
     return _answer({"data": translate.sync_part(record, answers.SyncChanged)}, record, how)
 
 
@@ -165,4 +164,4 @@ def _listed(record: SyncRecord) -> answers.Resource[answers.SyncListed]:
 
 
 def _answer(content: _Changed | _Toggled, record: SyncRecord, how: Write) -> Response:
-    return written.json(content, version=record.sync.meta.resource_version, how=how)
+    return written.json(content, version=record.version, how=how)

@@ -55,20 +55,19 @@ class RunControl(RunsOfWorkspace):
 
     async def follow(self, run: UUID) -> AsyncIterator[RunEvent]:
         record = await self.run(run)
-        version = _version(record.manifest)
-        yield RunEvent("run", record, version)
+        yield RunEvent("run", record)
         if record.manifest is not None:
             async with aclosing(self._cluster.watch(RUN, record.name)) as seen:
                 async for found in seen:
                     if found is None or found["metadata"]["uid"] != str(run):
                         break
-                    if _version(found) != version:
-                        record = runlist.of_manifest(self.place, found, record.sync)
-                        version = _version(found)
-                        yield RunEvent("run", record, version)
+                    now = runlist.of_manifest(self.place, found, record.sync)
+                    if now.version != record.version:
+                        record = now
+                        yield RunEvent("run", record)
                     if Run.read(found).ended:
                         break
-        yield RunEvent("end", record, version)
+        yield RunEvent("end", record)
 
     async def log(self, run: UUID, asked: LogAsked) -> AsyncIterator[bytes]:
         await self._cluster.require(READ_LOG)
@@ -128,7 +127,3 @@ def _going(record: RunRecord) -> Run:
     if record.manifest is None or record.state in ("Succeeded", "Failed", "Cancelled"):
         raise Problem(409, "run-finished", f"SyncRun {record.name} has ended already: {record.state}")
     return Run.read(record.manifest)
-
-
-def _version(manifest: Manifest | None) -> str:
-    return str(manifest["metadata"]["resourceVersion"]) if manifest else ""

@@ -181,6 +181,11 @@ class SyncRecord:
     def uid(self) -> UUID:
         return UUID(self.sync.meta.uid)
 
+    @property
+    def version(self) -> str:
+        """Of the sync as it is shown; empty for one that a dry run made."""
+        return self.sync.meta.resource_version
+
 
 @dataclass(frozen=True, slots=True)
 class SyncFilter:
@@ -226,6 +231,11 @@ class RunRecord:
     attempt: int = 0
     manifest: Manifest | None = None
     replayed: bool = False
+
+    @property
+    def version(self) -> str:
+        """Of its SyncRun; empty where there is none any more, or none yet, as after a dry run."""
+        return str(self.manifest["metadata"].get("resourceVersion", "")) if self.manifest else ""
 
     @property
     def rows_written(self) -> int:
@@ -385,9 +395,7 @@ class RunEvent:
 
     Attributes:
         kind: `run`: it has changed; `end`: it has ended, or is gone, and nothing follows.
-        version: resource version, by which the stream can be taken up again.
     """
 
     kind: Literal["run", "end"]
     run: RunRecord
-    version: str

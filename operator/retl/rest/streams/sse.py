@@ -33,7 +33,7 @@ async def _written(of: AsyncIterator[RunEvent], shown: Shown, id: str) -> AsyncG
             if not begun:
                 yield b"retry: %d\n\n" % RETRY_MILLISECONDS
             begun = True
-            yield _event(event.kind, _document(event.run, shown), event.version)
+            yield _event(event.kind, _document(event.run, shown), event.run.version)
     except Problem as problem:
         if not begun:
             raise

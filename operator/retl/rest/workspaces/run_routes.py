@@ -92,9 +92,7 @@ async def get_run(request: Request, opened: Opened, sync: SyncId, run: RunId) ->
     """Of the cluster, or of the history."""
     queries.read(request, Query)
     record = await opened.run(run, sync)
-    if version := _version(record):
-        return written.read(request, translate.run(record), version)
-    return written.json(translate.run(record))
+    return written.read(request, translate.run(record), record.version)
 
 
 @router.post(
@@ -175,7 +173,7 @@ def _started(request: Request, record: RunRecord, how: Write) -> Response:
     return written.json(
         translate.started(record),
         201,
-        version=_version(record),
+        version=record.version,
         location=location,
         how=how,
         replayed=record.replayed,
@@ -183,9 +181,4 @@ def _started(request: Request, record: RunRecord, how: Write) -> Response:
 
 
 def _changed(record: RunRecord) -> Response:
-    return written.json(translate.run(record), version=_version(record))
-
-
-def _version(record: RunRecord) -> str:
-    # What a dry run made has no version.
-    return str(record.manifest["metadata"].get("resourceVersion", "")) if record.manifest else ""
+    return written.json(translate.run(record), version=record.version)

@@ -84,8 +84,8 @@ async def get_sync(request: Request, opened: Opened, sync: SyncId) -> Response:
     asked = queries.read(request, Formatted)
     record = await opened.sync(sync)
     if written.wants_yaml(request, asked.format):
-        return written.yaml(manifests.documents([record.sync.manifest]), version=record.sync.meta.resource_version)
-    return written.read(request, translate.sync(record), record.sync.meta.resource_version)
+        return written.yaml(manifests.documents([record.sync.manifest]), version=record.version)
+    return written.read(request, translate.sync(record), record.version)
 
 
 @router.put(
@@ -130,10 +130,9 @@ async def delete_sync(request: Request, opened: Opened, sync: SyncId) -> Respons
 
 
 def _answer(request: Request, record: SyncRecord, asked: WritingSync, how: Write, status: int) -> Response:
-    version = record.sync.meta.resource_version
     if written.wants_yaml(request, asked.format):
-        return written.yaml(manifests.documents([record.sync.manifest]), status, version=version, how=how)
+        return written.yaml(manifests.documents([record.sync.manifest]), status, version=record.version, how=how)
     location = f"{request.url.path}/{record.uid}" if status == 201 else ""
     return written.json(
-        translate.sync(record), status, version=version, location=location, how=how, replayed=record.replayed
+        translate.sync(record), status, version=record.version, location=location, how=how, replayed=record.replayed
     )
