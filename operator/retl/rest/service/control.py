@@ -24,16 +24,16 @@ _LOOK_SECONDS = 1.0
 class RunControl(RunsOfWorkspace):
     """The Runs of the interface, whole."""
 
-    async def cancel(self, run: UUID) -> RunRecord:
-        record = await self.run(run)
+    async def cancel(self, run: UUID, sync: UUID | None = None) -> RunRecord:
+        record = await self.run(run, sync)
         if record.state == "Cancelled":
             return record  # the request came before, and its answer was lost
         known = _going(record)
         return record if known.spec.get("cancel") else await self._patched(record, requests.cancel(known))
 
-    async def approve(self, run: UUID, plan_hash: str) -> RunRecord:
+    async def approve(self, run: UUID, plan_hash: str, sync: UUID | None = None) -> RunRecord:
         await self._cluster.require(APPROVE)
-        record = await self.run(run)
+        record = await self.run(run, sync)
         known = _going(record)
         if (known.spec.get("approval") or {}).get("planHash") == plan_hash and not known.held:
             return record  # the request came before, and its answer was lost
@@ -45,16 +45,16 @@ class RunControl(RunsOfWorkspace):
             raise Problem(409, "plan-changed", str(error)) from None
         return await self._patched(record, change)
 
-    async def plan(self, run: UUID) -> bytes:
+    async def plan(self, run: UUID, sync: UUID | None = None) -> bytes:
         await self._cluster.require(READ_PLAN)
-        record = await self.run(run)
+        record = await self.run(run, sync)
         found = await self._state().plan(namespace=self.place.namespace, run=str(record.uid))
         if found is None:
             raise not_found(f"plan of run {record.name}: only a run that plans, or is held for approval, leaves one")
         return found
 
-    async def follow(self, run: UUID) -> AsyncIterator[RunEvent]:
-        record = await self.run(run)
+    async def follow(self, run: UUID, sync: UUID | None = None) -> AsyncIterator[RunEvent]:
+        record = await self.run(run, sync)
         yield RunEvent("run", record)
         if record.manifest is not None:
             async with aclosing(self._cluster.watch(RUN, record.name)) as seen:
@@ -69,9 +69,9 @@ class RunControl(RunsOfWorkspace):
                         break
         yield RunEvent("end", record)
 
-    async def log(self, run: UUID, asked: LogAsked) -> AsyncIterator[bytes]:
+    async def log(self, run: UUID, asked: LogAsked, sync: UUID | None = None) -> AsyncIterator[bytes]:
         await self._cluster.require(READ_LOG)
-        record = await self.run(run)
+        record = await self.run(run, sync)
         if record.manifest is None:
             raise not_found(f"log of run {record.name}: logs go with the SyncRun")
         known = Run.read(record.manifest)

@@ -96,7 +96,10 @@ class Connections(Protocol):
 
 
 class Runs(Protocol):
-    """The runs of a workspace: those of the cluster and those of the history as one list."""
+    """The runs of a workspace: those of the cluster and those of the history as one list.
+
+    Where a sync is named with a run, the run is not there unless it is of that sync.
+    """
 
     async def runs(self, which: RunFilter, page: PageAsked | None) -> Page[RunRecord]:
         """Runs, newest first; without a page the newest 1,000.
@@ -107,7 +110,7 @@ class Runs(Protocol):
         """
 
     async def run(self, uid: UUID, sync: UUID | None = None) -> RunRecord:
-        """One run; of that sync if one is named."""
+        """One run."""
 
     async def start(self, sync: UUID, order: RunOrder, how: Write) -> RunRecord:
         """Make a SyncRun; it waits where another run of the sync is under way.
@@ -117,23 +120,23 @@ class Runs(Protocol):
                 with another body.
         """
 
-    async def cancel(self, run: UUID) -> RunRecord:
+    async def cancel(self, run: UUID, sync: UUID | None = None) -> RunRecord:
         """Ask a run to stop (raises Problem: 409 it has ended); one that was asked already stays so."""
 
-    async def approve(self, run: UUID, plan_hash: str) -> RunRecord:
+    async def approve(self, run: UUID, plan_hash: str, sync: UUID | None = None) -> RunRecord:
         """Let a run go on that waits for approval.
 
         Raises:
             Problem: 403 without the right `update syncruns/approval`; 409 it does not wait, or has another plan.
         """
 
-    async def plan(self, run: UUID) -> bytes:
+    async def plan(self, run: UUID, sync: UUID | None = None) -> bytes:
         """What a run would have written, JSON (raises Problem: 403 without `get syncruns/plan`; 404 none is kept)."""
 
-    def follow(self, run: UUID) -> AsyncIterator[RunEvent]:
+    def follow(self, run: UUID, sync: UUID | None = None) -> AsyncIterator[RunEvent]:
         """The run as it is, and again after each change, until it has ended or is gone."""
 
-    def log(self, run: UUID, asked: LogAsked) -> AsyncIterator[bytes]:
+    def log(self, run: UUID, asked: LogAsked, sync: UUID | None = None) -> AsyncIterator[bytes]:
         """What its runner wrote, in pieces.
 
         Raises:

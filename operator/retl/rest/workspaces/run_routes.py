@@ -103,8 +103,7 @@ async def cancel(request: Request, opened: Opened, sync: SyncId, run: RunId) -> 
     """What the destination has acknowledged is kept."""
     queries.read(request, Query)
     await bodies.read(request, bodies.Nothing, optional=True)
-    await opened.run(run, sync)
-    return _changed(await opened.cancel(run))
+    return _changed(await opened.cancel(run, sync))
 
 
 @router.post(
@@ -122,8 +121,7 @@ async def approve(request: Request, opened: Opened, sync: SyncId, run: RunId) ->
     """Exactly the plan that is named: the run is refused if it has another by now."""
     queries.read(request, Query)
     body = await bodies.read(request, ApproveRun)
-    await opened.run(run, sync)
-    return _changed(await opened.approve(run, body.plan_hash))
+    return _changed(await opened.approve(run, body.plan_hash, sync))
 
 
 @router.get(
@@ -133,8 +131,7 @@ async def approve(request: Request, opened: Opened, sync: SyncId, run: RunId) ->
 async def get_plan(request: Request, opened: Opened, sync: SyncId, run: RunId) -> Response:
     """Kept as long as the run."""
     queries.read(request, Query)
-    await opened.run(run, sync)
-    return Response(await opened.plan(run), media_type="application/json")
+    return Response(await opened.plan(run, sync), media_type="application/json")
 
 
 @router.get(
@@ -148,8 +145,7 @@ async def get_plan(request: Request, opened: Opened, sync: SyncId, run: RunId) -
 async def follow(request: Request, opened: Opened, sync: SyncId, run: RunId) -> Response:
     """Server-sent events `run` and `end`; comments keep the connection open."""
     queries.read(request, Query)
-    await opened.run(run, sync)
-    return sse.events(request, opened.follow(run), translate.run)
+    return sse.events(request, opened.follow(run, sync), translate.run)
 
 
 @router.get(
@@ -164,8 +160,7 @@ async def follow(request: Request, opened: Opened, sync: SyncId, run: RunId) -> 
 async def log(request: Request, opened: Opened, sync: SyncId, run: RunId) -> Response:
     """Logs go with the pod of the run."""
     asked = queries.read(request, logs.LogQuery).asked
-    await opened.run(run, sync)
-    return logs.log(request, opened.log(run, asked))
+    return logs.log(request, opened.log(run, asked, sync))
 
 
 def _started(request: Request, record: RunRecord, how: Write) -> Response:
