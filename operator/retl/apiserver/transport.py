@@ -15,6 +15,7 @@ import orjson
 from kubernetes.aio.client import ApiClient
 from yarl import URL
 
+from retl.apiserver.media import JSON
 from retl.apiserver.refusals import KubeError
 from retl.resources.kinds import Manifest
 
@@ -39,8 +40,8 @@ class Call:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: Manifest | None = None
-    accept: str = "application/json"
-    sends: str = "application/json"
+    accept: str = JSON
+    sends: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

@@ -1,15 +1,17 @@
 """The requests that the command line makes of an API server, each as the person whose kubeconfig it is."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from retl.apiserver import following
 from retl.apiserver.endpoints import ENDPOINTS
+from retl.apiserver.media import JSON, MERGE_PATCH
 from retl.errors import InvalidInput, RetlError
 from retl.resources import GROUP
 from retl.resources.kinds import Manifest
@@ -19,7 +21,6 @@ FIELD_MANAGER = "retl"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _STREAM = aiohttp.ClientTimeout(total=None, sock_connect=5)
 _PAGE = 500
-_JSON, _MERGE_PATCH = "application/json", "application/merge-patch+json"
 
 
 class ClusterError(RetlError):
@@ -94,7 +95,7 @@ class Cluster:
     async def patch(self, kind: str, name: str, change: Manifest) -> Manifest:
         """Change fields of an object (raises Refused)."""
         path = _path(kind, self.namespace, name)
-        return await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, _MERGE_PATCH)
+        return await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, MERGE_PATCH)
 
     async def delete(self, kind: str, name: str) -> None:
         """Delete an object of the namespace."""
@@ -111,24 +112,13 @@ class Cluster:
         answer = await self._json("POST", path, body=body)
         return str(answer["status"]["token"])
 
-    async def watch(self, kind: str, name: str) -> AsyncIterator[Manifest | None]:
+    def watch(self, kind: str, name: str) -> AsyncGenerator[Manifest | None, None]:
         """The object as it is, and again after each change; None when it is gone, which is the last."""
-        while True:
-            found = await self.find(kind, name)
-            yield found
-            if found is None:
-                return
-            query = {
-                "watch": "1",
-                "fieldSelector": f"metadata.name={name}",
-                "resourceVersion": found["metadata"]["resourceVersion"],
-                "timeoutSeconds": "240",
-            }
-            async for line in self._lines(_path(kind, self.namespace), query):
-                event = json.loads(line)
-                if event["type"] not in ("ADDED", "MODIFIED"):
-                    break  # gone, or the version is too old: the next look says which
-                yield event["object"]
+        return following.follow(
+            name,
+            lambda: self.find(kind, name),
+            lambda query: aclosing(self._lines(_path(kind, self.namespace), query)),
+        )
 
     async def first(self, kind: str, labels: str) -> Manifest:
         """The first object with these labels, once there is one."""
@@ -166,14 +156,14 @@ class Cluster:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
-        content_type: str = _JSON,
+        content_type: str = JSON,
     ) -> Manifest:
         response = await self._send(method, path, query, body, content_type, _TIMEOUT)
         answer: Manifest = json.loads(await response.read())
         return answer
 
-    async def _lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        response = await self._send("GET", path, query, None, _JSON, _STREAM)
+    async def _lines(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        response = await self._send("GET", path, query, None, JSON, _STREAM)
         try:
             while line := await response.content.readline():
                 yield line
@@ -209,7 +199,7 @@ class Cluster:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Manifest | None = None,
-        content_type: str = _JSON,
+        content_type: str = JSON,
     ) -> tuple[Any, Any, Any, Any, Any]:
         prepared: tuple[Any, Any, Any, Any, Any] = await self._client.param_serialize(
             method,

@@ -14,6 +14,7 @@ import orjson
 from kubernetes.aio.client import ApiClient
 
 from retl.apiserver.endpoints import ENDPOINTS, EVENT, LEASE, SECRET
+from retl.apiserver.media import MERGE_PATCH, METADATA
 from retl.apiserver.refusals import (
     AlreadyExists,
     Conflict,
@@ -32,7 +33,6 @@ from retl.resources.kinds import Manifest
 __all__ = ["AlreadyExists", "Conflict", "Kube", "KubeError", "NamespaceTerminating", "NotLeading"]
 
 _PAGE = 500
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _WATCH_LASTS = timedelta(minutes=5)
 """After this the API server ends a watch; the next one begins where it ended."""
 _OWNER = {"fieldManager": FIELD_MANAGER}
@@ -152,7 +152,7 @@ class Kube:
     async def secret_exists(self, namespace: str, name: str) -> bool:
         """Whether a Secret is there. Only its metadata is asked for: no secret ever enters this process."""
         path = ENDPOINTS[SECRET].path(namespace, name)
-        return await self._find(Call("get", SECRET, path, accept=_METADATA_ONLY)) is not None
+        return await self._find(Call("get", SECRET, path, accept=METADATA)) is not None
 
     async def create(self, kind: str, manifest: Manifest) -> Manifest:
         """Create an object (raises AlreadyExists, NamespaceTerminating)."""
@@ -176,7 +176,7 @@ class Kube:
     async def patch(self, key: Key, change: Manifest) -> Manifest:
         """Merge a change into an object of this program's own; a null takes a field away."""
         path = ENDPOINTS[key.kind].path(key.namespace, key.name)
-        call = Call("patch", key.kind, path, _OWNER, change, sends="application/merge-patch+json")
+        call = Call("patch", key.kind, path, _OWNER, change, sends=MERGE_PATCH)
         return await self._request(call)
 
     async def delete(self, key: Key, uid: str, propagation: str = "Background") -> None:

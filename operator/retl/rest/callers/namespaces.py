@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
+from retl.apiserver import media
 from retl.apiserver.endpoints import ENDPOINTS, NAMESPACE
 from retl.apiserver.transport import Call, Transport
 from retl.resources.kinds import Manifest
@@ -20,7 +21,6 @@ LISTED_SECONDS = 1.0
 """All namespaces are listed at most once in so long, however many unknown uids are asked for."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Namespaces:
         if known is not None and self._clock() < until:
             return known
         self._by_name.pop(name, None)
-        call = Call("get", NAMESPACE, ENDPOINTS[NAMESPACE].path(None, name), accept=_METADATA.format(""))
+        call = Call("get", NAMESPACE, ENDPOINTS[NAMESPACE].path(None, name), accept=media.METADATA)
         manifest = await found(self._own, call)
         return self._remember(manifest) if manifest else None
 
@@ -90,7 +90,7 @@ class Namespaces:
         return namespace if namespace and namespace.uid == uid else None
 
     async def _list(self) -> None:
-        call = Call("list", NAMESPACE, ENDPOINTS[NAMESPACE].path(None), accept=_METADATA.format("List"))
+        call = Call("list", NAMESPACE, ENDPOINTS[NAMESPACE].path(None), accept=media.METADATA_LIST)
         listed = await found(self._own, call) or {"items": []}
         self._listed = self._clock()
         namespaces = [self._remember(manifest) for manifest in listed["items"]]

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import orjson
 
+from retl.apiserver import following, media
 from retl.apiserver.endpoints import ENDPOINTS, POD
 from retl.apiserver.refusals import KubeError
 from retl.apiserver.transport import Answer, Call, Transport
@@ -25,12 +26,8 @@ from retl.rest.service.values import Place
 
 FIELD_MANAGER = "retl-api"
 """Owner of the fields that the API writes; the admission policies know the API by it."""
-_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
-_MERGE_PATCH = "application/merge-patch+json"
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 """What may stand in a path; names come from clients too."""
-_WATCH_SECONDS = "240"
-"""After this a watch is asked for again, so that a right that was taken away ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +72,15 @@ class Cluster:
         """Objects of a kind: all, or a page (raises Expired where the list to go on with is forgotten)."""
         asked = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit or ""), "continue": after}
         query = {name: value for name, value in asked.items() if value}
-        found = await self._json(Call("list", kind, self._path(kind), query, accept=_accept("List", metadata_only)))
+        accept = media.METADATA_LIST if metadata_only else media.JSON
+        found = await self._json(Call("list", kind, self._path(kind), query, accept=accept))
         return Listed(found.get("items") or [], (found.get("metadata") or {}).get("continue") or "")
 
     async def find(self, kind: str, name: str, *, metadata_only: bool = False) -> Manifest | None:
         """One object; None if there is none of that name, or it is no name."""
         if not _NAME.fullmatch(name):
             return None
-        call = Call("get", kind, self._path(kind, name), accept=_accept("", metadata_only))
+        call = Call("get", kind, self._path(kind, name), accept=media.METADATA if metadata_only else media.JSON)
         answer = await self._answer(call)
         refusal = await self._refusal(call, answer)
         if refusal is None:
@@ -98,7 +96,7 @@ class Cluster:
     async def patch(self, kind: str, name: str, change: Manifest, *, dry_run: bool = False) -> Manifest:
         """Merge a change into an object (raises Lost where it has another resource version than the change says)."""
         return await self._json(
-            Call("patch", kind, self._path(kind, name), _writing(dry_run), change, sends=_MERGE_PATCH)
+            Call("patch", kind, self._path(kind, name), _writing(dry_run), change, sends=media.MERGE_PATCH)
         )
 
     async def delete(self, kind: str, name: str, only_if: Mapping[str, str], *, dry_run: bool = False) -> None:
@@ -112,25 +110,13 @@ class Cluster:
         options |= {"dryRun": ["All"]} if dry_run else {}
         await self._json(Call("delete", kind, self._path(kind, name), {}, options))
 
-    async def watch(self, kind: str, name: str) -> AsyncGenerator[Manifest | None, None]:
+    def watch(self, kind: str, name: str) -> AsyncGenerator[Manifest | None, None]:
         """The object as it is, and again after each change; None when it is gone, which is the last."""
-        while True:
-            found = await self.find(kind, name)
-            yield found
-            if found is None:
-                return
-            query = {
-                "watch": "1",
-                "fieldSelector": f"metadata.name={name}",
-                "resourceVersion": found["metadata"]["resourceVersion"],
-                "timeoutSeconds": _WATCH_SECONDS,
-            }
-            async with self._lines(Call("watch", kind, self._path(kind), query)) as lines:
-                async for line in lines:
-                    event = orjson.loads(line)
-                    if event["type"] not in ("ADDED", "MODIFIED"):
-                        break  # gone, or the version is too old: the next look says which
-                    yield event["object"]
+        return following.follow(
+            name,
+            lambda: self.find(kind, name),
+            lambda query: self._lines(Call("watch", kind, self._path(kind), query)),
+        )
 
     async def log(self, pod: str, *, follow: bool, tail: int | None) -> AsyncGenerator[bytes, None]:
         """What the runner in a pod has written, line by line, and with `follow` what it goes on to write."""
@@ -181,10 +167,6 @@ class Cluster:
 def _writing(dry_run: bool) -> dict[str, str]:
     how = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
     return how | {"dryRun": "All"} if dry_run else how
-
-
-def _accept(suffix: str, metadata_only: bool) -> str:
-    return _METADATA.format(suffix) if metadata_only else "application/json"
 
 
 def _read(answer: Answer) -> Manifest:
