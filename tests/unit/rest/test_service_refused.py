@@ -53,7 +53,7 @@ NAME: dict[str, Any] = {"name": "a"}
         (answered(409, "Conflict"), 409, "conflict", "changed at the same time"),
         (answered(410, "Expired"), 422, "cursor-expired", "begin anew"),
         (answered(413, "RequestEntityTooLarge"), 413, "content-too-large", "too large"),
-        (answered(429, "TooManyRequests", headers={"Retry-After": "7"}), 429, "too-many-requests", "later"),
+        (answered(429, "TooManyRequests", headers={"Retry-After": "7"}), 429, "too-many-requests", "too much to do"),
         (answered(500, "InternalError", "etcd at https://10.0.0.1"), 503, "kubernetes-unavailable", "answer"),
         (answered(504, "Timeout"), 503, "kubernetes-unavailable", "answer"),
         (answered(405, "MethodNotAllowed"), 409, "conflict", "refused to create"),

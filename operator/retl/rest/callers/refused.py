@@ -1,6 +1,7 @@
 """What the client is told when the API server does not say who a caller is, or what they may do."""
 
 import logging
+from http import HTTPStatus
 
 import orjson
 
@@ -12,9 +13,19 @@ from retl.rest.problems import RETRY_AFTER, Problem
 _log = logging.getLogger(__name__)
 
 
-def unavailable() -> Problem:
-    """The API server cannot be asked at the moment."""
+def unavailable(why: KubeError) -> Problem:
+    """The API server cannot be asked at the moment; the log says why."""
+    _log.warning("%s", why)
     return Problem(503, "kubernetes-unavailable", "the Kubernetes API does not answer; try again", RETRY_AFTER)
+
+
+def overloaded(call: Call, answer: Answer) -> Problem | None:
+    """The problem of an API server that has too much to do, or trouble of its own; None if it judged the request."""
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        said = answer.headers.get("Retry-After", "")
+        wait = {"Retry-After": said if said.isdigit() and int(said) else "1"}
+        return Problem(429, "too-many-requests", "the Kubernetes API has too much to do; try again", wait)
+    return unavailable(_said(call, answer)) if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
 
 
 async def asked(transport: Transport, call: Call) -> Answer:
@@ -26,25 +37,20 @@ async def asked(transport: Transport, call: Call) -> Answer:
     try:
         answer = await transport.exchange(call)
     except KubeError as error:
-        _log.warning("%s", error)
-        raise unavailable() from error
-    if answer.status == 429:
-        headers = {"Retry-After": answer.headers.get("Retry-After", "1")}
-        raise Problem(429, "too-many-requests", "the Kubernetes API has too much to do; try again", headers)
-    if answer.status >= 500:
-        _log.warning("%s", refusal(str(call), answer.status, answer.text))
-        raise unavailable()
+        raise unavailable(error) from error
+    if (problem := overloaded(call, answer)) is not None:
+        raise problem
     return answer
 
 
 async def found(own: Transport, call: Call) -> Manifest | None:
     """What this pod reads for itself; None if it is not there (raises Problem as `asked`; 503 without the right)."""
     answer = await asked(own, call)
-    if answer.status == 404:
+    if answer.status == HTTPStatus.NOT_FOUND:
         return None
-    if answer.status >= 400:
-        _log.error("%s; the ClusterRole and the Role of this pod's ServiceAccount should allow it", _said(call, answer))
-        raise unavailable()
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        _log.error("the ClusterRole and the Role of this pod's ServiceAccount should allow %s", call)
+        raise unavailable(_said(call, answer))
     manifest: Manifest = orjson.loads(answer.text)
     return manifest
 

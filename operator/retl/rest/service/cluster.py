@@ -134,7 +134,7 @@ class Cluster:
                     raise refusal
                 yield lines
         except KubeError as error:
-            raise unavailable() from error
+            raise unavailable(error) from error
 
     async def _json(self, call: Call) -> Manifest:
         answer = await self._answer(call)
@@ -146,7 +146,7 @@ class Cluster:
         try:
             return await self._transport.exchange(self._as_caller(call))
         except KubeError as error:
-            raise unavailable() from error
+            raise unavailable(error) from error
 
     async def _refusal(self, call: Call, answer: Answer) -> Problem | None:
         if answer.status < HTTPStatus.BAD_REQUEST:

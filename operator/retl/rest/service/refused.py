@@ -14,7 +14,7 @@ import orjson
 from retl.apiserver.endpoints import ENDPOINTS
 from retl.apiserver.transport import Answer, Call
 from retl.resources.problems import Location
-from retl.rest.callers.refused import unavailable
+from retl.rest.callers.refused import overloaded
 from retl.rest.problems import RETRY_AFTER, FieldError, Problem, not_found, unauthorized
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Expired(Problem):
 
 def problem(call: Call, answer: Answer, workspace: str) -> Problem:
     """The problem that an answer of status 400 or above is."""
+    if (passing := overloaded(call, answer)) is not None:
+        return passing
     said = _status(answer.text)
     reason, details = str(said.get("reason") or ""), said.get("details") or {}
     causes = details.get("causes") or []
@@ -77,14 +79,8 @@ def problem(call: Call, answer: Answer, workspace: str) -> Problem:
             return expired
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Problem(413, "content-too-large", f"the {call.kind} would be too large")
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            asked = answer.headers.get("Retry-After", "")
-            wait = {"Retry-After": asked if asked.isdigit() and int(asked) else "1"}
-            return Problem(429, "too-many-requests", "the Kubernetes API has too much to do; try again later", wait)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
             return _by_policy(said) or _invalid(call, causes)
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return unavailable()
         case _:
             return Problem(409, "conflict", f"the Kubernetes API refused to {call.verb} the {call.kind}")
 
