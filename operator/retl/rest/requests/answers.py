@@ -63,6 +63,11 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def explained(reason: str, message: str) -> str:
+    """Why something is as it is, in one line; either may be empty."""
+    return ": ".join(part for part in (reason, message) if part)
+
+
 def _written(version: str, how: Write | None) -> dict[str, str]:
     headers = {"ETag": etags.tag(version)} if version else {}
     return headers | ({DRY_RUN: "true"} if how and how.dry_run else {})

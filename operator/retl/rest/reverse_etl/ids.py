@@ -50,8 +50,10 @@ def all_in_body(texts: Sequence[str], prefix: Prefix, field: str) -> list[UUID]:
     return [uid for uid in uids if uid is not None]
 
 
-def in_query(text: str, prefix: Prefix, parameter: str) -> UUID:
-    """The uid of an id in a query parameter (raises Problem 422)."""
+def in_query(text: str | None, prefix: Prefix, parameter: str) -> UUID | None:
+    """The uid of an id in a query parameter; None where it was not sent (raises Problem 422)."""
+    if text is None:
+        return None
     if (uid := known(text, prefix)) is None:
         raise invalid([FieldError(_expected(prefix), parameter=parameter)])
     return uid

@@ -30,7 +30,7 @@ router = APIRouter(tags=["Dead letters"])
 async def list_letters(request: Request, here: Here) -> Response:
     """Records that could not be written."""
     query = queries.read(request, Letters)
-    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id") if query.sync_id else None
+    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id")
     of = cursors.query("reverse-etl/dlq", here.place.uid, sync, query.resolved)
     found = await here.letters(LetterFilter(sync, query.resolved), asked(query, of))
     return written.json(page(found, query, of, translate.letter))
@@ -52,7 +52,7 @@ async def list_letters(request: Request, here: Here) -> Response:
 async def count_letters(request: Request, here: Here) -> Response:
     """Of the workspace, or of one sync."""
     query = queries.read(request, LetterStatistics)
-    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id") if query.sync_id else None
+    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id")
     return written.json({"data": translate.letter_statistics(await here.letter_statistics(sync, query.since))})
 
 

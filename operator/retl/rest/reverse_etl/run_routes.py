@@ -87,7 +87,7 @@ async def _started(request: Request, here: Workspace, sync_id: str, order: RunOr
 async def list_runs(request: Request, here: Here) -> Response:
     """Those of the cluster and those of the history, also of syncs that are deleted."""
     query = queries.read(request, Runs)
-    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id") if query.sync_id else None
+    sync = ids.in_query(query.sync_id, "retl_sync", "sync_id")
     of = cursors.query("reverse-etl/runs", here.place.uid, sync, query.status)
     which = RunFilter(sync, STATES_OF_WORD[query.status] if query.status else None)
     return written.json(page(await here.runs(which, asked(query, of)), query, of, translate.run_listed))

@@ -1,12 +1,13 @@
 """Records of the service layer as this dialect shows them. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
 from retl.resources.ids import type_id
 from retl.rest.problems import Problem
+from retl.rest.requests.answers import explained, moment
 from retl.rest.reverse_etl import answers
 from retl.rest.service import mappings
 from retl.rest.service.values import (
@@ -85,7 +86,7 @@ def run_whole(record: RunRecord) -> answers.Resource[answers.RunWhole]:
             **_progress(record),
             "full_refresh": record.full_refresh,
             "created_at": moment(record.created_at),
-            "message": ": ".join(part for part in (record.reason, record.message) if part),
+            "message": explained(record.reason, record.message),
             "plan_hash": record.plan_hash or None,
             "triggered_by": str(record.triggered_by),
         },
@@ -216,11 +217,6 @@ def resolved(done: Resolved) -> answers.Summary[answers.ResolvedAttributes]:
     if len(runs) > 1:
         attributes["replay_run_ids"] = runs
     return {"type": "reverse_etl_dlq_resolve", "attributes": attributes}
-
-
-def moment(at: datetime) -> str:
-    """An aware datetime as this API writes it: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _CONNECTED: Mapping[bool | None, Literal["connected", "error", "pending"]] = {

@@ -14,7 +14,7 @@ from retl.resources.run import RunCounts
 from retl.resources.views import Run
 from retl.rest.callers.caller import NOBODY, SCHEDULE
 from retl.rest.problems import FieldError, Problem
-from retl.rest.service.values import Place, RunRecord
+from retl.rest.service.values import Place, RunRecord, uid_in
 from retl.rest.vocabulary import RunState, state_of_run
 from retl.state.history import RunRow
 from retl.state.store import RunState as RowState
@@ -89,7 +89,7 @@ def of_row(place: Place, row: RunRow) -> RunRecord:
 def owner_uid(manifest: Manifest) -> UUID | None:
     """uid of the sync that a SyncRun belongs to, if it says so: one that kubectl made does not."""
     owners = manifest["metadata"].get("ownerReferences") or []
-    return next((uid for owner in owners if owner["kind"] == SYNC and (uid := _uid(owner["uid"]))), None)
+    return next((uid for owner in owners if owner["kind"] == SYNC and (uid := uid_in(owner["uid"]))), None)
 
 
 def outdated(live: RunRecord, row: RunRow) -> bool:
@@ -132,12 +132,4 @@ def page(live: Sequence[RunRecord], rows: Sequence[RunRecord], limit: int) -> tu
 
 
 def _triggered_by(run: Run) -> UUID:
-    return _uid(run.meta.annotations.get(TRIGGERED_BY, "")) or (SCHEDULE if run.spec.get("tick") else NOBODY)
-
-
-def _uid(text: str) -> UUID | None:
-    """Of what people write, too: the API server takes any text for the uid of an owner."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    return uid_in(run.meta.annotations.get(TRIGGERED_BY, "")) or (SCHEDULE if run.spec.get("tick") else NOBODY)

@@ -19,7 +19,7 @@ from retl.rest.service.connections import destination_of
 from retl.rest.service.refused import Expired, Lost, Taken
 from retl.rest.service.room import Room
 from retl.rest.service.rowsets import Lookup
-from retl.rest.service.values import Named, Page, PageAsked, Place, SyncFilter, SyncRecord, SyncWish, Write
+from retl.rest.service.values import Named, Page, PageAsked, Place, SyncFilter, SyncRecord, SyncWish, Write, uid_in
 
 _TRIES = 5
 """Of a change that others were quicker than."""
@@ -187,8 +187,8 @@ def _record(
         model=_as_named(model),
         destination=_as_named(destination),
         primary_key=sync.spec.get("primaryKey") or ((model or {}).get("spec") or {}).get("primaryKey") or (),
-        last_run=_uid(active["metadata"]["uid"]) if active else _uid(last.uid) if last else None,
-        created_by=_uid(sync.meta.annotations.get(CREATED_BY, "")) or NOBODY,
+        last_run=uid_in(active["metadata"]["uid"]) if active else uid_in(last.uid) if last else None,
+        created_by=uid_in(sync.meta.annotations.get(CREATED_BY, "")) or NOBODY,
         updated_at=_updated_at(manifest),
         query=_query(sync.spec) if query else "",
         replayed=replayed,
@@ -226,10 +226,3 @@ def _reference(manifest: Manifest, field: str) -> str:
 
 def _active_run(manifest: Manifest) -> str:
     return str(((manifest.get("status") or {}).get("activeRun") or {}).get("name", ""))
-
-
-def _uid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

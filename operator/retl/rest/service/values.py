@@ -20,6 +20,14 @@ from retl.rest.vocabulary import RunState
 T = TypeVar("T")
 
 
+def uid_in(text: str) -> UUID | None:
+    """The uid that a text is; None where it is something else: people write annotations and owners, too."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 class Unset(Enum):
     """Tells a field that was not sent from one that was sent as null."""
 

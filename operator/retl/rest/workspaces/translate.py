@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from retl.resources.problems import Location
 from retl.rest.callers.caller import NOBODY
-from retl.rest.requests.answers import moment
+from retl.rest.requests.answers import explained, moment
 from retl.rest.requests.bodies import pointer
 from retl.rest.service.manifests import without_defaults
 from retl.rest.service.mappings import shown
@@ -101,9 +101,9 @@ def run(record: RunRecord) -> answers.Run:
 
 def _error_of(run: RunRecord) -> str:
     if run.state == "Failed":
-        return _said(run.reason, run.message)
+        return explained(run.reason, run.message)
     # A state of its own, for which this dialect has no word.
-    return _said("AwaitingApproval", run.message or run.reason) if run.state == "AwaitingApproval" else ""
+    return explained("AwaitingApproval", run.message or run.reason) if run.state == "AwaitingApproval" else ""
 
 
 def connector(record: ConnectionRecord, workspace: UUID) -> answers.Connector:
@@ -123,13 +123,9 @@ def _connection(record: ConnectionRecord, workspace: UUID) -> answers.Connection
         "workspace_id": str(workspace),
         "name": record.display_name,
         "status": "pending" if record.ready is None else "ready" if record.ready else "error",
-        "status_error": _said(record.reason, record.message) if record.ready is False else "",
+        "status_error": explained(record.reason, record.message) if record.ready is False else "",
         "created_at": moment(record.created_at),
     }
-
-
-def _said(reason: str, message: str) -> str:
-    return ": ".join(part for part in (reason, message) if part)
 
 
 _FIELDS = {
