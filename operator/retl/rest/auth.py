@@ -6,7 +6,6 @@ Only a token made for the state service counts (its audience), and it speaks for
 import hashlib
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -16,6 +15,7 @@ import aiohttp
 from kubernetes.aio.client import ApiException, AuthenticationV1Api, V1TokenReview, V1TokenReviewSpec
 
 from retl.rest.problems import RETRY_AFTER, Problem
+from retl.rest.recent import Recent
 from retl.runspec.pod import STATE_AUDIENCE
 
 REMEMBERED_SECONDS = 60.0
@@ -68,7 +68,7 @@ class TokenReviewer:
         self._api = api
         self._audience = audience
         self._clock = clock
-        self._accepted: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._accepted: Recent[bytes, tuple[Caller, float]] = Recent(REMEMBERED_TOKENS)
 
     async def identify(self, token: str) -> Caller:
         """The ServiceAccount that holds the token.
@@ -82,10 +82,7 @@ class TokenReviewer:
         if caller is not None and self._clock() < until:
             return caller
         caller = self._judge(await self._review(token))
-        self._accepted[digest] = (caller, self._clock() + REMEMBERED_SECONDS)
-        self._accepted.move_to_end(digest)
-        while len(self._accepted) > REMEMBERED_TOKENS:
-            self._accepted.popitem(last=False)
+        self._accepted.keep(digest, (caller, self._clock() + REMEMBERED_SECONDS))
         return caller
 
     async def _review(self, token: str) -> Any:

@@ -6,7 +6,6 @@ made for its holder. Remembered is only what the API server calls the caller; so
 
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,6 +23,7 @@ from retl.rest.callers.caller import Caller
 from retl.rest.callers.refused import asked, found
 from retl.rest.callers.transport import AsCaller
 from retl.rest.problems import unauthorized
+from retl.rest.recent import Recent
 
 REMEMBERED_SECONDS = 60.0
 """What the API server calls a caller is not asked again for so long."""
@@ -51,7 +51,7 @@ class Identify:
         self._as = AsCaller(own, bare)
         self._keys_namespace = keys_namespace
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._known: Recent[bytes, tuple[str, float]] = Recent(REMEMBERED_CALLERS)
 
     async def __call__(self, credential: str) -> Caller:
         """The caller (raises Problem as Authenticate says)."""
@@ -105,10 +105,7 @@ class Identify:
             _log.log(level, "%s%s", f"API key {supposed.key}: " if supposed.key else "", said)
             raise unauthorized()
         name = str(orjson.loads(answer.text)["status"]["userInfo"]["username"])
-        self._known[digest] = (name, self._clock() + REMEMBERED_SECONDS)
-        self._known.move_to_end(digest)
-        while len(self._known) > REMEMBERED_CALLERS:
-            self._known.popitem(last=False)
+        self._known.keep(digest, (name, self._clock() + REMEMBERED_SECONDS))
         return name
 
 

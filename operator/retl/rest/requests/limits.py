@@ -4,7 +4,7 @@ A bucket holds `burst` requests and refills at `rate` a second. Buckets that nob
 first: by then they are full again, unless somebody makes up thousands of names, and names cost a login.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from time import monotonic
 
 from retl.rest.callers.caller import Caller
 from retl.rest.problems import Problem
+from retl.rest.recent import Recent
 
 RATE, BURST = 20.0, 100
 """Requests of a caller: a second in the long run, and at once."""
@@ -43,7 +44,7 @@ class Buckets:
         self._rate = rate
         self._burst = burst
         self._clock = clock
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: Recent[str, _Bucket] = Recent(BUCKETS)
 
     def wait(self, name: str) -> float:
         """Seconds until there is a token; 0 if there is one now."""
@@ -58,12 +59,10 @@ class Buckets:
 
     def _refilled(self, name: str) -> _Bucket:
         now = self._clock()
-        bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
+        bucket = self._buckets.get(name) or _Bucket(self._burst, now)
         bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._rate)
         bucket.at = now
-        self._buckets.move_to_end(name)
-        if len(self._buckets) > BUCKETS:
-            self._buckets.popitem(last=False)
+        self._buckets.keep(name, bucket)
         return bucket
 
 
@@ -81,7 +80,7 @@ class Limits:
     def __init__(self, rate: float = RATE, burst: int = BURST, clock: Callable[[], float] = monotonic) -> None:
         self._callers = Buckets(rate, burst, clock)
         self._addresses = Buckets(REFUSED_RATE, REFUSED_BURST, clock)
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good: Recent[bytes, None] = Recent(BUCKETS)
         self._streams: Counter[str] = Counter()
         self.throttled = 0
 
@@ -105,10 +104,7 @@ class Limits:
 
     def let_in(self, credential: str) -> None:
         """Remember that a credential was valid."""
-        self._good[_digest(credential)] = None
-        self._good.move_to_end(_digest(credential))
-        if len(self._good) > BUCKETS:
-            self._good.popitem(last=False)
+        self._good.keep(_digest(credential), None)
 
     def turned_away(self, address: str, credential: str) -> None:
         """Count a credential that was not valid."""

@@ -4,11 +4,11 @@ What is remembered is a hint and gives nobody access: the object itself is read 
 compared.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from uuid import UUID
 
 from retl.resources.kinds import Manifest
+from retl.rest.recent import Recent
 from retl.rest.service.cluster import Cluster
 
 REMEMBERED = 50_000
@@ -18,18 +18,13 @@ class Directory:
     """Names of objects that were seen, whoever saw them."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
-        self._size = size
-        self._names: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._names: Recent[tuple[str, str, str], str] = Recent(size)
 
     def learn(self, kind: str, manifests: Sequence[Manifest]) -> None:
         """Remember the names of objects."""
         for manifest in manifests:
             metadata = manifest["metadata"]
-            key = (kind, metadata["namespace"], metadata["uid"])
-            self._names[key] = metadata["name"]
-            self._names.move_to_end(key)
-        while len(self._names) > self._size:
-            self._names.popitem(last=False)
+            self._names.keep((kind, metadata["namespace"], metadata["uid"]), metadata["name"])
 
     def name(self, kind: str, namespace: str, uid: UUID) -> str | None:
         """What the object was called when it was last seen."""
