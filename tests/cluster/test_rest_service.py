@@ -106,10 +106,22 @@ async def test_two_changes_at_the_same_time_both_take_effect(people: People) -> 
     assert spec["schedule"]["cron"] == "0 * * * *"
 
 
+async def test_of_many_changes_of_one_field_at_the_same_time_each_takes_effect_and_the_last_stays(
+    people: People,
+) -> None:
+    operator = await people.as_("operator")
+    sync = await operator.create_sync(WISH, PLAIN)
+    wishes = [replace(NOTHING, description=f"number {number}") for number in range(12)]
+    changed = await asyncio.gather(*(operator.change_sync(sync.uid, wish, PLAIN) for wish in wishes))
+    [last] = [each for each in changed if each.version == (await operator.sync(sync.uid)).version]
+    assert len({each.version for each in changed}) == len(wishes)
+    assert last.sync.spec["description"] == (await operator.sync(sync.uid)).sync.spec["description"]
+
+
 async def test_a_change_of_a_version_that_is_no_more_is_refused(people: People) -> None:
     operator = await people.as_("operator")
     sync = await operator.create_sync(WISH, PLAIN)
-    how = Write(if_match=sync.sync.meta.resource_version)
+    how = Write(if_match=frozenset({"1", sync.version}))
     both = await asyncio.gather(
         *(operator.change_sync(sync.uid, replace(NOTHING, object=name), how) for name in ("Lead", "Contact")),
         return_exceptions=True,
@@ -119,8 +131,8 @@ async def test_a_change_of_a_version_that_is_no_more_is_refused(people: People) 
     assert (lost.status, lost.slug) == (412, "precondition-failed")
     assert (await refused(operator.delete_sync(sync.uid, how))).status == 412
     same = await operator.change_sync(sync.uid, replace(NOTHING, object=won.sync.spec["object"]), PLAIN)
-    assert same.sync.meta.resource_version == won.sync.meta.resource_version
-    await operator.delete_sync(sync.uid, Write(if_match=won.sync.meta.resource_version))
+    assert same.version == won.version
+    await operator.delete_sync(sync.uid, Write(if_match=frozenset({won.version})))
     assert (await refused(operator.sync(sync.uid))).status == 404
 
 

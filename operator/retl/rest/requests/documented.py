@@ -31,7 +31,7 @@ def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
 REQUEST_ID = header(
     "X-Request-ID", "Id of the request, 1-64 of `A-Z a-z 0-9 . _ -`; the answer repeats it, else tells a new one."
 )
-IF_MATCH = header("If-Match", "ETag that the object must still have; otherwise 412.")
+IF_MATCH = header("If-Match", "ETag that the object must still have, or several of which it has one; otherwise 412.")
 IF_NONE_MATCH = header("If-None-Match", "ETag that the client has; 304 if it is still the one.")
 ONCE = header(
     IDEMPOTENCY_KEY,

@@ -13,15 +13,15 @@ def tag(version: str) -> str:
     return f'"{version}"'
 
 
-def if_match(request: Request) -> str | None:
-    """The version that an object must still have; None: whatever it has.
+def if_match(request: Request) -> frozenset[str] | None:
+    """The versions of which an object must still have one; None: whatever it has.
 
-    Of several tags the first strong one counts; where there is none, no version is right, and the empty text is none.
+    Only strong tags count; where there is none among those sent, no version is right.
     """
     sent = ",".join(request.headers.getlist("if-match")).strip()
     if not sent or sent == ANY:
         return None
-    return next((version for weak, version in _tags(sent) if not weak), "")
+    return frozenset(version for weak, version in _tags(sent) if not weak)
 
 
 def unchanged(request: Request, version: str) -> bool:

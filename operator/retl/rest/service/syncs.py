@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
+from random import uniform
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +22,10 @@ from retl.rest.service.room import Room
 from retl.rest.service.rowsets import Lookup
 from retl.rest.service.values import Named, Page, PageAsked, Place, SyncFilter, SyncRecord, SyncWish, Write, uid_in
 
-_TRIES = 5
+_TRIES = 20
 """Of a change that others were quicker than."""
+_LONGEST_PAUSE = 0.1
+"""Seconds between two of them: no two clients are to go on in step."""
 
 
 class SyncsOfWorkspace(Room):
@@ -94,6 +97,7 @@ class SyncsOfWorkspace(Room):
             try:
                 changed = await self._cluster.patch(SYNC, before["metadata"]["name"], change, dry_run=how.dry_run)
             except Lost:
+                await asyncio.sleep(uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
                 continue
             return await self._shown(changed, model=references.model, destination=references.destination)
         raise Problem(409, "conflict", "others keep changing the sync at the same time; try again")
@@ -161,7 +165,7 @@ class SyncsOfWorkspace(Room):
 
 
 def _check_version(manifest: Manifest, how: Write) -> None:
-    if how.if_match is not None and how.if_match != manifest["metadata"]["resourceVersion"]:
+    if how.if_match is not None and manifest["metadata"]["resourceVersion"] not in how.if_match:
         raise _another_version()
 
 

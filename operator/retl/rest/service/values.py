@@ -83,14 +83,14 @@ class Write:
 
     Attributes:
         dry_run: the API server judges it and answers as if it were done; nothing is kept.
-        if_match: resource version that the object must still have; None: whatever it has.
+        if_match: resource versions of which the object must still have one; None: whatever it has.
         idempotency_key: of a POST: the same key of the same caller for the same thing is answered by what the first
             request made. Empty: none.
         digest: of the request's body, which the same key must come with again.
     """
 
     dry_run: bool = False
-    if_match: str | None = None
+    if_match: frozenset[str] | None = None
     idempotency_key: str = ""
     digest: str = ""
 
