@@ -139,7 +139,7 @@ def test_every_route_has_its_row() -> None:
         raise AssertionError("nothing is asked here")
 
     door = Door(cast(Authenticate, never), cast(Workspaces, None), Limits())
-    app = create_apps(cast(StoreNow, never), never, Public(door)).public
+    app = create_apps(cast(StoreNow, never), never, never, Public(door)).public
     routes = [(context.methods, context.path) for context in iter_route_contexts(app.routes)]
     assert {(method, str(path)) for methods, path in routes for method in methods or {"ANY"}} == TABLE.keys()
 

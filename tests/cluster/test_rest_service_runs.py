@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
@@ -80,6 +81,18 @@ async def test_runs_of_the_cluster_and_of_the_history_are_one_list(rest: Rest, p
     assert (await refused(operator.runs(RunFilter(sync=sync.uid), None))).status == 404
     kept = await operator.runs(RunFilter(sync=sync.uid), PageAsked(10))
     assert {run.uid for run in runs[:4]} <= {run.uid for run in kept.items}
+
+
+async def test_what_is_older_than_the_workspace_is_of_one_that_had_its_name(rest: Rest, people: People) -> None:
+    operator = await people.as_("operator")
+    sync = await operator.create_sync(WISH, PLAIN)
+    run = await operator.start(sync.uid, RunOrder(), Write(dry_run=True))
+    await remember(rest, sync, replace(run, created_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    await reject(rest, sync, 1)
+    assert (await operator.letters(LetterFilter(sync=sync.uid), PageAsked(1))).items == []
+    assert (await operator.letter_statistics(sync.uid, None)).open == 0
+    assert run.uid not in {each.uid for each in (await operator.runs(RunFilter(), PageAsked(200))).items}
+    assert (await refused(operator.run(run.uid))).status == 404
 
 
 @pytest.fixture(scope="module")

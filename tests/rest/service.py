@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from retl.rest import problems
 from retl.rest.app import Public, create_apps
 from retl.rest.auth import Caller, unauthorized
 from retl.rest.callers.caller import Caller as Person
+from retl.rest.reader_service import NamespaceMade
 from retl.rest.requests.entry import Door
 from retl.rest.requests.limits import Limits
 from retl.rest.service.interface import Workspace
@@ -28,6 +30,11 @@ async def namespace_in_token(token: str) -> Caller:
     if kind != "token-of":
         raise unauthorized("not a token")
     return Caller(namespace, "runner")
+
+
+async def always_there(namespace: str) -> datetime | None:
+    """When a namespace was made: before anything that is told of it."""
+    return datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def closed_door() -> Public:
@@ -47,9 +54,11 @@ class Workspaceless:
 
 
 @asynccontextmanager
-async def serving(store: SqlStateStore, port: int = 0, *, public: bool = False) -> AsyncIterator[str]:
+async def serving(
+    store: SqlStateStore, port: int = 0, *, public: bool = False, made: NamespaceMade = always_there
+) -> AsyncIterator[str]:
     """URL of the state service over this store, or of the public app beside it."""
-    apps = create_apps(lambda: store, namespace_in_token, closed_door(), CONTROLLER)
+    apps = create_apps(lambda: store, namespace_in_token, made, closed_door(), CONTROLLER)
     async with listening(apps.public if public else apps.internal, port) as url:
         yield url
 

@@ -14,7 +14,7 @@ from retl.rest.metrics import Metrics
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
 from retl.state.store import Commit
-from tests.rest.service import closed_door, listening, namespace_in_token
+from tests.rest.service import always_there, closed_door, listening, namespace_in_token
 from tests.unit.state.databases import hashes, letter, request
 
 
@@ -31,7 +31,7 @@ async def test_a_pod_whose_database_does_not_answer_is_alive_but_not_ready(caplo
     def closed() -> SqlStateStore:
         raise StateError("state database db.internal:5432/retl: connection refused")
 
-    apps = create_apps(closed, namespace_in_token, closed_door())
+    apps = create_apps(closed, namespace_in_token, always_there, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
@@ -45,7 +45,7 @@ async def test_a_pod_whose_database_does_not_answer_is_alive_but_not_ready(caplo
 async def test_a_pod_whose_database_answers_is_ready_and_shows_what_waits(database: SqlStateStore) -> None:
     claim = await database.claim(request())
     await database.commit(claim, Commit(1, RunCounts(), dead_letters=[letter(hashes(1)), letter(hashes(1))]))
-    apps = create_apps(lambda: database, namespace_in_token, closed_door())
+    apps = create_apps(lambda: database, namespace_in_token, always_there, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.get("/readyz")).status_code == 200
         found = samples((await client.get("/metrics")).text)
@@ -67,7 +67,7 @@ async def test_the_database_is_asked_for_numbers_every_fifteen_seconds_at_most(d
 
 
 async def test_requests_are_counted_by_route_and_code_and_never_by_uid(database: SqlStateStore, token: Path) -> None:
-    apps = create_apps(lambda: database, namespace_in_token, closed_door())
+    apps = create_apps(lambda: database, namespace_in_token, always_there, closed_door())
     async with (
         listening(apps.internal) as internal,
         listening(apps.public) as public,
@@ -97,7 +97,7 @@ async def test_a_mistake_in_the_program_is_a_problem_that_tells_nothing_and_is_c
             raise RuntimeError("ada@example.com")
         return database
 
-    apps = create_apps(store, namespace_in_token, closed_door())
+    apps = create_apps(store, namespace_in_token, always_there, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         answer = await client.get("/readyz")
         assert answer.status_code == 500
@@ -125,7 +125,7 @@ async def test_the_access_log_names_caller_and_outcome_and_neither_token_nor_bod
 
 
 async def test_methods_that_clients_make_up_have_one_series_together(database: SqlStateStore) -> None:
-    apps = create_apps(lambda: database, namespace_in_token, closed_door())
+    apps = create_apps(lambda: database, namespace_in_token, always_there, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         for number in range(3):
             await client.request(f"MADE{number}", "/nothing")

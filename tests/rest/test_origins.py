@@ -8,7 +8,7 @@ import httpx
 
 from retl.rest.app import create_apps
 from retl.state.sql import SqlStateStore
-from tests.rest.service import closed_door, listening, namespace_in_token
+from tests.rest.service import always_there, closed_door, listening, namespace_in_token
 
 PORTAL, OTHER = "https://portal.example.com", "https://portal.example.com.example.net"
 SYNCS = "/api/reverse-etl/syncs"
@@ -17,7 +17,7 @@ SYNCS = "/api/reverse-etl/syncs"
 @asynccontextmanager
 async def client_of(database: SqlStateStore, *origins: str) -> AsyncIterator[httpx.AsyncClient]:
     public = replace(closed_door(), cors_origins=origins)
-    apps = create_apps(lambda: database, namespace_in_token, public)
+    apps = create_apps(lambda: database, namespace_in_token, always_there, public)
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
 

@@ -9,14 +9,14 @@ import pytest
 
 from retl.rest.app import create_apps
 from retl.state.sql import SqlStateStore
-from tests.rest.service import closed_door, listening, namespace_in_token
+from tests.rest.service import always_there, closed_door, listening, namespace_in_token
 
 PAGE = ("/docs", "/docs.css", "/docs.js")
 
 
 @pytest.fixture
 async def client(database: SqlStateStore) -> AsyncIterator[httpx.AsyncClient]:
-    apps = create_apps(lambda: database, namespace_in_token, closed_door())
+    apps = create_apps(lambda: database, namespace_in_token, always_there, closed_door())
     async with listening(apps.public) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
 

@@ -13,6 +13,7 @@ from retl.state import reader_wire
 from retl.state.reader_http import HttpStateReader
 from retl.state.sql import SqlStateStore
 from retl.state.store import Commit
+from tests.rest.service import serving
 from tests.unit.state.databases import hashes, letter, request, result
 
 HERE = "growth"
@@ -90,6 +91,23 @@ async def test_who_is_unknown_or_the_controller_is_refused(
     with pytest.raises(StateError, match=status):
         await refused.plan(namespace=HERE, run="run-1")
     await refused.close()
+
+
+async def test_what_is_of_a_namespace_that_had_this_ones_name_is_hidden_and_can_be_erased(
+    filled: SqlStateStore,
+) -> None:
+    async def a_moment_ago(namespace: str) -> datetime:
+        return datetime.now(UTC)
+
+    async with serving(filled, made=a_moment_ago) as service:
+        reader = HttpStateReader(service, "token-of-growth")
+        assert await reader.dead_letters(namespace=HERE) == []
+        assert await reader.runs(namespace=HERE) == []
+        assert (await reader.statistics(namespace=HERE)).open == 0
+        [entry, *_] = await filled.dead_letters(namespace=HERE)
+        assert await reader.dead_letter(namespace=HERE, id=entry.id) is None
+        assert await reader.erase(namespace=HERE, field="email", value="ada@example.com") == 3
+        await reader.close()
 
 
 @pytest.mark.parametrize(

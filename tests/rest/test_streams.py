@@ -24,7 +24,7 @@ from retl.rest.streams import logs, sse, streamed
 from tests.rest.service import closed_door, listening
 
 RUN = RunRecord(
-    place=Place("growth", NOBODY),
+    place=Place("growth", NOBODY, datetime(2026, 1, 1, tzinfo=UTC)),
     uid=UUID(int=1),
     name="accounts-1",
     sync=NOBODY,

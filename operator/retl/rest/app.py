@@ -15,6 +15,7 @@ from retl.rest.auth import Identify
 from retl.rest.metrics import Metrics, Observe
 from retl.rest.pages import openapi, routes
 from retl.rest.problems import RETRY_AFTER, Problem
+from retl.rest.reader_service import NamespaceMade
 from retl.rest.requests import cors
 from retl.rest.requests.entry import Door
 from retl.rest.requests.ids import Answered
@@ -47,19 +48,22 @@ class Public:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def create_apps(store: StoreNow, identify: Identify, public: Public, controller_account: str | None = None) -> Apps:
+def create_apps(
+    store: StoreNow, identify: Identify, made: NamespaceMade, public: Public, controller_account: str | None = None
+) -> Apps:
     """Build both apps.
 
     Args:
         store: the open state store; raises StateError while it is not open.
         identify: says which runner holds a bearer token, on the internal port.
+        made: says since when there is a namespace.
         controller_account: NAMESPACE/NAME of the controller's ServiceAccount; None: it reads nothing here.
     """
     metrics = Metrics(store)
     metrics.watch(public.door.limits)
     internal = _app("Reverse ETL Operator: state service", "internal", metrics)
     state_service.install(internal, store, identify, controller_account)
-    reader_service.install(internal)
+    reader_service.install(internal, made)
     apps = Apps(_public(public, store, metrics), internal)
     for app in (apps.public, apps.internal):
         app.state.paths = Paths(app)

@@ -4,26 +4,39 @@ The command line asks it with a token of the namespace's ServiceAccount, which i
 one: so whoever may act for a namespace may see its dead letters and plans, and nobody else.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from retl.rest.problems import Problem, not_found
 from retl.rest.state_service import Body, Runner, Store
 from retl.state import reader_wire as wire
+from retl.state.sql import SqlStateStore
 
 router = APIRouter(prefix=wire.PREFIX)
 Limit = Annotated[int, Query(ge=1, le=wire.MAX_PAGE)]
+NamespaceMade = Callable[[str], Awaitable[datetime | None]]
+"""Says since when there is a namespace of that name; None: there is none."""
+
+
+async def _seen(request: Request, caller: Runner, store: Store) -> SqlStateStore:
+    """The store as the caller's namespace may see it: not what is of one that had its name before."""
+    made: NamespaceMade = request.app.state.namespace_made
+    return store.since(await made(caller.namespace))
+
+
+Seen = Annotated[SqlStateStore, Depends(_seen)]
 
 
 @router.get("/runs")
-async def runs(caller: Runner, store: Store, sync: str | None = None, limit: Limit = 50) -> Response:
+async def runs(caller: Runner, store: Seen, sync: str | None = None, limit: Limit = 50) -> Response:
     return _json(wire.RUNS.dump_json(await store.runs(namespace=caller.namespace, sync=sync, limit=limit)))
 
 
 @router.get("/plans/{run}")
-async def plan(run: str, caller: Runner, store: Store) -> Response:
+async def plan(run: str, caller: Runner, store: Seen) -> Response:
     found = await store.plan(namespace=caller.namespace, run=run)
     if found is None:
         raise not_found("plan of such a run")
@@ -33,7 +46,7 @@ async def plan(run: str, caller: Runner, store: Store) -> Response:
 @router.get("/dead-letters")
 async def dead_letters(
     caller: Runner,
-    store: Store,
+    store: Seen,
     sync: str | None = None,
     resolved: bool = False,
     code: str | None = None,
@@ -50,7 +63,7 @@ async def dead_letters(
 
 
 @router.get("/dead-letters/{id}")
-async def dead_letter(id: str, caller: Runner, store: Store) -> Response:
+async def dead_letter(id: str, caller: Runner, store: Seen) -> Response:
     found = await store.dead_letter(namespace=caller.namespace, id=id)
     if found is None:
         raise not_found("such dead letter")
@@ -58,25 +71,27 @@ async def dead_letter(id: str, caller: Runner, store: Store) -> Response:
 
 
 @router.get("/statistics")
-async def statistics(caller: Runner, store: Store, sync: str | None = None) -> Response:
+async def statistics(caller: Runner, store: Seen, sync: str | None = None) -> Response:
     return _json(wire.STATISTICS.dump_json(await store.statistics(namespace=caller.namespace, sync=sync)))
 
 
 @router.post("/dead-letters/resolutions")
-async def resolve(caller: Runner, store: Store, body: Body) -> Response:
+async def resolve(caller: Runner, store: Seen, body: Body) -> Response:
     asked = wire.read(wire.Resolve, body)
     return _number(await store.resolve(namespace=caller.namespace, ids=asked.ids))
 
 
 @router.post("/dead-letters/erasures")
 async def erase(caller: Runner, store: Store, body: Body) -> Response:
+    """Of whatever namespace had this name: people's data is to go."""
     asked = wire.read(wire.Erase, body)
     done = await store.erase(namespace=caller.namespace, field=asked.field, value=asked.value, sync=asked.sync)
     return _number(done)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, made: NamespaceMade) -> None:
     """Add it to an app that has the state service."""
+    app.state.namespace_made = made
     app.include_router(router)
 
 

@@ -142,8 +142,10 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         database = StateDatabase(settings.state_url)
         stack.push_async_callback(database.close)
         reviewer = TokenReviewer(client.AuthenticationV1Api(kubernetes))
-        public = Public(await _door(configuration, database, settings, stack), settings.cors_origins)
-        apps = create_apps(database.store, reviewer.identify, public, settings.controller_account)
+        own, bare = await _connections(configuration, stack)
+        namespaces = Namespaces(own, Review(own, bare))
+        public = Public(_door(own, bare, namespaces, database, settings), settings.cors_origins)
+        apps = create_apps(database.store, reviewer.identify, namespaces.made, public, settings.controller_account)
         sockets = [_bind(settings.host, port) for port in (settings.port, settings.internal_port)]
         servers = [_Server(_config(app)) for app in (apps.public, apps.internal)]
         _stop_on_signals(servers, public.stopping)
@@ -161,18 +163,22 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
             await opening
 
 
-async def _door(
-    configuration: client.Configuration, database: StateDatabase, settings: ApiSettings, stack: AsyncExitStack
-) -> Door:
-    """What leads people to their workspaces, over connections of this pod and over others that are nobody's."""
+async def _connections(configuration: client.Configuration, stack: AsyncExitStack) -> tuple[Transport, Transport]:
+    """Connections of this pod, and others that are nobody's."""
     own, bare = (
         Transport(client.ApiClient(each), API_SERVER_PATIENCE)
         for each in (configuration, access.anonymous(configuration))
     )
     stack.push_async_callback(own.close)
     stack.push_async_callback(bare.close)
-    review = Review(own, bare)
-    workspaces = ClusterWorkspaces(own, bare, database.store, Namespaces(own, review), review)
+    return own, bare
+
+
+def _door(
+    own: Transport, bare: Transport, namespaces: Namespaces, database: StateDatabase, settings: ApiSettings
+) -> Door:
+    """What leads people to their workspaces."""
+    workspaces = ClusterWorkspaces(own, bare, database.store, namespaces, Review(own, bare))
     keys_namespace = settings.keys_namespace or access.own_namespace()
     return Door(Identify(own, bare, keys_namespace), workspaces, Limits(settings.rate, settings.burst))
 

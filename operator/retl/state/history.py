@@ -4,7 +4,7 @@ Every page is read along an index from where the page before ended, so that the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,18 +61,19 @@ class History:
     _database: Database
     _sealer: Sealer
     _clock: Callable[[], datetime]
+    _made: datetime | None
 
     async def history(self, asked: RunsAsked) -> list[RunRow]:
         """A page of runs, by `created_at` and `uid`, the greatest first."""
-        return await self._database.read(_page, asked, self._clock())
+        return await self._database.read(_page, asked, self._made, self._clock())
 
     async def run_of(self, namespace: str, *, uid: str | None = None, name: str | None = None) -> RunRow | None:
         """One run by its uid or name; the newest of those that had the name."""
-        return await self._database.read(_one, namespace, uid, name, self._clock())
+        return await self._database.read(_one, namespace, uid, name, self._made, self._clock())
 
     async def letter_page(self, asked: letter_pages.Asked) -> list[DeadLetter]:
         """As StateReader.dead_letters, and for a sync by its uid."""
-        return await self._database.read(letter_pages.page, asked, self._sealer)
+        return await self._database.read(letter_pages.page, replace(asked, made=self._made), self._sealer)
 
     async def letter_statistics(
         self, namespace: str, sync_uid: str | None = None, since: datetime | None = None
@@ -82,11 +83,11 @@ class History:
         Args:
             since: only entries that were last seen, or resolved, then or later.
         """
-        return await self._database.read(letter_pages.counted, namespace, sync_uid, since)
+        return await self._database.read(letter_pages.counted, namespace, sync_uid, since, self._made)
 
     async def letters_named(self, namespace: str, ids: Sequence[str]) -> list[letter_pages.NamedLetter]:
         """Those of the entries that the namespace has, in no order."""
-        return await self._database.read(letter_pages.named, namespace, ids)
+        return await self._database.read(letter_pages.named, namespace, ids, self._made)
 
     async def resolve_as(self, namespace: str, ids: Sequence[str], reason: str, by: str, replay: bool) -> datetime:
         """Dismiss open entries; for a replay only note what was said of them: they stay open until it has written them.
@@ -117,10 +118,12 @@ class History:
         return found
 
 
-def _page(connection: Connection, asked: RunsAsked, now: datetime) -> list[RunRow]:
+def _page(connection: Connection, asked: RunsAsked, made: datetime | None, now: datetime) -> list[RunRow]:
     where = [_r.namespace == asked.namespace]
     if asked.sync_uid is not None:  # of the sync's namespace, so that no index of runs by namespace looks better
         where = [syncs.c.namespace == asked.namespace, _r.sync_uid == asked.sync_uid]
+    if made is not None:
+        where.append(_r.created_at >= made)
     if asked.after is not None:
         moment, uid = asked.after
         where.append(tuple_(_r.created_at, _r.uid) < tuple_(literal(moment, UtcDateTime()), uid))
@@ -131,8 +134,12 @@ def _page(connection: Connection, asked: RunsAsked, now: datetime) -> list[RunRo
     return [_row(row) for row in ordered[: asked.limit]]
 
 
-def _one(connection: Connection, namespace: str, uid: str | None, name: str | None, now: datetime) -> RunRow | None:
+def _one(
+    connection: Connection, namespace: str, uid: str | None, name: str | None, made: datetime | None, now: datetime
+) -> RunRow | None:
     found = _list(now).where(_r.namespace == namespace).limit(1)
+    if made is not None:
+        found = found.where(_r.created_at >= made)
     if uid is not None:
         found = found.where(_r.uid == uid)
     else:

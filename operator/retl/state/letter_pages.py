@@ -6,19 +6,33 @@ that a rare code is found as fast as a frequent one.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, TextClause, func, literal, select, tuple_, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    TextClause,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 from retl.errors import InvalidInput
 from retl.state.letter_rows import LetterSealer
 from retl.state.sealing import Sealer
 from retl.state.store import DeadLetter, Statistics
-from retl.state.tables import OPEN, RESOLVED, UtcDateTime, dead_letters, letter_counts, syncs
+from retl.state.tables import OPEN, RESOLVED, UtcDateTime, dead_letters, letter_counts, runs, syncs
 
 Where = tuple[ColumnElement[bool] | TextClause, ...]
 LISTS_A_STATEMENT = 100
+_CLOCKS_DIFFER = timedelta(days=1)
+"""At most; entries are dated by another clock than namespaces."""
 _d, _c = dead_letters.c, letter_counts.c
 _SHOWN = tuple(column for column in _d if column.name not in {"payload", "key_hash", "row_hash", "record_hash"})
 
@@ -29,6 +43,7 @@ class Asked:
 
     Attributes:
         sync_uid: of one sync, which may have had its name after others.
+        made: when the namespace was; see SqlStateStore.since.
     """
 
     namespace: str
@@ -39,6 +54,7 @@ class Asked:
     limit: int
     after: str | None
     sync_uid: str | None = None
+    made: datetime | None = None
 
 
 class NamedLetter(NamedTuple):
@@ -53,7 +69,10 @@ class NamedLetter(NamedTuple):
 def page(connection: Connection, asked: Asked, sealer: Sealer) -> list[DeadLetter]:
     """Entries, newest first; without their payloads."""
     moment = _d.resolved_at if asked.resolved else _d.last_seen_at
+    gone = _gone(connection, asked.namespace, asked.made)
     narrowed = [] if asked.since is None else [moment >= asked.since]
+    if gone is not None and asked.made is not None:  # the moment spares the walk through entries that are not shown
+        narrowed += [_d.sync_uid.not_in(gone), moment >= asked.made - _CLOCKS_DIFFER]
     if asked.after is not None:
         narrowed.append(tuple_(moment, _d.id) < tuple_(*_position(asked.after)))
     found: list[Row[Any]] = []
@@ -67,20 +86,20 @@ def page(connection: Connection, asked: Asked, sealer: Sealer) -> list[DeadLette
     return [_entry(row, names[row.sync_uid], sealer) for row in shown]
 
 
-def one(connection: Connection, namespace: str, id: str, sealer: Sealer) -> DeadLetter | None:
+def one(connection: Connection, namespace: str, id: str, made: datetime | None, sealer: Sealer) -> DeadLetter | None:
     """An entry with its payload; None if the namespace has none of that id."""
     found = (
         select(*_SHOWN, _d.payload, syncs.c.name.label("sync"))
         .join(syncs, syncs.c.uid == _d.sync_uid)
-        .where(_d.namespace == namespace, _d.id == id)
+        .where(_d.id == id, *_syncs(namespace, gone=_gone(connection, namespace, made)))
     )
     row = connection.execute(found).one_or_none()
     return None if row is None else _entry(row, row.sync, sealer, row.payload)
 
 
-def statistics(connection: Connection, namespace: str, sync: str | None) -> Statistics:
+def statistics(connection: Connection, namespace: str, sync: str | None, made: datetime | None) -> Statistics:
     """Numbers over the entries of a namespace or sync."""
-    of_syncs = _syncs(namespace, sync)
+    of_syncs = _syncs(namespace, sync, gone=_gone(connection, namespace, made))
     dropped = connection.execute(select(func.coalesce(func.sum(syncs.c.dropped), 0)).where(*of_syncs)).scalar_one()
     counted = connection.execute(
         select(syncs.c.uid, syncs.c.name, _c.code, _c.open, _c.resolved)
@@ -104,22 +123,24 @@ def statistics(connection: Connection, namespace: str, sync: str | None) -> Stat
 
 
 def counted(
-    connection: Connection, namespace: str, sync_uid: str | None, since: datetime | None
+    connection: Connection, namespace: str, sync_uid: str | None, since: datetime | None, made: datetime | None
 ) -> tuple[dict[str, int], int]:
     """Open entries by code, and how many are resolved: all, or those that were seen, or resolved, since a moment."""
+    gone = _gone(connection, namespace, made)
     found = (
         select(_c.code, func.sum(_c.open).label("open"), func.sum(_c.resolved).label("resolved"))
         .join(syncs, syncs.c.uid == _c.sync_uid)
-        .where(*_syncs(namespace, uid=sync_uid))
+        .where(*_syncs(namespace, uid=sync_uid, gone=gone))
         .group_by(_c.code)
     )
     codes = connection.execute(found).all()
     opened = {row.code: int(row.open) for row in codes if row.open}
     resolved = {row.code: int(row.resolved) for row in codes if row.resolved}
     if since is not None:
-        mine = _d.namespace == namespace if sync_uid is None else _d.sync_uid == sync_uid
-        opened = _recent(connection, (mine, OPEN, _d.last_seen_at >= since), opened)
-        resolved = _recent(connection, (mine, RESOLVED, _d.resolved_at >= since), resolved)
+        mine = [_d.namespace == namespace if sync_uid is None else _d.sync_uid == sync_uid]
+        mine += [] if gone is None else [_d.sync_uid.not_in(gone)]
+        opened = _recent(connection, (*mine, OPEN, _d.last_seen_at >= since), opened)
+        resolved = _recent(connection, (*mine, RESOLVED, _d.resolved_at >= since), resolved)
     return opened, sum(resolved.values())
 
 
@@ -129,12 +150,12 @@ def _recent(connection: Connection, where: Where, codes: Iterable[str]) -> dict[
     return {code: int(number) for code, number in connection.execute(found)}
 
 
-def named(connection: Connection, namespace: str, ids: Sequence[str]) -> list[NamedLetter]:
+def named(connection: Connection, namespace: str, ids: Sequence[str], made: datetime | None) -> list[NamedLetter]:
     """Those of the entries that the namespace has, in no order."""
     found = (
         select(_d.id, _d.sync_uid, syncs.c.name, _d.resolved_at.is_(None))
         .join(syncs, syncs.c.uid == _d.sync_uid)
-        .where(_d.namespace == namespace, _d.id.in_(ids))
+        .where(_d.id.in_(ids), *_syncs(namespace, gone=_gone(connection, namespace, made)))
     )
     return [NamedLetter(*row) for row in connection.execute(found)]
 
@@ -167,10 +188,24 @@ def _lists(connection: Connection, asked: Asked) -> list[Where]:
     return [(_d.sync_uid == row.sync_uid, _d.code == row.code, state) for row in of_syncs]
 
 
-def _syncs(namespace: str, name: str | None = None, uid: str | None = None) -> list[ColumnElement[bool]]:
-    """The syncs of a namespace, or those of a name or uid."""
+def _syncs(
+    namespace: str, name: str | None = None, uid: str | None = None, gone: Select[tuple[str]] | None = None
+) -> list[ColumnElement[bool]]:
+    """The syncs of a namespace, or those of a name or uid; without some."""
     narrowed = [column == value for column, value in ((syncs.c.name, name), (syncs.c.uid, uid)) if value is not None]
+    narrowed += [] if gone is None else [syncs.c.uid.not_in(gone)]
     return [syncs.c.namespace == namespace, *narrowed]
+
+
+def _gone(connection: Connection, namespace: str, made: datetime | None) -> Select[tuple[str]] | None:
+    """Uids of the syncs of a namespace that had this one's name before it; None where there was none.
+
+    A sync is in one namespace for good, so that its runs tell: they are dated by the clock that dates namespaces.
+    """
+    if made is None:
+        return None
+    found = select(runs.c.sync_uid).where(runs.c.namespace == namespace, runs.c.created_at < made)
+    return found if connection.execute(found.limit(1)).first() else None
 
 
 def _heads(connection: Connection, lists: Sequence[Where], moment: Column[datetime], limit: int) -> list[Row[Any]]:

@@ -144,7 +144,9 @@ def drop_old(connection: Connection, sync_uid: str) -> None:
     connection.execute(delete(runs).where(runs.c.sync_uid == sync_uid, runs.c.started_at < oldest_kept))
 
 
-def newest(connection: Connection, namespace: str, sync: str | None, limit: int) -> list[tuple[RunRecord, Any]]:
+def newest(
+    connection: Connection, namespace: str, sync: str | None, limit: int, made: datetime | None
+) -> list[tuple[RunRecord, Any]]:
     """Runs, newest first, each with the row of its sync's claim."""
     found = (
         select(*SHOWN, syncs.c.name.label("sync"), syncs.c.claim_owner, syncs.c.lease_until, syncs.c.heartbeat_at)
@@ -156,6 +158,8 @@ def newest(connection: Connection, namespace: str, sync: str | None, limit: int)
         found = found.where(runs.c.namespace == namespace)
     else:
         found = found.where(syncs.c.namespace == namespace, syncs.c.name == sync)
+    if made is not None:
+        found = found.where(runs.c.created_at >= made)
     return [(RunRecord(**values_of(row)), row) for row in connection.execute(found)]
 
 
@@ -165,9 +169,10 @@ def save_plan(connection: Connection, claim: Claim, plan: bytes, sealer: Sealer)
     connection.execute(update(runs).where(*_of(claim)).values(plan=sealed))
 
 
-def plan(connection: Connection, namespace: str, run: str, sealer: Sealer) -> bytes | None:
+def plan(connection: Connection, namespace: str, run: str, made: datetime | None, sealer: Sealer) -> bytes | None:
     """The plan of a run, by its name or uid."""
-    named = (runs.c.namespace == namespace, or_(runs.c.name == run, runs.c.uid == run), runs.c.plan.is_not(None))
+    named = [runs.c.namespace == namespace, or_(runs.c.name == run, runs.c.uid == run), runs.c.plan.is_not(None)]
+    named += [] if made is None else [runs.c.created_at >= made]
     found = select(runs.c.sync_uid, runs.c.plan).where(*named).order_by(runs.c.started_at.desc()).limit(1)
     row = connection.execute(found).one_or_none()
     return None if row is None else sealer.open(row.plan, _plan_place(row.sync_uid))

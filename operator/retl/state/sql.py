@@ -6,6 +6,7 @@ it stands in `claims`, `snapshots`, `dead_letters` and `runs`.
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -84,6 +85,7 @@ class SqlStateStore(StateStore, StateReader, History):
         self._sealer = Sealer(key)
         self._parts = Parts(database, self._sealer, blobs)
         self._clock = clock
+        self._made: datetime | None = None
 
     @classmethod
     async def open(
@@ -117,6 +119,15 @@ class SqlStateStore(StateStore, StateReader, History):
     async def close(self) -> None:
         await self._parts.close()
         await self._database.close()
+
+    def since(self, made: datetime | None) -> Self:
+        """This store to read for people of a namespace that was made then: one that had its name before is nobody's.
+
+        Runs and dead letters are kept under the namespace's name, and stay when it is deleted.
+        """
+        seen = copy(self)
+        seen._made = made
+        return seen
 
     @property
     def seals(self) -> bool:
@@ -211,7 +222,7 @@ class SqlStateStore(StateStore, StateReader, History):
     # StateReader
 
     async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
-        return await self._database.read(_runs, namespace, sync, limit, self._clock())
+        return await self._database.read(_runs, namespace, sync, limit, self._made, self._clock())
 
     async def dead_letters(
         self,
@@ -224,14 +235,13 @@ class SqlStateStore(StateStore, StateReader, History):
         limit: int = 50,
         after: str | None = None,
     ) -> list[DeadLetter]:
-        asked = letter_pages.Asked(namespace, sync, resolved, code, since, limit, after)
-        return await self._database.read(letter_pages.page, asked, self._sealer)
+        return await self.letter_page(letter_pages.Asked(namespace, sync, resolved, code, since, limit, after))
 
     async def dead_letter(self, *, namespace: str, id: str) -> DeadLetter | None:
-        return await self._database.read(letter_pages.one, namespace, id, self._sealer)
+        return await self._database.read(letter_pages.one, namespace, id, self._made, self._sealer)
 
     async def statistics(self, *, namespace: str, sync: str | None = None) -> Statistics:
-        return await self._database.read(letter_pages.statistics, namespace, sync)
+        return await self._database.read(letter_pages.statistics, namespace, sync, self._made)
 
     async def resolve(self, *, namespace: str, ids: Sequence[str]) -> int:
         named = (await self.open_by_sync(namespace, ids)).items()
@@ -250,7 +260,7 @@ class SqlStateStore(StateStore, StateReader, History):
             after = read.last
 
     async def plan(self, *, namespace: str, run: str) -> bytes | None:
-        return await self._database.read(runs.plan, namespace, run, self._sealer)
+        return await self._database.read(runs.plan, namespace, run, self._made, self._sealer)
 
     async def namespace_of(self, sync_uid: str) -> str | None:
         """The namespace of a sync; None if it never had a run."""
@@ -417,11 +427,13 @@ def _finish(connection: Connection, claim: Claim, result: RunResult, now: dateti
     return final
 
 
-def _runs(connection: Connection, namespace: str, sync: str | None, limit: int, now: datetime) -> list[RunRecord]:
+def _runs(
+    connection: Connection, namespace: str, sync: str | None, limit: int, made: datetime | None, now: datetime
+) -> list[RunRecord]:
     """Runs, newest first; one that only seems to run, because its runner vanished, is shown as Interrupted."""
     return [
         replace(record, state="Interrupted", finished_at=claim.heartbeat_at)
         if record.state == "Running" and claims.lapsed(claim.claim_owner, claim.lease_until, now)
         else record
-        for record, claim in runs.newest(connection, namespace, sync, limit)
+        for record, claim in runs.newest(connection, namespace, sync, limit, made)
     ]

@@ -25,7 +25,7 @@ from retl.rest.service.values import (
 from retl.rest.vocabulary import RUN_WORDS
 
 SYNC_UID, RUN_UID, DESTINATION_UID, LETTER_UID = (UUID(int=n << 64 | 7 << 76) for n in range(1, 5))
-PLACE = Place("growth", UUID(int=99))
+PLACE = Place("growth", UUID(int=99), datetime(2026, 1, 1, tzinfo=UTC))
 AT = datetime(2025, 3, 27, 17, 15, 0, 123456, UTC)
 SPEC: dict[str, Any] = {
     "displayName": "crm_accounts_warehouse_to_salesforce",

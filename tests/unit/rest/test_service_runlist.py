@@ -15,7 +15,7 @@ from retl.rest.service.values import Place, RunRecord
 from retl.state.history import RunRow
 from retl.state.store import RunState
 
-PLACE = Place("growth", UUID(int=7))
+PLACE = Place("growth", UUID(int=7), datetime(2026, 1, 1, tzinfo=UTC))
 SYNC = UUID(int=9)
 SOMEBODY = UUID(int=3)
 

@@ -15,7 +15,7 @@ from retl.rest.problems import Problem
 from retl.rest.service import gitops, idempotency, manifests, naming, runlist, sql
 from retl.rest.service.values import Place, Write
 
-PLACE = Place("growth", UUID(int=7))
+PLACE = Place("growth", UUID(int=7), datetime(2026, 1, 1, tzinfo=UTC))
 SOMEBODY = Caller("somebody", None, {})
 
 
@@ -87,7 +87,9 @@ def test_a_request_is_known_by_who_asked_for_what_where() -> None:
     others = [
         idempotency.request(Write(idempotency_key="l"), SOMEBODY, PLACE, "create_sync"),
         idempotency.request(how, Caller("else", None, {}), PLACE, "create_sync"),
-        idempotency.request(how, SOMEBODY, Place("growth", UUID(int=8)), "create_sync"),
+        idempotency.request(
+            how, SOMEBODY, Place("growth", UUID(int=8), datetime(2026, 1, 1, tzinfo=UTC)), "create_sync"
+        ),
         idempotency.request(how, SOMEBODY, PLACE, "start:Sync:1"),
     ]
     digests = {each.digest for each in others if each is not None}

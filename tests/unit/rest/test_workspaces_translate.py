@@ -16,7 +16,7 @@ from retl.rest.vocabulary import RunState
 from retl.rest.workspaces import answers, translate
 
 ID, MODEL, DESTINATION, RUN, CREATOR = (UUID(int=number) for number in range(1, 6))
-PLACE = Place("growth", UUID(int=9))
+PLACE = Place("growth", UUID(int=9), datetime(2026, 1, 1, tzinfo=UTC))
 AT = datetime(2024, 1, 15, 9, 30, 0, 999_999, tzinfo=UTC)
 SPEC: dict[str, Any] = {
     "modelRef": {"name": "customers"},

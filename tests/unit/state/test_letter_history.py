@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from retl.resources.run import RunCounts
+from retl.state.history import RunsAsked
 from retl.state.letter_pages import Asked
 from retl.state.sql import SqlStateStore
 from retl.state.store import Claim, ClaimRequest, Commit, DeadLetter, NewDeadLetter, StateStore
@@ -171,3 +172,44 @@ async def _counts_are_true(read: SqlStateStore) -> None:
     opened, resolved = await read.letter_statistics(NAMESPACE)
     everything = [await read.dead_letters(namespace=NAMESPACE, resolved=r, limit=10_000) for r in (False, True)]
     assert [sum(opened.values()), resolved] == [len(entries) for entries in everything]
+
+
+async def test_what_is_of_a_namespace_that_had_this_ones_name_is_not_shown(backend: Backend) -> None:
+    made = datetime(2026, 3, 1, tzinfo=UTC)
+    for uid, created_at in (("old", made - timedelta(seconds=1)), ("new", made)):
+        asked = of_uid(uid)
+        asked = replace(asked, run=asked.run.model_copy(update={"created_at": created_at}))
+        claim = await backend.store.claim(asked)
+        await refuse(backend.store, claim, 1, letter(KEY), letter(OTHER))
+        await backend.store.commit(claim, Commit(2, RunCounts(), resolved=OTHER))
+        await backend.store.save_plan(claim, b"{}")
+        await backend.store.finish(claim, result(run=asked.run.name))
+    seen = backend.database.since(made)
+    old = [
+        each for resolved in (False, True) for each in await page(backend.database, resolved=resolved, sync_uid="old")
+    ]
+    new = [
+        each for resolved in (False, True) for each in await page(backend.database, resolved=resolved, sync_uid="new")
+    ]
+    assert [each for resolved in (False, True) for each in await page(seen, resolved=resolved)] == new
+    assert await page(seen, sync_uid="old") == []
+    assert await seen.dead_letters(namespace=NAMESPACE, sync=new[0].sync) == new[:1]
+    assert await seen.letter_statistics(NAMESPACE) == ({new[0].code: 1}, 1)
+    assert await seen.letter_statistics(NAMESPACE, since=made - timedelta(days=1)) == ({new[0].code: 1}, 1)
+    numbers = await seen.statistics(namespace=NAMESPACE)
+    assert (numbers.open, numbers.resolved, numbers.oldest) == (1, 1, new[0].first_seen_at)
+    ids = [each.id for each in (*old, *new)]
+    assert {each.id for each in await seen.letters_named(NAMESPACE, ids)} == {each.id for each in new}
+    assert [each is not None for each in [await seen.dead_letter(namespace=NAMESPACE, id=id) for id in ids]] == [
+        *[False] * 2,
+        *[True] * 2,
+    ]
+    assert await seen.resolve(namespace=NAMESPACE, ids=ids) == 1
+    assert [run.sync_uid for run in await seen.runs(namespace=NAMESPACE)] == ["new"]
+    assert [run.sync_uid for run in await seen.history(RunsAsked(NAMESPACE, 50))] == ["new"]
+    for uid, shown in (("old", False), ("new", True)):
+        run = of_uid(uid).run
+        assert (await seen.run_of(NAMESPACE, uid=run.uid) is not None) is shown
+        assert (await seen.run_of(NAMESPACE, name=run.name) is not None) is shown
+        assert (await seen.plan(namespace=NAMESPACE, run=run.name) is not None) is shown
+    assert len(await backend.database.runs(namespace=NAMESPACE)) == 2

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
 
@@ -29,6 +30,7 @@ class Namespace:
 
     name: str
     uid: UUID
+    made: datetime
 
 
 class Namespaces:
@@ -60,7 +62,7 @@ class Namespaces:
         if _LABEL.fullmatch(workspace) and not _UID.fullmatch(workspace):
             found = await self._named(workspace)
             if found is None and not await self._may_know(caller, workspace):
-                return Namespace(workspace, UUID(int=0))
+                return Namespace(workspace, UUID(int=0), datetime.max.replace(tzinfo=UTC))
         else:
             found = await self._with_uid(UUID(workspace)) if _UID.fullmatch(workspace) else None
             if found is None and not await self._may_know(caller, None):
@@ -68,6 +70,11 @@ class Namespaces:
         if found is None:
             raise not_found("such workspace")
         return found
+
+    async def made(self, name: str) -> datetime | None:
+        """When the namespace of that name was made; None if there is none (raises Problem 429 and 503)."""
+        found = await self._named(name)
+        return found.made if found else None
 
     async def _may_know(self, caller: Caller, name: str | None) -> bool:
         return await self._review.may(caller, name, LIST_SYNCS)
@@ -98,6 +105,7 @@ class Namespaces:
 
     def _remember(self, manifest: Manifest) -> Namespace:
         metadata = manifest["metadata"]
-        namespace = Namespace(metadata["name"], UUID(metadata["uid"]))
+        made = datetime.fromisoformat(metadata["creationTimestamp"])
+        namespace = Namespace(metadata["name"], UUID(metadata["uid"]), made)
         self._by_name[namespace.name] = (namespace, self._clock() + REMEMBERED_SECONDS)
         return namespace

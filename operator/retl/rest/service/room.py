@@ -8,6 +8,7 @@ from retl.rest.service.cluster import Cluster
 from retl.rest.service.directory import Directory
 from retl.rest.service.values import Place
 from retl.rest.state_service import StoreNow
+from retl.state.sql import SqlStateStore
 
 
 class Room:
@@ -22,12 +23,16 @@ class Room:
     def __init__(self, cluster: Cluster, directory: Directory, state: StoreNow) -> None:
         self._cluster = cluster
         self._directory = directory
-        self._state = state
+        self._store = state
 
     @property
     def place(self) -> Place:
         """Which one."""
         return self._cluster.place
+
+    def _state(self) -> SqlStateStore:
+        """What the state database has of this workspace (raises StateError)."""
+        return self._store().since(self.place.made)
 
     async def _sync(self, uid: UUID) -> Manifest:
         """The sync of that uid (raises Problem 404)."""

@@ -39,10 +39,15 @@ UNSET = Unset.UNSET
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A workspace: a namespace that is there."""
+    """A workspace: a namespace that is there.
+
+    Attributes:
+        made: when it was: what is older is of another one, which had its name.
+    """
 
     namespace: str
     uid: UUID
+    made: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,6 @@ class ClusterWorkspaces:
             detail = "send X-Workspace-ID: this credential belongs to no workspace"
             raise Problem(422, "workspace-required", detail, errors=[FieldError(detail, header="X-Workspace-ID")])
         namespace = await self._namespaces.find(caller, wanted)
-        place = Place(namespace.name, namespace.uid)
+        place = Place(namespace.name, namespace.uid, namespace.made)
         cluster = Cluster(self._as_caller.of(caller), self._review, caller, place)
         return ClusterWorkspace(cluster, self._directory, self._state)
