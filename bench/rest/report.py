@@ -16,7 +16,7 @@ import httpx
 
 from bench.controller.api import IN_FLIGHT, Api, Manifest
 from bench.controller.process import resident_mb
-from bench.rest.data import Amount, SeedSync, seed
+from bench.rest.data import SPAN, Amount, SeedSync, seed
 from bench.rest.load import Asked, Took, one_by_one, together
 from tests.cluster.cluster import Cluster, project_crds
 from tests.cluster.controlplane import ControlPlane
@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> None:
 
 async def _measure(rest: Rest, plane: ControlPlane, state_url: str, amount: Amount, times: int, load: int) -> None:
     names = await _fill(plane, rest.namespace.name)
-    await seed(state_url, rest.namespace.name, names, amount, datetime.now(UTC))
+    # From now on: what is older than the namespace is not shown.
+    await seed(state_url, rest.namespace.name, names, amount, datetime.now(UTC) + SPAN)
     print(
         f"{SYNCS:,} syncs, {amount.runs:,} runs, {amount.letters:,} dead letters; load average {os.getloadavg()[0]:.1f}"
     )
