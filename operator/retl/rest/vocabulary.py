@@ -62,12 +62,16 @@ class SyncState:
 
 
 def state_of_sync(sync: Sync) -> SyncState:
-    """A sync that is to be active is in error when it is stalled, or when its last run failed."""
+    """A sync that is to be active is in error when it is stalled, or when its last run failed.
+
+    What was said of an older spec tells nothing of this one: right after a change nobody has judged it yet.
+    """
     if sync.state == "Draft":
         return SyncState("draft")
     if sync.state == "Paused":
         return SyncState("paused")
-    wrong = sync.stalled
+    judged = sync.status.observed_generation in (None, sync.meta.generation)
+    wrong = sync.stalled if judged else None
     if wrong is None:
         last = find(sync.status.conditions, "LastRunSucceeded")
         wrong = last if last and last.status == "False" and last.reason not in _NO_FAILURE else None

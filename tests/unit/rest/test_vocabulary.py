@@ -55,5 +55,15 @@ def test_a_sync_is_what_its_state_and_conditions_say(
     state: str | None, conditions: list[dict[str, Any]], status: str, error: str
 ) -> None:
     spec = {} if state is None else {"state": state}
-    found = state_of_sync(Sync.read({"metadata": {"name": "a"}, "spec": spec, "status": {"conditions": conditions}}))
+    found = state_of_sync(sync_of({"conditions": conditions}, spec))
     assert (found.status, found.error) == (status, error)
+
+
+@pytest.mark.parametrize(("observed", "status"), [(1, "active"), (2, "error")])
+def test_a_sync_that_was_changed_is_not_in_error_until_somebody_has_judged_it(observed: int, status: str) -> None:
+    found = state_of_sync(sync_of({"conditions": [STALLED], "observedGeneration": observed}, {}, generation=2))
+    assert found.status == status
+
+
+def sync_of(status: dict[str, Any], spec: dict[str, Any], generation: int = 1) -> Sync:
+    return Sync.read({"metadata": {"name": "a", "generation": generation}, "spec": spec, "status": status})
