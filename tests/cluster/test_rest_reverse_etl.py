@@ -125,13 +125,15 @@ async def test_destinations_tell_their_objects_and_fields_once_a_check_has_found
     async with call.rest.store() as store:
         await store.put_catalog(Whose(call.rest.namespace.name, uid, "SyncDestination", "sf-prod"), catalog)
     moment = "2026-01-15T15:00:00Z"
+    check = {"number": 1, "asked": "x", "succeeded": True, "finishedAt": moment, "catalog": "abc"}
     call.set_status(
         *("syncdestination", "sf-prod"),
         conditions=[
             {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": moment}
         ],
-        lastCheck={"number": 1, "asked": "x", "succeeded": True, "finishedAt": moment, "objects": 2, "catalog": "abc"},
+        lastCheck=check | {"objects": 2},
     )
+    call.set_status("syncdestination", "http", lastCheck=check | {"objects": 0})
     call.rest.cluster.kubectl(
         *("annotate", "syncdestination", "sf-prod", "-n", call.rest.namespace.name),
         "reverseetl.io/display-name=Salesforce Production",
@@ -148,7 +150,8 @@ async def test_destinations_tell_their_objects_and_fields_once_a_check_has_found
         "status": "connected",
         "objects_discoverable": True,
     }
-    assert [each["status"] for uid, each in found.items() if uid != id] == ["pending"]
+    [of_nothing] = [each for uid, each in found.items() if uid != id]
+    assert (of_nothing["status"], of_nothing["objects_discoverable"]) == ("pending", False)
     assert (await call.got("/destinations?connector=salesforce")) == {"data": []}
     assert len((await call.got("/destinations?connector=http"))["data"]) == 2
 

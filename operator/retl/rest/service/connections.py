@@ -136,6 +136,7 @@ def _record(manifest: Manifest, *, default: bool = False) -> ConnectionRecord:
     metadata, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
     conditions = [Condition.model_validate(each) for each in status.get("conditions") or []]
     ready = find(conditions, "Ready")
+    last_check = status.get("lastCheck") or {}
     return ConnectionRecord(
         uid=UUID(metadata["uid"]),
         name=metadata["name"],
@@ -146,7 +147,7 @@ def _record(manifest: Manifest, *, default: bool = False) -> ConnectionRecord:
         reason=ready.reason if ready else "",
         message=ready.message if ready else "",
         source=str((spec.get("sourceRef") or {}).get("name", "")),
-        discoverable=bool((status.get("lastCheck") or {}).get("catalog")),
+        discoverable=bool(last_check.get("catalog") and last_check.get("objects")),
         default=default,
     )
 

@@ -287,7 +287,7 @@ class ConnectionRecord:
         ready: what its condition Ready says; None while nobody has looked.
         reason, message: of that condition.
         source: of a model, the name of its source.
-        discoverable: of a destination, whether a check has found out which objects there are.
+        discoverable: of a destination, whether a check has found objects there.
         default: of a source, whether it answers queries that name none.
     """
 
