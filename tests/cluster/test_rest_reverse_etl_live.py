@@ -58,6 +58,9 @@ async def test_a_run_is_told_to_its_end_and_what_was_refused_is_sent_again(call:
     end = (await followed(call, run))[-1]
     assert (end["status"], end["rows_read"], end["rows_written"], end["rows_failed"]) == ("succeeded", 12, 10, 2)
     assert end["started_at"] <= end["finished_at"]
+    [listed] = (await call.got(f"/runs?sync_id={sync}"))["data"]
+    assert (await call.got(f"/runs/{run}"))["data"]["attributes"].items() >= listed["attributes"].items()
+    assert end.items() >= listed["attributes"].items()
     assert (await call.got(f"/runs?sync_id={sync}&status=succeeded"))["data"][0]["id"] == run
 
     entries = (await call.got(f"/dlq?sync_id={sync}"))["data"]

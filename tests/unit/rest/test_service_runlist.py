@@ -106,3 +106,17 @@ def test_pages_are_newest_first_and_go_on_where_the_last_one_ended() -> None:
     assert further == (at(3), UUID(int=4))
     last, end = runlist.page([run for run in here if runlist.position(run) < further], gone[2:], 3)
     assert ([run.uid.int for run in last], end) == ([2, 5], None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "as_in_the_list"),
+    [("Succeeded", "Succeeded", True), ("Failed", "Failed", False), ("Succeeded", "Interrupted", False)],
+)
+def test_a_run_that_succeeded_has_the_times_that_lists_show(phase: str, state: RunState, as_in_the_list: bool) -> None:
+    seen, kept = live(1, phase, minute=1), row(1, state, minute=2)
+    told = runlist.as_listed(seen, kept)
+    listed = runlist.of_row(PLACE, kept)
+    same = (told.started_at, told.finished_at, told.counts) == (listed.started_at, listed.finished_at, listed.counts)
+    assert same is as_in_the_list
+    assert told.manifest is seen.manifest
+    assert runlist.as_listed(seen, None) == seen

@@ -61,7 +61,7 @@ class RunControl(RunsOfWorkspace):
                 async for found in seen:
                     if found is None or found["metadata"]["uid"] != str(run):
                         break
-                    now = runlist.of_manifest(self.place, found, record.sync)
+                    now = await self._told(found, record.sync)
                     if now.version != record.version:
                         record = now
                         yield RunEvent("run", record)

@@ -5,6 +5,7 @@ approval can go on only while its SyncRun is there.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -98,6 +99,16 @@ def outdated(live: RunRecord, row: RunRow) -> bool:
     One that has failed is not over, as the controller may have it tried again.
     """
     return live.state == "Running" and row.state in ("Succeeded", "Cancelled")
+
+
+def as_listed(live: RunRecord, row: RunRow | None) -> RunRecord:
+    """A run of the cluster as lists show it, which have those that succeeded from the history.
+
+    What the runner says of its times and what the controller has seen of its Job differ by seconds.
+    """
+    if row is None or (live.state, row.state) != ("Succeeded", "Succeeded"):
+        return live
+    return replace(live, started_at=row.started_at, finished_at=row.finished_at, counts=row.counts)
 
 
 def position(run: RunRecord) -> Position:

@@ -95,7 +95,7 @@ class RunsOfWorkspace(Room):
         if found is not None:
             if not request.made(found):
                 return None
-            return replace(runlist.of_manifest(self.place, found, sync), replayed=True)
+            return replace(await self._told(found, sync), replayed=True)
         row = await self._state().run_of(self.place.namespace, name=name)
         if row is None or row.sync_uid != str(sync):
             return None
@@ -106,7 +106,7 @@ class RunsOfWorkspace(Room):
         name = self._directory.name(RUN, namespace, uid)
         found = await self._with_uid(name, uid)
         row = None
-        if found is None or not Run.read(found).ended:
+        if found is None or Run.read(found).phase not in ("Failed", "Cancelled"):
             row = await self._state().run_of(namespace, uid=str(uid))
         if found is None and row is not None and row.name != name:
             found = await self._with_uid(row.name, uid)
@@ -116,10 +116,16 @@ class RunsOfWorkspace(Room):
             live = runlist.of_manifest(self.place, found, await self._sync_of(found, row))
             if row is None or not runlist.outdated(live, row):
                 self._directory.learn(RUN, [found])
-                return live
+                return runlist.as_listed(live, row)
         if row is None:
             raise not_found("such run in this workspace")
         return runlist.of_row(self.place, row)
+
+    async def _told(self, manifest: Manifest, sync: UUID | None) -> RunRecord:
+        """A run of the cluster whose sync is known."""
+        live = runlist.of_manifest(self.place, manifest, sync)
+        row = await self._state().run_of(self.place.namespace, uid=str(live.uid)) if live.state == "Succeeded" else None
+        return runlist.as_listed(live, row)
 
     async def _with_uid(self, name: str | None, uid: UUID) -> Manifest | None:
         found = await self._cluster.find(RUN, name) if name else None
