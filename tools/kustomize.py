@@ -1,0 +1,85 @@
+"""Writes deploy/kustomize/base out of the Helm chart, for those without Helm; `--check` says whether it is current.
+
+One file for each of the chart's templates, without what only Helm wants to know. The tests of the cluster apply the
+same files, so what they show holds for both ways of installing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+CHART = PROJECT / "charts" / "reverse-etl-operator"
+PLACE = PROJECT / "deploy" / "kustomize"
+HEAD = "# Written by tools/kustomize.py out of charts/reverse-etl-operator; do not edit.\n"
+SOURCE = re.compile(r"^# Source: [^/]+/templates/(.+)\.yaml$", re.MULTILINE)
+OF_HELM = ("helm.sh/chart", "app.kubernetes.io/managed-by")
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "retl-system"}}
+
+
+def rendered() -> str:
+    """What helm makes of the chart; exits with what helm said where it made nothing."""
+    program = subprocess.run(
+        [sys.executable, "-m", "tests.programs", "helm"], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    values = str(PLACE / "values.yaml")
+    command = [program.stdout.strip(), "template", "retl", str(CHART), "-n", "retl-system", "-f", values]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def files(text: str) -> dict[str, str]:
+    """The base's files by name, out of what helm rendered."""
+    found: dict[str, list[Any]] = defaultdict(list, namespace=[NAMESPACE])
+    for document in text.split("\n---\n"):
+        source, manifest = SOURCE.search(document), yaml.safe_load(document)
+        if source and manifest:
+            found[source[1].replace("/", "-")].append(_plain(manifest))
+    written = {f"{name}.yaml": HEAD + _dump_all(manifests) for name, manifests in found.items()}
+    listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(written)}
+    return {**written, "kustomization.yaml": HEAD + _dump_all([listed])}
+
+
+def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
+    pod = manifest.get("spec", {}).get("template", {}).get("metadata", {})
+    for metadata in (manifest["metadata"], pod):
+        for label in OF_HELM:
+            metadata.get("labels", {}).pop(label, None)
+        metadata.get("annotations", {}).pop("helm.sh/resource-policy", None)
+    if not manifest["metadata"].get("annotations", True):
+        del manifest["metadata"]["annotations"]
+    return manifest
+
+
+def _dump_all(manifests: list[Any]) -> str:
+    return yaml.safe_dump_all(manifests, sort_keys=False, width=120)
+
+
+def main() -> int:
+    """Write the files, or with --check compare them with those that are there."""
+    base = PLACE / "base"
+    wanted = files(rendered())
+    there = {path.name: path.read_text() for path in base.glob("*.yaml")}
+    if "--check" in sys.argv:
+        stale = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+        if stale:
+            print(f"{base}: not as the chart is: {', '.join(stale)}; run tools/kustomize.py", file=sys.stderr)
+        return 1 if stale else 0
+    for name in there.keys() - wanted.keys():
+        (base / name).unlink()
+    for name, text in wanted.items():
+        (base / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
