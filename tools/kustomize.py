@@ -31,7 +31,7 @@ def rendered() -> str:
     )
     values = str(PLACE / "values.yaml")
     command = [program.stdout.strip(), "template", "retl", str(CHART), "-n", "retl-system", "-f", values]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout

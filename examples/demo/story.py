@@ -15,11 +15,10 @@ from examples.demo import manifests, warehouse
 from examples.demo.cluster import NAMESPACE, SYSTEM, Cluster, DemoFailed, Manifest
 from examples.demo.stage import PROJECT, Stage
 from examples.demo.telling import Telling
+from tests.cluster.cluster import PERMISSIONS, POLICIES, based
 from tests.postgres import Postgres, free_port
 
 FLIGHTS = PROJECT / "examples" / "flights"
-RIGHTS = PROJECT / "tests" / "cluster" / "manifests"
-"""The operator's ServiceAccounts in namespace `retl-system`, what they may do, and what nobody may."""
 RETL = str(Path(sys.executable).parent / "retl")
 SHARE = 0.01
 CRM_CALLS_PER_SECOND = 10
@@ -110,7 +109,7 @@ class Story:
     def start_operator(self) -> None:
         with self.telling.step("The operator: API pod and controller, each with its own ServiceAccount"):
             admin = self.cluster.kubectl.kubeconfig
-            self.cluster.kubectl("apply", "-f", str(RIGHTS / "operator.yaml"), "-f", str(RIGHTS / "policies.yaml"))
+            self.cluster.kubectl("apply", *based(*PERMISSIONS, *POLICIES))
             configs = {
                 account: self.cluster.account_kubeconfig(admin, account, self.stage.directory / f"{account}.kubeconfig")
                 for account in ("retl-api", "retl-controller")

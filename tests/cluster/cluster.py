@@ -14,6 +14,12 @@ from tests.cluster.node import ProcessNode
 
 PROJECT = Path(__file__).parents[2]
 EXTERNAL_KUBECONFIG = "RETL_TEST_KUBECONFIG"
+BASE = PROJECT / "deploy" / "kustomize" / "base"
+"""What the chart gives, as files."""
+PERMISSIONS = ("namespace.yaml", "rbac-*.yaml")
+"""Of BASE: the operator's ServiceAccounts in namespace `retl-system`, what they may do, and the roles of people."""
+POLICIES = ("policies-*.yaml",)
+"""Of BASE: what nobody may, whatever their rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,13 @@ def project_crds() -> Path | None:
     """The project's CustomResourceDefinitions; None while there are none."""
     directory = PROJECT / "crds"
     return directory if any(directory.glob("*.yaml")) else None
+
+
+def based(*patterns: str) -> list[str]:
+    """Files of BASE as arguments of `kubectl apply`."""
+    files = [path for pattern in patterns for path in sorted(BASE.glob(pattern))]
+    assert files, f"{BASE} has no {', '.join(patterns)}"
+    return [argument for path in files for argument in ("-f", str(path))]
 
 
 @contextmanager

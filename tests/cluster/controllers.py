@@ -13,19 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import PROJECT, Cluster
+from tests.cluster.cluster import PERMISSIONS, PROJECT, Cluster, based
 from tests.cluster.kubectl import Access
 from tests.cluster.objects import Namespace, crm, warehouse
 from tests.cluster.processes import Program, tail
 
-MANIFESTS = Path(__file__).parent / "manifests"
 TINY_RUNNER = (sys.executable, "-S", "-E", str(Path(__file__).parent / "tiny_runner.py"))
 MINUTE = 60.0
 
 
 def service_account_kubeconfig(cluster: Cluster, name: str, directory: Path) -> Path:
     """A kubeconfig with a real token of one of the operator's ServiceAccounts; the accounts are made first."""
-    cluster.kubectl("apply", "-f", str(MANIFESTS / "operator.yaml"))
+    cluster.kubectl("apply", *based(*PERMISSIONS))
     token = cluster.kubectl("create", "token", name, "-n", "retl-system", "--duration=2h").strip()
     admin = Access.load(cluster.kubeconfig)
     path = directory / f"{name}.kubeconfig"

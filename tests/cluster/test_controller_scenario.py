@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.cluster import Cluster
-from tests.cluster.controllers import MANIFESTS, MINUTE, ControllerProcess, running
+from tests.cluster.cluster import BASE, Cluster
+from tests.cluster.controllers import MINUTE, ControllerProcess, running
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.objects import (
     EVERY_MINUTE,
@@ -196,7 +196,7 @@ def test_every_request_was_one_that_its_role_allows(played: Played, control_plan
 
 
 def test_its_role_has_no_wildcards_and_writes_no_spec_of_what_people_make() -> None:
-    manifests = yaml.safe_load_all((MANIFESTS / "operator.yaml").read_text())
+    manifests = yaml.safe_load_all((BASE / "rbac-controller.yaml").read_text())
     own = [each for each in manifests if "rules" in each and each["metadata"]["name"] == "retl-controller"]
     rules = [rule for each in own for rule in each["rules"]]
     words = [word for rule in rules for words in rule.values() for word in words]

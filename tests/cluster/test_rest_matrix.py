@@ -29,7 +29,7 @@ from retl.runspec.result import RunResult
 from retl.runspec.spec import RunIdentity, SyncIdentity
 from retl.state.letter_pages import Asked
 from retl.state.store import Commit
-from tests.cluster.controllers import MANIFESTS
+from tests.cluster.cluster import POLICIES, based
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.objects import FAR_AWAY, run_of, sync
 from tests.cluster.processes import wait_until
@@ -183,7 +183,7 @@ def expected(row: Row, *, needs_credential: bool) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def ground(rest: Rest) -> Ground:
     kubectl, namespace = rest.cluster.kubectl, rest.namespace
-    kubectl("apply", "-f", str(MANIFESTS / "policies.yaml"))
+    kubectl("apply", *based(*POLICIES))
     namespace.apply(sync("accounts", state="Active", schedule=FAR_AWAY))
     uid = {
         kind: {each["metadata"]["name"]: each["metadata"]["uid"] for each in namespace.list(kind)}

@@ -11,8 +11,7 @@ import pytest
 
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, SYNC
 from retl.resources.owners import owner
-from tests.cluster.cluster import Cluster
-from tests.cluster.controllers import MANIFESTS
+from tests.cluster.cluster import PERMISSIONS, POLICIES, Cluster, based
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.objects import Namespace, crm, object_of, run_of, sync, warehouse
 from tests.cluster.processes import wait_until
@@ -47,7 +46,7 @@ class Policed:
 @pytest.fixture(scope="module")
 def policed(cluster: Cluster) -> Iterator[Policed]:
     kubectl, name = cluster.kubectl, "policed"
-    kubectl("apply", "-f", str(MANIFESTS / "operator.yaml"), "-f", str(MANIFESTS / "policies.yaml"))
+    kubectl("apply", *based(*PERMISSIONS, *POLICIES))
     kubectl("create", "namespace", name)
     for role in ROLES:
         kubectl("create", "serviceaccount", f"retl-{role}", "-n", name)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.cluster.build import cache_directory
+from tests.cluster.cluster import PERMISSIONS, POLICIES, based
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.e2e.images import build_images
 from tests.e2e.machine import install
@@ -21,7 +22,6 @@ from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
 
 T = TypeVar("T")
 MANIFESTS = Path(__file__).parent / "manifests"
-PERMISSIONS = Path(__file__).parents[1] / "cluster" / "manifests"
 SYSTEM = "retl-system"
 TEAM = "growth"
 TABLE = """
@@ -109,8 +109,7 @@ class Stage:
             connection.execute(TABLE)
 
     def _deploy(self) -> None:
-        self._apply(PERMISSIONS / "operator.yaml")
-        self._apply(PERMISSIONS / "policies.yaml")
+        self.kubectl("apply", "--server-side", *based(*PERMISSIONS, *POLICIES))
         self._apply(MANIFESTS / "namespaces.yaml")
         self.state_key = b64encode(os.urandom(32)).decode()
         self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=self.state_key)
