@@ -245,6 +245,9 @@ async def test_dead_letters_are_listed_counted_and_resolved_as_published(call: C
     repeated = await call("POST", "/dlq/resolve", again, Idempotency_Key="again")
     assert repeated.json()["data"]["attributes"]["replay_run_id"] == done["replay_run_id"]
     assert repeated.headers["Idempotency-Replayed"] == "true"
+    for another in ({**again, "entryIds": [first]}, {**again, "replay": False}):
+        reused = refusal(await call("POST", "/dlq/resolve", another, Idempotency_Key="again"))
+        assert reused[:2] == (422, "idempotency-key-reused")
 
     unknown = {"entryIds": [second, second, type_id("retl_dlq", uuid4())], "resolution": "skipped"}
     assert refusal(await call("POST", "/dlq/resolve", unknown)) == (422, "invalid-input", ["/entryIds/2"])
@@ -407,6 +410,12 @@ async def test_a_write_can_be_tried_and_repeated_and_made_to_depend_on_what_was_
     runs = [await call("POST", "/sync/run", run, Idempotency_Key=key) for _ in range(2)]
     assert runs[0].json() == runs[1].json()
     assert [each.headers.get("Idempotency-Replayed") for each in runs] == [None, "true"]
+    other = await call.made(name="another")
+    old, new = (Client(call.http, call.rest, prefix) for prefix in PREFIXES)
+    for client, another in ((old, {"syncIds": [other]}), (new, {"syncId": other}), (new, {"syncIds": [id, other]})):
+        reused = refusal(await client("POST", "/sync/run", another, Idempotency_Key=key))
+        assert reused[:2] == (422, "idempotency-key-reused")
+    assert (await call.got(f"/runs?sync_id={other}"))["data"] == []
 
     path = f"/syncs/{id}"
     assert (await call("GET", path, If_None_Match=tag)).status_code == 304

@@ -21,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://reverseetl.io/problems/"
 RETRY_AFTER = {"Retry-After": "1"}
 
+KEY_REUSED = "idempotency-key-reused"
+
 ToPointer = Callable[[Location], str | None]
 """Says which field of a dialect's body a place in the manifest is, as a JSON pointer; None where it has none for it.
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, or_, select, tuple_, union_all
 
-from retl.state import dead_letters, letter_pages
+from retl.state import asked_before, dead_letters, letter_pages
 from retl.state.database import Database
 from retl.state.runs import SHOWN, values_of
 from retl.state.sealing import Sealer
@@ -108,6 +108,14 @@ class History:
             else:
                 await self._database.run(dead_letters.dismiss, sync_uid, some, now, said)
         return now
+
+    async def body_asked(self, key: str) -> str | None:
+        """Digest of the body that a request's key came with first; None if it did not come in the last 30 days."""
+        return await self._database.read(asked_before.body, key)
+
+    async def note_asked(self, key: str, body: str) -> None:
+        """Remember the key of a request, unless it is known."""
+        await self._database.run(asked_before.note, key, body, self._clock())
 
     async def open_by_sync(self, namespace: str, ids: Sequence[str]) -> dict[str, list[str]]:
         """Those of the entries that are open, by uid of their sync."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; a database at this revision is opened without loading Alembic."""
 REVISION_TABLE = "retl_revision"
 
@@ -209,4 +209,13 @@ rates = Table(
     Column("pace", Double, nullable=False),
     Column("refused_at", Double, nullable=False),
     Column("paused_until", Double, nullable=False),
+)
+
+requests = Table(
+    "retl_requests",
+    metadata,
+    Column("key", Text, primary_key=True, comment="SHA-256 of an Idempotency-Key with whose it is and what for"),
+    Column("body", Text, nullable=False, comment="SHA-256"),
+    Column("made_at", UtcDateTime, nullable=False),
+    Index("ix_retl_requests_made", "made_at"),
 )

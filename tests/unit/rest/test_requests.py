@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 
 from retl.rest.callers.caller import Caller
@@ -14,6 +15,7 @@ from retl.rest.requests import answers, bodies, cursors, etags, headers, queries
 from retl.rest.requests.bodies import Body
 from retl.rest.requests.ids import uuid7
 from retl.rest.requests.limits import STREAMS, Buckets, Limits
+from retl.rest.requests.paths import Paths
 
 DAY = 24 * 3600
 
@@ -29,6 +31,11 @@ class Wish(Body):
     mappings: tuple[Mapping, ...] = ()
 
 
+APP = FastAPI()
+APP.post("/v1/workspaces/{id}/syncs/{syncId}/runs")(lambda: None)
+APP.state.paths = Paths(APP)
+
+
 def request_of(
     body: bytes = b"", query: str = "", method: str = "POST", sent: list[tuple[str, str]] | None = None
 ) -> Request:
@@ -41,6 +48,9 @@ def request_of(
         "method": method,
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in known],
+        "path": "/v1/workspaces/growth/syncs/A1/runs",
+        "path_params": {"id": "growth", "syncId": "A1"},
+        "app": APP,
     }
     return Request(scope, receive)
 
@@ -127,6 +137,7 @@ async def test_a_body_is_read_and_its_digest_kept_for_the_write(media: str) -> N
     assert await bodies.read(request, Wish) == Wish(name="a")
     how = writes.how(request)
     assert (how.idempotency_key, len(how.digest)) == ("k", 64)
+    assert how.what == "/workspaces/{id}/syncs/{syncId}/runs a1", "whichever version and name of the workspace"
 
 
 async def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read() -> None:

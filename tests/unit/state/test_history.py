@@ -155,3 +155,14 @@ async def test_a_run_that_waited_long_is_not_forgotten_when_it_starts(
     backend.clock.pass_by(timedelta(minutes=1))
     await ran(backend, made("waited", MADE - timedelta(days=1)))
     assert await names(backend, RunsAsked(NAMESPACE, 50)) == ["run-4", "run-3", "waited"]
+
+
+async def test_the_key_of_a_request_is_remembered_with_its_first_body_for_a_month(backend: Backend) -> None:
+    store = backend.database
+    assert await store.body_asked("key") is None
+    for body in ("first", "second"):
+        await store.note_asked("key", body)
+    assert await store.body_asked("key") == "first"
+    backend.clock.pass_by(timedelta(days=31))
+    await store.note_asked("another", "body")
+    assert await store.body_asked("key") is None

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from retl.rest.problems import Problem
+from retl.rest.problems import KEY_REUSED, Problem
 from retl.rest.reverse_etl import answers, translate
 from retl.rest.service.interface import Runs
 from retl.rest.service.values import RunOrder, RunRecord, Write
@@ -19,7 +19,7 @@ async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) 
     Returns:
         The runs in that order, and why there is none of the others; whether a request before this one made them.
     Raises:
-        Problem: 422 there is none of any.
+        Problem: 422 there is none of any, or another request came with the key.
     """
     turn, each = asyncio.Semaphore(AT_ONCE), list(dict.fromkeys(syncs))
 
@@ -34,6 +34,8 @@ async def start(runs: Runs, syncs: Sequence[UUID], order: RunOrder, how: Write) 
     errors = [
         translate.not_started(sync, end) for sync, end in zip(each, ends, strict=True) if isinstance(end, Problem)
     ]
+    if reused := next((end for end in ends if isinstance(end, Problem) and end.slug == KEY_REUSED), None):
+        raise reused  # for all of them
     if len(errors) == len(each):
         detail = "no sync was run; errors says why, for each"
         raise Problem(422, "no-run-started", detail, further={"errors": errors})

@@ -79,5 +79,4 @@ async def resolve_letters(request: Request, here: Here) -> Response:
     uids = ids.all_in_body(body.entry_ids, "retl_dlq", "entryIds")
     how = writes.how(request, query.dry_run)
     done = await here.resolve(uids, body.resolution, replay=body.replay or False, how=how)
-    again = bool(done.runs) and all(run.replayed for run in done.runs)
-    return written.json({"data": translate.resolved(done)}, how=how, replayed=again)
+    return written.json({"data": translate.resolved(done)}, how=how, replayed=done.replayed)

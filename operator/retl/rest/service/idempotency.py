@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from retl.resources.kinds import Manifest
 from retl.resources.marks import IDEMPOTENCY, IDEMPOTENCY_REQUEST
 from retl.rest.callers.caller import Caller
-from retl.rest.problems import FieldError, Problem
+from retl.rest.problems import KEY_REUSED, FieldError, Problem
 from retl.rest.service.values import Place, Write
 
 _HEX = 32
@@ -46,10 +46,15 @@ class Request:
         if annotations.get(IDEMPOTENCY) != self.digest:
             return False
         if annotations.get(IDEMPOTENCY_REQUEST) != self.body:
-            wrong = "was sent before with another body; send a new key for a new request"
-            errors = [FieldError(wrong, header="Idempotency-Key")]
-            raise Problem(422, "idempotency-key-reused", f"Idempotency-Key {wrong}", errors=errors)
+            raise reused()
         return True
+
+
+def reused() -> Problem:
+    """The key came before, with another body."""
+    wrong = "was sent before with another body; send a new key for a new request"
+    errors = [FieldError(wrong, header="Idempotency-Key")]
+    return Problem(422, KEY_REUSED, f"Idempotency-Key {wrong}", errors=errors)
 
 
 def request(how: Write, caller: Caller, place: Place, what: str) -> Request | None:
@@ -60,6 +65,15 @@ def request(how: Write, caller: Caller, place: Place, what: str) -> Request | No
     """
     if not how.idempotency_key:
         return None
-    digest = hashlib.sha256("\n".join([str(caller.id), str(place.uid), what, how.idempotency_key]).encode())
-    suffix = base64.b32encode(digest.digest()).decode().lower()[:_SUFFIX]
-    return Request(digest.hexdigest()[:_HEX], how.digest[:_HEX], suffix)
+    digest = _digest(how, caller, place, what)
+    suffix = base64.b32encode(digest).decode().lower()[:_SUFFIX]
+    return Request(digest.hex()[:_HEX], how.digest[:_HEX], suffix)
+
+
+def key(how: Write, caller: Caller, place: Place) -> str:
+    """What is kept of the key, whatever its request made; empty if there is none."""
+    return _digest(how, caller, place, how.what).hex() if how.idempotency_key else ""
+
+
+def _digest(how: Write, caller: Caller, place: Place, what: str) -> bytes:
+    return hashlib.sha256("\n".join([str(caller.id), str(place.uid), what, how.idempotency_key]).encode()).digest()

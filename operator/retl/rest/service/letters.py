@@ -68,6 +68,10 @@ class LettersOfWorkspace(RunsOfWorkspace):
 
     async def resolve(self, ids: Sequence[UUID], resolution: str, *, replay: bool, how: Write) -> Resolved:
         await self._cluster.require(RESOLVE_LETTERS)
+        async with self._once(how) as again:
+            return await self._resolved(ids, resolution, replay, how, again)
+
+    async def _resolved(self, ids: Sequence[UUID], resolution: str, replay: bool, how: Write, again: bool) -> Resolved:
         by_sync = await self._named_letters(ids)
         wanted = list(dict.fromkeys(ids))
         runs = await self._replays(by_sync, how) if replay else []
@@ -76,7 +80,7 @@ class LettersOfWorkspace(RunsOfWorkspace):
             texts = [str(each) for each in wanted]
             by = str(self._cluster.caller.id)
             at = await self._state().resolve_as(self.place.namespace, texts, resolution, by, replay)
-        return Resolved(wanted, runs, at)
+        return Resolved(wanted, runs, at, again)
 
     async def _named_letters(self, ids: Sequence[UUID]) -> Mapping[UUID, _OfSync]:
         """The entries by their sync (raises Problem 422 unless all are there)."""

@@ -48,6 +48,10 @@ class RunsOfWorkspace(Room):
         return found
 
     async def start(self, sync: UUID, order: RunOrder, how: Write) -> RunRecord:
+        async with self._once(how):
+            return await self._started(sync, order, how)
+
+    async def _started(self, sync: UUID, order: RunOrder, how: Write) -> RunRecord:
         owner = await self._owner(sync)
         request = idempotency.request(how, self._cluster.caller, self.place, f"start:{order.mode}:{sync}")
         name = naming.run_name(owner.name, request.suffix) if request else ""

@@ -59,6 +59,10 @@ class SyncsOfWorkspace(Room):
         return await self._shown(await self._sync(uid))
 
     async def create_sync(self, wish: SyncWish, how: Write) -> SyncRecord:
+        async with self._once(how):
+            return await self._created(wish, how)
+
+    async def _created(self, wish: SyncWish, how: Write) -> SyncRecord:
         request = idempotency.request(how, self._cluster.caller, self.place, "create_sync")
         if request is not None and (made := await self._sync_made_before(request)) is not None:
             return await self._shown(made, replayed=True)

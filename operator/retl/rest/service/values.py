@@ -92,12 +92,14 @@ class Write:
         idempotency_key: of a POST: the same key of the same caller for the same thing is answered by what the first
             request made. Empty: none.
         digest: of the request's body, which the same key must come with again.
+        what: names what is asked for; the key is good for that alone.
     """
 
     dry_run: bool = False
     if_match: frozenset[str] | None = None
     idempotency_key: str = ""
     digest: str = ""
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,11 +397,13 @@ class Resolved:
     Attributes:
         ids: of all that were named, in that order, each once.
         runs: those that send them again, one a sync; empty without a replay.
+        replayed: this answers a request that was made before (see Write.idempotency_key).
     """
 
     ids: Sequence[UUID]
     runs: Sequence[RunRecord]
     at: datetime
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
