@@ -1,6 +1,7 @@
 """What every request has in common: bodies, queries, cursors, entity tags, limits."""
 
 import base64
+import gzip
 import hmac
 import json
 from typing import Any
@@ -129,6 +130,12 @@ async def test_all_fields_that_are_wrong_are_told_at_once_in_words_and_without_v
 async def test_what_does_not_say_that_it_is_json_is_not_read(sent: list[str]) -> None:
     problem = await refused(b'{"name": "a"}', [("content-type", value) for value in sent])
     assert (problem.status, problem.slug) == (415, "unsupported-media-type")
+
+
+async def test_a_body_that_is_packed_is_refused_by_how_it_is_sent() -> None:
+    packed = [("content-type", "application/json"), ("content-encoding", "gzip")]
+    problem = await refused(gzip.compress(b'{"name": "a"}'), packed)
+    assert (problem.status, problem.headers) == (415, {"Accept-Encoding": "identity"})
 
 
 @pytest.mark.parametrize("media", ["application/json", "Application/JSON; Charset=UTF-8", "application/json;"])

@@ -57,7 +57,7 @@ async def read(request: Request, model: type[M], *, optional: bool = False) -> M
         model: what it is to be; see `Body`.
         optional: no body is as good as `{}`.
     Raises:
-        Problem: 413 too long; 415 not JSON by its own word; 422 not JSON, or not what is wanted.
+        Problem: 413 too long; 415 not JSON by its own word, or packed; 422 not JSON, or not what is wanted.
     """
     raw = await _received(request)
     request.scope[DIGEST] = hashlib.sha256(raw).hexdigest()
@@ -65,6 +65,9 @@ async def read(request: Request, model: type[M], *, optional: bool = False) -> M
         _malformed("this request needs a body")
     if raw and not _says_json(request):
         raise Problem(415, "unsupported-media-type", "send JSON, as Content-Type: application/json, in UTF-8")
+    if raw and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        plain = {"Accept-Encoding": "identity"}
+        raise Problem(415, "unsupported-media-type", "send the body as it is, without a Content-Encoding", plain)
     sent = parse(raw or b"{}")
     try:
         return model.model_validate_json(raw or b"{}")
