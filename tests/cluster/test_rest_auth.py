@@ -344,6 +344,8 @@ async def test_a_key_of_the_command_line_is_as_good_as_any(
     assert revoked.out == f"key {caller.key} is revoked\n"
     assert (await refused(identify, made.out.strip()))["status"] == 401
     assert [key["id"] for key in apikey("list", "-o", "json").objects] == [again["id"]]
+    kubectl("delete", "serviceaccount", "retl-operator", "-n", name)
+    assert [key["state"] for key in apikey("list", "-o", "json").objects] == ["its ServiceAccount is gone"]
     kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -5,15 +5,17 @@ speak for; so that is for those who run the operator.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import typer
 
 from retl.apiserver.endpoints import ACCOUNT, ROLE_BINDING, SECRET
 from retl.cli.cluster.access import Reach, ask
-from retl.cli.cluster.client import Cluster
+from retl.cli.cluster.client import Cluster, ClusterError
 from retl.cli.cluster.text import exact, now, say
 from retl.cli.text import plain, table
 from retl.errors import InvalidInput
@@ -69,12 +71,17 @@ def create(reach: Reach, keys_namespace: str, wish: Wish, *, as_json: bool) -> N
 def show(reach: Reach, keys_namespace: str, *, as_json: bool) -> None:
     """Print the keys of the namespace that is named, or all, as a table or as JSON, one a line; never their hashes."""
 
-    async def listed(cluster: Cluster) -> list[Manifest]:
-        return await cluster.list(SECRET, fields=f"type={API_KEY}")
+    async def listed(cluster: Cluster) -> list[dict[str, Any]]:
+        keys = [_described(secret, now()) for secret in await cluster.list(SECRET, fields=f"type={API_KEY}")]
+        chosen = [key for key in keys if reach.namespace in (None, key["namespace"])]
+        accounts = await _accounts(cluster, {key["namespace"] for key in chosen if key["state"] == "valid"})
+        for key in chosen:
+            there = accounts.get(key["namespace"])
+            if key["state"] == "valid" and there is not None and key["service_account"] not in there:
+                key["state"] = "its ServiceAccount is gone"
+        return chosen
 
-    secrets = ask(_at(reach, keys_namespace), listed)
-    found = [_described(secret, now()) for secret in secrets]
-    chosen = [each for each in found if reach.namespace in (None, each["namespace"])]
+    chosen = ask(_at(reach, keys_namespace), listed)
     if as_json:
         for each in chosen:
             typer.echo(json.dumps(each))
@@ -83,6 +90,20 @@ def show(reach: Reach, keys_namespace: str, *, as_json: bool) -> None:
         say(table([column.replace("_", " ") for column in columns], [[each[c] for c in columns] for each in chosen]))
     else:
         say("no keys")
+
+
+async def _accounts(cluster: Cluster, namespaces: Iterable[str]) -> dict[str, set[str]]:
+    """Names of the ServiceAccounts of each namespace in which the person may see them."""
+    found: dict[str, set[str]] = {}
+    for namespace in namespaces:
+        try:
+            accounts = await cluster.list(ACCOUNT, namespace=namespace)
+        except ClusterError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+        else:
+            found[namespace] = {each["metadata"]["name"] for each in accounts}
+    return found
 
 
 def revoke(reach: Reach, keys_namespace: str, identity: str) -> None:
