@@ -39,6 +39,8 @@ _CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "clusterrole-aggregation-controller",
 )
+_SPARING = {"GOGC": "300", "GOMEMLIMIT": "3GiB"}
+"""Memory for processor time, of which the tests leave the components little."""
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -198,6 +200,7 @@ class ControlPlane:
                 [*self._prefix, str(binaries[name]), *flags[name], *self._further_flags.get(name, ())],
                 log=self.directory / f"{name}.log",
                 dies_with_parent=not self._leave_up,
+                environment=os.environ | _SPARING,
             )
             for name in COMPONENTS
         }

@@ -36,14 +36,32 @@ def concerned(cache: Cache, key: Key, before: Manifest | None, now: Manifest | N
         yield from _dependents(cache, key)
 
 
-def only_to_be_noted(key: Key, now: Manifest | None) -> bool:
-    """Whether nothing has to be done about it but to write it down: a Job or pod is there and goes its way."""
-    if now is None or key.kind not in (JOB, POD) or "deletionTimestamp" in now["metadata"]:
+def only_to_be_noted(cache: Cache, concerned: Key, key: Key, before: Manifest | None, now: Manifest | None) -> bool:
+    """Whether a change asks nothing of whom it concerns but to write it down, which has no deadline."""
+    if now is None or "deletionTimestamp" in now["metadata"]:
         return False
+    if key.kind in (JOB, POD):
+        return _goes_its_way(key, now)
+    if concerned.kind != SYNC:
+        return False
+    if key.kind == RUN:
+        return now["status"].get("phase") not in (*TERMINAL, "AwaitingApproval") and _holder(cache, concerned) == key
+    same = concerned == key and before is not None and before["spec"] == now["spec"]
+    return same and _holder(cache, concerned) is not None
+
+
+def _goes_its_way(key: Key, now: Manifest) -> bool:
+    """Whether all there is to say of a Job or pod is that it is there."""
     if key.kind == JOB:
         return not now["status"].get("conditions")
     pod = PodFacts.read(now)
     return not pod.ended and (pod.waiting is None or pod.waiting[0] in ON_ITS_WAY)
+
+
+def _holder(cache: Cache, sync: Key) -> Key | None:
+    """The run for which a sync is reserved."""
+    active = ((cache.get(sync) or {}).get("status") or {}).get("activeRun")
+    return Key(RUN, sync.namespace, active.get("name", "")) if active else None
 
 
 def _owner(cache: Cache, key: Key, manifest: Manifest) -> Iterator[Key]:

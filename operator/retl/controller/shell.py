@@ -245,9 +245,9 @@ class Controller:
         self.metrics.changed(key, now)
         if now is None:
             self.alarm.forget(key)
-        later = not self.filled.is_set() or only_to_be_noted(key, now)
+        starting = not self.filled.is_set()
         for other in concerned(self.cache, key, before, now):
-            self.queue.add(other, later=later)
+            self.queue.add(other, later=starting or only_to_be_noted(self.cache, other, key, before, now))
 
     def _obstacles(self) -> list[str]:
         return [] if self.filled.is_set() else ["the cache is not filled yet"]
