@@ -404,6 +404,10 @@ async def test_a_write_can_be_tried_and_repeated_and_made_to_depend_on_what_was_
     key = str(uuid4())
     first, again = [await call("POST", "/syncs", body, Idempotency_Key=key) for _ in range(2)]
     assert (again.status_code, again.json(), again.headers["Idempotency-Replayed"]) == (201, first.json(), "true")
+    written = await call("POST", "/syncs?format=yaml", body, Idempotency_Key=key)
+    assert written.headers["Content-Type"].startswith("application/yaml")
+    for name in ("Location", "ETag", "Idempotency-Replayed"):
+        assert written.headers[name] == again.headers[name]
     assert refusal(await call("POST", "/syncs", EXAMPLE, Idempotency_Key=key))[:2] == (422, "idempotency-key-reused")
     id, tag = first.json()["data"]["id"], first.headers["ETag"]
     run = {"syncIds": [id]}

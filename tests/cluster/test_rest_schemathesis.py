@@ -62,6 +62,16 @@ def test_each_operation_says_what_it_takes_and_gives_with_an_example(rest: Rest)
             assert body["schema"].get("additionalProperties") is False, f"{method} {path}"
 
 
+def test_each_operation_says_which_headers_its_answers_have(rest: Rest) -> None:
+    for method, path, operation in operations(described(rest)):
+        [(status, answer)] = [(each, said) for each, said in operation["responses"].items() if each.startswith("2")]
+        taken = {parameter["name"] for parameter in operation["parameters"]}
+        headers = answer.get("headers", {}).keys()
+        assert ("dryRun" in taken) is ("Retl-Dry-Run" in headers), f"{method} {path}"
+        assert ("Idempotency-Key" in taken) is ("Idempotency-Replayed" in headers), f"{method} {path}"
+        assert (status in ("201", "202")) is ("Location" in headers), f"{method} {path}"
+
+
 def pinned(document: dict[str, Any], workspace: str, syncs: dict[str, list[str]]) -> dict[str, Any]:
     """The description for one workspace and mostly for syncs that are there, so that requests get further."""
     narrowed = copy.deepcopy(document)

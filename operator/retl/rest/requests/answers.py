@@ -8,11 +8,10 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from retl.rest.requests import etags
-from retl.rest.requests.writes import DRY_RUN
+from retl.rest.requests.writes import DRY_RUN, REPLAYED
 from retl.rest.service.values import Write
 
 YAML = "application/yaml"
-REPLAYED = "Idempotency-Replayed"
 
 
 def json(
@@ -33,11 +32,7 @@ def json(
         how: of the write that it answers.
         replayed: an earlier request with the same Idempotency-Key has made it.
     """
-    headers = _written(version, how)
-    if location:
-        headers["Location"] = location
-    if replayed:
-        headers[REPLAYED] = "true"
+    headers = _headers(version, location, how, replayed)
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
@@ -48,9 +43,17 @@ def read(request: Request, content: Any, version: str) -> Response:
     return json(content, version=version)
 
 
-def yaml(text: str, status: int = 200, *, version: str = "", how: Write | None = None) -> Response:
-    """Manifests."""
-    return Response(text, status, _written(version, how), YAML)
+def yaml(
+    text: str,
+    status: int = 200,
+    *,
+    version: str = "",
+    location: str = "",
+    how: Write | None = None,
+    replayed: bool = False,
+) -> Response:
+    """Manifests; the rest as of `json`."""
+    return Response(text, status, _headers(version, location, how, replayed), YAML)
 
 
 def wants_yaml(request: Request, format: str) -> bool:
@@ -68,6 +71,11 @@ def explained(reason: str, message: str) -> str:
     return ": ".join(part for part in (reason, message) if part)
 
 
-def _written(version: str, how: Write | None) -> dict[str, str]:
-    headers = {"ETag": etags.tag(version)} if version else {}
-    return headers | ({DRY_RUN: "true"} if how and how.dry_run else {})
+def _headers(version: str, location: str, how: Write | None, replayed: bool) -> dict[str, str]:
+    said = {
+        "ETag": etags.tag(version) if version else "",
+        "Location": location,
+        DRY_RUN: "true" if how and how.dry_run else "",
+        REPLAYED: "true" if replayed else "",
+    }
+    return {name: text for name, text in said.items() if text}

@@ -5,7 +5,7 @@ is declared with `**operation(...)`, and what stands there is checked against th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, TypeAdapter
 
 from retl.rest.problems import MEDIA_TYPE, TYPE_BASE
-from retl.rest.requests.queries import Query
-from retl.rest.requests.writes import IDEMPOTENCY_KEY, MAX_KEY
+from retl.rest.requests import writes
+from retl.rest.requests.queries import Query, Writing
 
 PROBLEM = "#/components/schemas/Problem"
 ALWAYS = (401, 403, 404, 422, 429, 500, 503)
@@ -34,10 +34,10 @@ REQUEST_ID = header(
 IF_MATCH = header("If-Match", "ETag that the object must still have, or several of which it has one; otherwise 412.")
 IF_NONE_MATCH = header("If-None-Match", "ETag that the client has; 304 if it is still the one.")
 ONCE = header(
-    IDEMPOTENCY_KEY,
+    writes.IDEMPOTENCY_KEY,
     "Makes a repetition of this request harmless: it is answered by what the first one made.",
     minLength=1,
-    maxLength=MAX_KEY,
+    maxLength=writes.MAX_KEY,
 )
 
 
@@ -104,7 +104,10 @@ def operation(
     extra: dict[str, Any] = {"parameters": [*_parameters(query), *headers, REQUEST_ID]}
     if body is not None:
         extra["requestBody"] = _body(body, example, optional)
-    good: dict[int | str, Any] = {answer.status: answer.document() for answer in answers}
+    usual = {writes.DRY_RUN: "`true`: nothing was kept."} if issubclass(query, Writing) else {}
+    usual |= {writes.REPLAYED: "`true`: an earlier request with the same key has made it."} if ONCE in headers else {}
+    first = replace(answers[0], headers={**answers[0].headers, **usual})
+    good: dict[int | str, Any] = {answer.status: answer.document() for answer in (first, *answers[1:])}
     return {
         "summary": summary,
         "status_code": answers[0].status,

@@ -13,6 +13,8 @@ MAX_KEY = 255
 VERSION_PREFIX = "/v1"
 """What one API is served with and without."""
 DRY_RUN = "Retl-Dry-Run"
+REPLAYED = "Idempotency-Replayed"
+"""Headers of answers."""
 
 
 def how(request: Request, dry_run: bool = False) -> Write:

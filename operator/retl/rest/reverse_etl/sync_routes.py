@@ -16,6 +16,7 @@ router = APIRouter(tags=["Syncs"])
 
 _TAG = {"ETag": "Version of the sync, for If-Match."}
 _MADE = _TAG | {"Location": "Path of the sync."}
+_NEXT = {"Link": "As YAML: address of the next page."}
 _YAML = {written.YAML: examples.SYNC_YAML}
 _Whole = answers.One[answers.Resource[answers.SyncWhole]]
 _Changed = answers.One[answers.Resource[answers.SyncChanged]]
@@ -27,7 +28,13 @@ _Deleted = answers.One[answers.Resource[answers.SyncDeleted]]
     "/syncs",
     **operation(
         "List syncs",
-        Answer("Syncs by name.", examples.SYNCS, answers.Paged[answers.Resource[answers.SyncListed]], also=_YAML),
+        Answer(
+            "Syncs by name.",
+            examples.SYNCS,
+            answers.Paged[answers.Resource[answers.SyncListed]],
+            headers=_NEXT,
+            also=_YAML,
+        ),
         query=Syncs,
         headers=[WORKSPACE_HEADER],
     ),
@@ -65,13 +72,12 @@ async def create_sync(request: Request, here: Here) -> Response:
     body = await read.read(request, bodies.CreateSync)
     how = writes.how(request, query.dry_run)
     record = await here.create_sync(wishes.created(body), how)
-    if written.wants_yaml(request, query.format):
-        return written.yaml(documents([record.sync.manifest]), 201, version=record.version, how=how)
-    shown = translate.sync_whole(record)
+    shown, version, again = translate.sync_whole(record), record.version, record.replayed
     location = f"{request.url.path}/{shown['id']}"
-    return written.json(
-        {"data": shown}, 201, version=record.version, location=location, how=how, replayed=record.replayed
-    )
+    if written.wants_yaml(request, query.format):
+        text = documents([record.sync.manifest])
+        return written.yaml(text, 201, version=version, location=location, how=how, replayed=again)
+    return written.json({"data": shown}, 201, version=version, location=location, how=how, replayed=again)
 
 
 @router.get(

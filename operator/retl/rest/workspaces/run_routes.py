@@ -20,7 +20,7 @@ _STARTED = Answer(
     examples.STARTED,
     answers.StartedRun,
     status=201,
-    headers={"Location": "Path of the run.", "ETag": _ETAG["ETag"], writes.DRY_RUN: "`true`: nothing was kept."},
+    headers={"Location": "Path of the run.", "ETag": _ETAG["ETag"]},
 )
 _RUN = Answer("The run.", examples.RUN, answers.Run, headers=_ETAG)
 

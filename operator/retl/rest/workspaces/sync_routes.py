@@ -16,7 +16,6 @@ from retl.rest.workspaces.entrance import WORKSPACE_HEADER, Opened, SyncId
 router = APIRouter()
 _YAML = {written.YAML: examples.MANIFEST}
 _ETAG = {"ETag": "Version of the sync, for If-Match and If-None-Match."}
-_DRY_RUN = {writes.DRY_RUN: "`true`: nothing was kept."}
 
 
 class WritingSync(Formatted, Writing):
@@ -50,7 +49,7 @@ async def list_syncs(request: Request, opened: Opened) -> Response:
             examples.SYNC,
             answers.Sync,
             status=201,
-            headers={"Location": "Path of the sync.", **_ETAG, **_DRY_RUN},
+            headers={"Location": "Path of the sync.", **_ETAG},
             also=_YAML,
         ),
         problems=WRITES,
@@ -92,7 +91,7 @@ async def get_sync(request: Request, opened: Opened, sync: SyncId) -> Response:
     "/syncs/{syncId}",
     **operation(
         "Update a sync",
-        Answer("The sync.", examples.SYNC, answers.Sync, headers=_ETAG | _DRY_RUN, also=_YAML),
+        Answer("The sync.", examples.SYNC, answers.Sync, headers=_ETAG, also=_YAML),
         problems=WRITES,
         query=WritingSync,
         body=ChangeSync,
@@ -114,7 +113,7 @@ async def change_sync(request: Request, opened: Opened, sync: SyncId) -> Respons
     "/syncs/{syncId}",
     **operation(
         "Delete a sync",
-        Answer("The sync is deleted, with its runs.", {"status": "deleted"}, answers.Deleted, headers=_DRY_RUN),
+        Answer("The sync is deleted, with its runs.", {"status": "deleted"}, answers.Deleted),
         problems=WRITES,
         query=Writing,
         headers=[WORKSPACE_HEADER, IF_MATCH],
@@ -130,9 +129,9 @@ async def delete_sync(request: Request, opened: Opened, sync: SyncId) -> Respons
 
 
 def _answer(request: Request, record: SyncRecord, asked: WritingSync, how: Write, status: int) -> Response:
-    if written.wants_yaml(request, asked.format):
-        return written.yaml(manifests.documents([record.sync.manifest]), status, version=record.version, how=how)
     location = f"{request.url.path}/{record.uid}" if status == 201 else ""
-    return written.json(
-        translate.sync(record), status, version=record.version, location=location, how=how, replayed=record.replayed
-    )
+    version, again = record.version, record.replayed
+    if written.wants_yaml(request, asked.format):
+        text = manifests.documents([record.sync.manifest])
+        return written.yaml(text, status, version=version, location=location, how=how, replayed=again)
+    return written.json(translate.sync(record), status, version=version, location=location, how=how, replayed=again)
