@@ -9,7 +9,7 @@ KEEP ?=
 # What shares the processors well; what has a Kubernetes of its own for each process (and builds it when it is not
 # there); what needs the machine's network and containers for itself.
 TOGETHER := tests/unit tests/faults tests/engine tests/destinations tests/rest tests/cli tests/examples
-CLUSTER := tests/cluster
+CLUSTER := tests/cluster tests/shipping
 ALONE := tests/e2e
 PYTEST := $(BIN)/python -m pytest
 SIDE_BY_SIDE := -n 2 --dist worksteal
