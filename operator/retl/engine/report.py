@@ -31,7 +31,7 @@ def _end(error: RetlError, spec: RunSpec) -> str:
     return f"SyncDestination {spec.destination.name}: " if isinstance(error, DestinationError) else ""
 
 
-NOT_FRESH = Ending("Succeeded", "SourceNotFresh", "schedule.freshness found nothing new; nothing was read or written")
+NOT_FRESH = Ending("Succeeded", "SourceNotFresh", "nothing was read or written")
 CANCELLED = Ending("Cancelled", "Stopped", "stopped before all records were sent; the next run goes on", retriable=True)
 
 

@@ -106,9 +106,8 @@ def _dead_letters(before: SyncStatus, after: SyncStatus) -> Iterator[Event]:
     if after.dead_letters > before.dead_letters:
         codes = ", ".join(f"{count} {code}" for code, count in sorted(after.dead_letters_by_code.items()))
         more = after.dead_letters - before.dead_letters
-        yield Event(
-            "Warning", "DeadLetters", f"{after.dead_letters} open, {more} more than before: {codes or 'any code'}"
-        )
+        said = f"{after.dead_letters} open, {more} more than before"
+        yield Event("Warning", "DeadLetters", f"{said}: {codes}" if codes else said)
 
 
 def _in_words(counts: RunCounts | None) -> str:
