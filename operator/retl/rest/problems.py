@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from retl.errors import Busy, Fenced, InvalidInput, RetlError, SnapshotDamaged, StateError
 from retl.resources.problems import Location
 from retl.state.claims import ForeignSync
-from retl.state.wire import PROBLEM_BUSY, PROBLEM_FENCED, BadMessage
+from retl.state.wire import PROBLEM_BUSY, PROBLEM_FENCED, PROBLEM_UNREADABLE, BadMessage
 
 _log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ def install(app: FastAPI, *, public: bool) -> None:
 
     @app.exception_handler(BadMessage)
     async def unreadable(request: Request, error: BadMessage) -> JSONResponse:
-        return answer(request, Problem(422, "invalid-input", str(error)))
+        return answer(request, Problem(422, PROBLEM_UNREADABLE, str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

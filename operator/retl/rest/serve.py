@@ -22,6 +22,7 @@ from retl.rest.auth import TokenReviewer
 from retl.rest.callers.identify import Identify
 from retl.rest.callers.namespaces import Namespaces
 from retl.rest.callers.rights import Review
+from retl.rest.certificate import Certificate, CertificateFiles
 from retl.rest.requests.entry import Door
 from retl.rest.requests.limits import BURST, RATE, Limits
 from retl.rest.service.workspaces import ClusterWorkspaces
@@ -54,6 +55,7 @@ class ApiSettings:
         rate: requests of one caller a second.
         burst: requests of one caller at once.
         cors_origins: pages of these origins may ask.
+        certificate: of the state service; None serves it without TLS.
     """
 
     state_url: str
@@ -66,25 +68,7 @@ class ApiSettings:
     rate: float = RATE
     burst: int = BURST
     cors_origins: tuple[str, ...] = ()
-
-
-def read_state_url(url: str | None, file: Path | None) -> str:
-    """The state database's URL from an option or the environment, or from a mounted file.
-
-    Raises:
-        InvalidInput: neither is given, both are, or the file cannot be read.
-    """
-    if (url is None) == (file is None):
-        raise InvalidInput(
-            "state database: give exactly one of RETL_STATE_DATABASE_URL (or --state) and --state-url-file"
-        )
-    if file is None:
-        assert url is not None
-        return url
-    try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise InvalidInput(f"--state-url-file {file}: {error.strerror}") from None
+    certificate: CertificateFiles | None = None
 
 
 class StateDatabase:
@@ -133,9 +117,10 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
     Args:
         listening: told both ports once they accept connections.
     Raises:
-        InvalidInput: the state URL or kubeconfig is wrong, or a port is taken.
+        InvalidInput: the state URL, kubeconfig or certificate is wrong, or a port is taken.
         NewerDatabase: the database was written by a newer version.
     """
+    certificate = Certificate(settings.certificate) if settings.certificate else None
     async with AsyncExitStack() as stack:
         configuration = await access.load(settings.kubeconfig, None)
         kubernetes = await stack.enter_async_context(client.ApiClient(configuration))
@@ -147,7 +132,7 @@ async def serve(settings: ApiSettings, listening: Callable[[int, int], None] | N
         public = Public(_door(own, bare, namespaces, database, settings), settings.cors_origins)
         apps = create_apps(database.store, reviewer.identify, namespaces.made, public, settings.controller_account)
         sockets = [_bind(settings.host, port) for port in (settings.port, settings.internal_port)]
-        servers = [_Server(_config(app)) for app in (apps.public, apps.internal)]
+        servers = [_Server(_config(apps.public)), _Server(_config(apps.internal, certificate))]
         _stop_on_signals(servers, public.stopping)
         ports = [found.getsockname()[1] for found in sockets]
         _log.info("listening on %s, ports %d (public) and %d (internal)", settings.host, *ports)
@@ -196,8 +181,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: FastAPI, certificate: Certificate | None = None) -> uvicorn.Config:
+    config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -207,6 +192,10 @@ def _config(app: FastAPI) -> uvicorn.Config:
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADERS,
     )
+    if certificate:
+        config.load()
+        config.ssl = certificate.context
+    return config
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -210,7 +210,7 @@ def _read(model: type[M], body: bytes) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise Problem(422, "invalid-input", wrong) from None
+        raise Problem(422, wire.PROBLEM_UNREADABLE, wrong) from None
 
 
 def _json(answer: BaseModel) -> Response:

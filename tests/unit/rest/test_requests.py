@@ -251,6 +251,7 @@ def test_a_cursor_leads_back_to_its_place_in_its_own_list_for_a_day() -> None:
         (['W/"7"'], set()),
         (['W/"6", "7"'], {"7"}),
         (["7"], set()),
+        ([""], set()),
         (['"6"', '"7", "8"'], {"6", "7", "8"}),
     ],
 )

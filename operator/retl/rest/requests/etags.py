@@ -18,8 +18,9 @@ def if_match(request: Request) -> frozenset[str] | None:
 
     Only strong tags count; where there is none among those sent, no version is right.
     """
-    sent = ",".join(request.headers.getlist("if-match")).strip()
-    if not sent or sent == ANY:
+    headers = request.headers.getlist("if-match")
+    sent = ",".join(headers).strip()
+    if not headers or sent == ANY:
         return None
     return frozenset(version for weak, version in _tags(sent) if not weak)
 
