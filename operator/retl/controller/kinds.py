@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from retl.resources import GROUP, KINDS, VERSION
 from retl.resources.kinds import DESTINATION, MODEL, SOURCE, Manifest
-from retl.resources.marks import CHECK_REQUESTED, TRIGGERED_BY
+from retl.resources.marks import CHECK_REQUESTED, MAX_AGE, TRIGGERED_BY
 
 RESOURCES = tuple(KINDS)
-_READ = (CHECK_REQUESTED, TRIGGERED_BY)
+_READ = (CHECK_REQUESTED, MAX_AGE, TRIGGERED_BY)
 """The annotations that are kept of an object."""
 
 

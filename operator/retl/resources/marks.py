@@ -14,6 +14,10 @@ PINNED_LABEL = f"{GROUP}/pinned"
 """On a SyncRun that history limits leave alone, with the value `true`."""
 CHECK_REQUESTED = f"{GROUP}/check-requested-at"
 """Annotation on a connection: any new value asks for a check."""
+CRITICAL_LABEL = f"{GROUP}/critical"
+"""On a sync of which no row may be left out, with the value `true`: each dead letter of it is worth waking somebody."""
+MAX_AGE = f"{GROUP}/max-age"
+"""Annotation of a sync: how old what its destination has may be, such as `6h`, before somebody is told."""
 KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 """Labels that a Job takes over from its SyncRun, else from its sync; the only ones."""
 UNTRACKED = {"argocd.argoproj.io/ignore-resource-updates": "true"}

@@ -10,11 +10,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from retl.controller.decision import Decision
-from retl.controller.kinds import Key
+from retl.controller.kinds import Key, slim
 from retl.controller.telemetry.metrics import Metrics
 from retl.controller.telemetry.scrape import serving
 from retl.resources.conditions import Condition
 from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC
+from retl.resources.marks import CRITICAL_LABEL, MAX_AGE
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
 from tests.cluster.processes import free_ports
@@ -145,6 +146,25 @@ def test_what_a_status_says_is_told(
 ) -> None:
     found = values(known(status, **spec), name, "namespace", "sync")
     assert found == ({("growth", "accounts"): told} if told is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("marks", "critical", "age"),
+    [
+        ({"labels": {CRITICAL_LABEL: "true"}, "annotations": {MAX_AGE: "1h30m"}}, 1, 5400),
+        ({"labels": {CRITICAL_LABEL: "false"}, "annotations": {MAX_AGE: "often"}}, None, None),
+        ({"labels": None, "annotations": {MAX_AGE: "0s"}}, None, 0),
+        ({}, None, None),
+    ],
+)
+def test_what_people_want_to_be_told_of_a_sync_is_told(
+    marks: dict[str, Any], critical: float | None, age: float | None
+) -> None:
+    metrics, manifest = known(), sync_manifest()
+    marked = manifest | {"metadata": manifest["metadata"] | marks}
+    metrics.changed(ACCOUNTS, slim(SYNC, marked))
+    for name, told in (("retl_sync_critical", critical), ("retl_sync_max_age_seconds", age)):
+        assert values(metrics, name, "sync") == ({("accounts",): told} if told is not None else {})
 
 
 def test_dead_letters_are_told_by_code_and_codes_that_nobody_knows_together() -> None:

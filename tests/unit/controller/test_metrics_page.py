@@ -11,6 +11,7 @@ from retl.controller.decision import Decision
 from retl.controller.kinds import Key
 from retl.controller.telemetry.metrics import Metrics
 from retl.resources.kinds import DESTINATION, RUN, SYNC
+from retl.resources.marks import CRITICAL_LABEL, MAX_AGE
 from retl.resources.run import RunCounts, RunStatus
 from retl.resources.sync import SyncStatus, TickRecord
 from retl.rest.metrics import Metrics as ApiMetrics
@@ -57,7 +58,9 @@ def of_controller() -> str:
         "deadLettersByCode": {"CONFLICT": 1},
         "conditions": [{"type": "Stalled", "status": "True", "reason": "SecretNotFound"}],
     }
-    metrics.changed(sync, sync_manifest() | {"status": status})
+    wishes = {"labels": {CRITICAL_LABEL: "true"}, "annotations": {MAX_AGE: "6h"}}
+    manifest = sync_manifest()
+    metrics.changed(sync, manifest | {"status": status, "metadata": manifest["metadata"] | wishes})
     progress = {"step": "deliver", "rows": 7}
     metrics.changed(run, run_manifest() | {"status": {"phase": "Running", "progress": progress}})
     check = {"succeeded": True, "finishedAt": at(-9).isoformat()}

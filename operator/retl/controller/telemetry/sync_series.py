@@ -9,6 +9,7 @@ on changing what is read here: copies of dictionaries are taken in one step, and
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -16,7 +17,9 @@ from typing import Any, get_args
 
 from retl.controller.facts import moment
 from retl.controller.kinds import Key
+from retl.resources.fields import parse_duration
 from retl.resources.kinds import DESTINATION, RUN, SOURCE, SYNC, Manifest
+from retl.resources.marks import CRITICAL_LABEL, MAX_AGE
 from retl.resources.run import TERMINAL, RunCounts, RunPhase
 from retl.resources.sync import TickRecord
 from retl.runspec.codes import Code
@@ -44,6 +47,8 @@ _FAMILIES = {
         "gauge",
         "Seconds since an active sync last succeeded; since its creation if it never has.",
     ),
+    "retl_sync_max_age_seconds": ("gauge", "Seconds that it may be, by the sync's annotation."),
+    "retl_sync_critical": ("gauge", "1 where the sync's label says that no row of it may be left out."),
     "retl_sync_overdue_seconds": ("gauge", "Seconds since the oldest tick that is due and has not started; else 0."),
     "retl_sync_next_run_timestamp_seconds": ("gauge", "When the next tick is (Unix time)."),
     "retl_sync_open_dead_letters": ("gauge", "Dead letters that wait, as of the newest run, by code."),
@@ -163,6 +168,7 @@ class SyncSeries:
             if since:
                 page.add("retl_sync_lag_seconds", labels, _seconds(moment(since), now))
         _write_times(page, labels, status)
+        _write_wishes(page, labels, sync["metadata"])
         self._write_words(page, labels, status, run)
         for code, number in _dead_letters(status).items():
             page.add("retl_sync_open_dead_letters", f'{labels},code="{code}"', number)
@@ -215,6 +221,16 @@ def _write_times(page: _Page, labels: str, status: Manifest) -> None:
         if last.get("startedAt") and last.get("finishedAt"):
             took = _seconds(moment(last["startedAt"]), moment(last["finishedAt"]))
             page.add("retl_sync_last_run_seconds", labels, took)
+
+
+def _write_wishes(page: _Page, labels: str, metadata: Manifest) -> None:
+    """What people want to be told of; a duration that cannot be read is no wish."""
+    if (metadata.get("labels") or {}).get(CRITICAL_LABEL) == "true":
+        page.add("retl_sync_critical", labels, 1)
+    age = (metadata.get("annotations") or {}).get(MAX_AGE)
+    with suppress(ValueError):
+        if age is not None:
+            page.add("retl_sync_max_age_seconds", labels, parse_duration(age).total_seconds())
 
 
 def _write_connection(page: _Page, key: Key, connection: Manifest) -> None:
