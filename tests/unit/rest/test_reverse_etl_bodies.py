@@ -83,6 +83,16 @@ def test_a_change_needs_no_field_at_all() -> None:
         ({"schedule": {"type": "cron", "expression": "hourly"}}, "/schedule/expression", "write five fields"),
         ({"schedule": {"type": "manual", "expression": "@daily"}}, "/schedule", "takes neither"),
         ({"schedule": {"type": "manual", "days": 1}}, "/schedule/days", "unknown field"),
+        (
+            {"schedule": {"type": "cron", "expression": "@daily", "timzone": "UTC"}},
+            "/schedule/timzone",
+            "did you mean timezone?",
+        ),
+        (
+            {"fieldMappings": [MAPPING | {"lookup": LOOKUP | {"onMis": "Null"}}]},
+            "/fieldMappings/0/lookup/onMis",
+            "did you mean onMiss?",
+        ),
         ({"primaryKey": ["id"] * 17}, "/primaryKey", "at most 16 items"),
         ({"primaryKey": "id"}, "/primaryKey", "must be a list"),
         ({"enabled": "true"}, "/enabled", "must be true or false"),
