@@ -169,7 +169,7 @@ class Bench:
 
     async def _schedule(self, collection: str, numbers: range, *, jitter: int) -> float:
         """Have them all fire in one minute, soon; epoch seconds of that minute, which is still to come."""
-        minute = _next_minute(timedelta(seconds=10 + len(numbers) / 50))
+        minute = _next_minute(timedelta(seconds=10 + len(numbers) / 25))
         cron = objects.once(minute)
         spec = {"schedule": {"cron": cron} | ({"jitter": f"{jitter}s"} if jitter else {})}
         body = {"spec": spec if collection == SYNCS else {"schedule": cron}}
