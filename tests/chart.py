@@ -24,6 +24,9 @@ RELEASE = "retl"
 SYSTEM = "retl-system"
 Values = Mapping[str, Any]
 
+NEEDED: Values = {"state": {"existingSecret": "state-database"}}
+"""What the chart has no default for."""
+
 
 class HelmError(Exception):
     """helm said no; the message is the command and what it wrote to stderr."""
@@ -47,8 +50,8 @@ class Helm:
 
 
 def rendered(values: Values | None = None, *arguments: str) -> list[dict[str, Any]]:
-    """The objects of the chart, as `helm template` makes them of values (raises HelmError)."""
-    text = _rendered(json.dumps(values or {}, sort_keys=True), arguments)
+    """The objects of the chart, as `helm template` makes them of NEEDED and further values (raises HelmError)."""
+    text = _rendered(json.dumps({**NEEDED, **(values or {})}, sort_keys=True), arguments)
     return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
 
 

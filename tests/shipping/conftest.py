@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart import SYSTEM, Helm
+from tests.chart import SYSTEM, Helm, Values
 from tests.cluster.controlplane import ControlPlane
 from tests.shipping.foreign import foreign_crds
 from tests.shipping.schemas import write_schemas
+
+INSTALLED: Values = {"state": {"existingSecret": "state-database", "migrateHook": False}}
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +32,13 @@ def helm(plane: ControlPlane) -> Helm:
 
 @pytest.fixture(scope="session")
 def installed(plane: ControlPlane, helm: Helm) -> Helm:
-    """The chart with its defaults and the Secret that it needs; tests that change it bring it back."""
+    """The chart with its defaults and the Secret that it needs; tests that change it bring it back.
+
+    There is no node here: the hook that migrates the database would wait for its pod.
+    """
     literals = ("--from-literal=url=postgresql://nobody@127.0.0.1:1/state", "--from-literal=key=")
     plane.kubectl("create", "secret", "generic", "state-database", "-n", SYSTEM, *literals)
-    helm.install({"state": {"existingSecret": "state-database"}})
+    helm.install(INSTALLED)
     for name in ("reverseetlsyncs", "syncruns", "syncsources", "syncmodels", "syncdestinations"):
         plane.kubectl("wait", "--for=condition=Established", f"crd/{name}.reverseetl.io", "--timeout=30s")
     return helm

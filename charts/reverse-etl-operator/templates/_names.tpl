@@ -58,3 +58,45 @@ app.kubernetes.io/component: {{ . }}
 {{- define "retl.state.secret" -}}
 {{ .Values.state.existingSecret | default (printf "%s-state" (include "retl.name" .)) }}
 {{- end }}
+
+{{/* The Secret with the certificate of the state service and the CA that signed it. */}}
+{{- define "retl.tls.secret" -}}
+{{ .Values.tls.existingSecret | default (printf "%s-state-tls" (include "retl.name" .)) }}
+{{- end }}
+
+{{/* Where the pods of a component go: (dict "root" $ "component" "api" "values" .Values.api) */}}
+{{- define "retl.placement" -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- if .values.topologySpreadConstraints }}
+{{ toYaml .values.topologySpreadConstraints }}
+{{- else }}
+{{- $selector := include "retl.selector" . }}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- $selector | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* securityContext of every container. */}}
+{{- define "retl.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
