@@ -1,4 +1,4 @@
-"""One Kubernetes node in a sandbox: containerd, kubelet, kube-scheduler and kube-proxy, with a control plane beside it.
+"""One Kubernetes node in a sandbox: containerd, kubelet, kube-scheduler, kube-proxy and DNS, beside a control plane.
 
 with RealCluster(directory) as cluster:
     cluster.load(image)
@@ -8,6 +8,7 @@ with RealCluster(directory) as cluster:
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,18 +16,19 @@ from typing import Any, Self
 import yaml
 
 from tests.cluster.build import build, cache_directory
-from tests.cluster.cluster import project_crds
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.processes import Program
-from tests.e2e.images import PAUSE, Image
+from tests.e2e.dns import DOMAIN
+from tests.e2e.images import PAUSE, PROJECT, Image
 from tests.e2e.machine import CommandError, run
 from tests.e2e.sandbox import CGROUP, NODE, PODS, SERVICES, Sandbox
 
 NAME = "node1"
-API_ADDRESS = "10.245.2.1"  # the first of the service network: what pods find as `kubernetes.default`
+DNS_ADDRESS = "10.245.2.10"
 _KUBELET, _SCHEDULER, _PROXY = f"system:node:{NAME}", "system:kube-scheduler", "system:kube-proxy"
-_USERS = {_KUBELET: ["system:nodes"], _SCHEDULER: ["retl-e2e"], _PROXY: ["retl-e2e"]}
+_DNS = "retl-e2e-dns"
+_USERS = {_KUBELET: ["system:nodes"], _SCHEDULER: ["retl-e2e"], _PROXY: ["retl-e2e"], _DNS: ["retl-e2e"]}
 _RUNTIME_SOCKET = "/run/containerd/containerd.sock"  # below a /run that is the sandbox's own
 
 
@@ -98,7 +100,6 @@ class RealCluster:
         directory.mkdir()
         certificate, key = self._kubelet_client()
         self._plane = ControlPlane(
-            crds=project_crds(),
             users=_USERS,
             directory=directory,
             leave_up=self._leave_up,
@@ -159,10 +160,17 @@ class RealCluster:
             f"--config={self._write('kube-proxy.yaml', _proxy_settings(self.plane.user_kubeconfig(_PROXY)))}",
             f"--hostname-override={NAME}",
         )
-        for program in (kubelet, scheduler, proxy):
+        for program in (kubelet, scheduler, proxy, self._dns()):
             program.start()
         kubelet.wait_ready(self._node_is_ready)
-        proxy.wait_ready(lambda: API_ADDRESS in self.sandbox.run("iptables-save", "-t", "nat"))
+        proxy.wait_ready(lambda: f"{DNS_ADDRESS}/32" in self.sandbox.run("iptables-save", "-t", "nat"))
+
+    def _dns(self) -> Program:
+        """Service names for pods: a process on the node, behind the Service that pods everywhere find it by."""
+        self.kubectl("create", "clusterrolebinding", _DNS, "--clusterrole=view", f"--user={_DNS}")
+        self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(_dns_service()))
+        command = ("env", f"PYTHONPATH={PROJECT}", sys.executable, "-m", "tests.e2e.dns", NODE)
+        return self.sandbox.program("dns", *command, self.plane.user_kubeconfig(_DNS))
 
     def _node_is_ready(self) -> bool:
         try:
@@ -187,6 +195,24 @@ def _pod_network() -> dict[str, Any]:
     }
     plugins = [{"type": "ptp", "ipMasq": False, "ipam": addresses}]
     return {"cniVersion": "0.4.0", "name": "pods", "plugins": plugins}
+
+
+def _dns_service() -> list[dict[str, Any]]:
+    place = {"name": "kube-dns", "namespace": "kube-system"}
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
+    service = {"clusterIP": DNS_ADDRESS, "ports": ports}
+    belongs = {"kubernetes.io/service-name": "kube-dns"}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": place, "spec": service},
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**place, "labels": belongs},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [NODE]}],
+            "ports": ports,
+        },
+    ]
 
 
 def _containerd_settings(root: Path, networks: Path) -> str:
@@ -224,6 +250,8 @@ def _kubelet_settings(directory: Path) -> dict[str, Any]:
         "failSwapOn": False,
         "maxOpenFiles": 20_000,  # a million, the default, is more than a machine without CAP_SYS_RESOURCE may ask for
         "containerRuntimeEndpoint": f"unix://{_RUNTIME_SOCKET}",
+        "clusterDNS": [DNS_ADDRESS],
+        "clusterDomain": DOMAIN,
         "resolvConf": "",
         "podLogsDir": str(directory / "pods"),
         "volumePluginDir": str(directory / "volume-plugins"),

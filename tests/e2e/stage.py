@@ -12,17 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from tests.chart import SYSTEM, Helm, HelmError, Values
 from tests.cluster.build import cache_directory
-from tests.cluster.cluster import PERMISSIONS, POLICIES, based
 from tests.cluster.kubectl import Kubectl, KubectlError
-from tests.e2e.images import build_images
+from tests.e2e.images import OPERATOR, RUNNER, build_images
 from tests.e2e.machine import install
 from tests.e2e.node import RealCluster
 from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
 
 T = TypeVar("T")
+TAG = OPERATOR.rpartition(":")[2]
 MANIFESTS = Path(__file__).parent / "manifests"
-SYSTEM = "retl-system"
 TEAM = "growth"
 TABLE = """
 CREATE TABLE accounts (account_id text PRIMARY KEY, name text, country text, employees integer);
@@ -54,6 +54,10 @@ class Stage:
     def kubectl(self) -> Kubectl:
         return self.cluster.kubectl
 
+    @property
+    def helm(self) -> Helm:
+        return Helm(self.kubectl.kubeconfig)
+
     def start(self) -> Self:
         """Build, start and deploy; on failure nothing is left, and the logs of the pods are in the error."""
         try:
@@ -62,7 +66,8 @@ class Stage:
             self._timed("cluster", self.cluster.start)
             self._timed("import", lambda: self.cluster.load(*images))
             self._timed("services", self._start_services)
-            self._timed("operator", self._deploy)
+            self._timed("chart", self._install)
+            self._timed("team", self._settle)
         except BaseException:
             self.stop()
             raise
@@ -89,8 +94,8 @@ class Stage:
         for command in (
             ["get", "reverseetlsyncs,syncruns,jobs,pods", "-A", "-o", "wide"],
             ["get", "events", "-A", "--sort-by=.lastTimestamp"],
-            ["logs", "-n", SYSTEM, "deployment/controller", "--tail=40"],
-            ["logs", "-n", SYSTEM, "deployment/api", "--tail=40"],
+            ["logs", "-n", SYSTEM, "deployment/retl-controller", "--all-pods", "--tail=40"],
+            ["logs", "-n", SYSTEM, "deployment/retl-api", "--all-pods", "--tail=40"],
             ["logs", "-n", TEAM, "-l", "app.kubernetes.io/managed-by=reverse-etl-operator", "--tail=20", "--prefix"],
         ):
             try:
@@ -108,30 +113,46 @@ class Stage:
         with self.postgres.connect("warehouse") as connection:
             connection.execute(TABLE)
 
-    def _deploy(self) -> None:
-        self.kubectl("apply", "--server-side", *based(*PERMISSIONS, *POLICIES))
-        self._apply(MANIFESTS / "namespaces.yaml")
+    def install(self, tag: str = TAG, **values: Any) -> None:
+        """Install the chart, or upgrade it; returns when its pods are ready (raises AssertionError with an account)."""
+        try:
+            self.helm.install({**_values(tag), **values}, "--wait", "--timeout=120s")
+        except HelmError as error:
+            raise AssertionError(f"{error}\n{self.account()}") from None
+
+    def _install(self) -> None:
+        self._apply("namespaces.yaml")
         self.state_key = b64encode(os.urandom(32)).decode()
         self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=self.state_key)
+        self.install()
+
+    def _settle(self) -> None:
+        """A team comes, with logins and syncs of its own."""
         self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
         self._secret(TEAM, "crm-login", token=self.crm.token)
-        self._apply(MANIFESTS / "operator.yaml")
-        self._apply(MANIFESTS / "sync.yaml")
-        try:
-            for name in ("api", "controller"):
-                self.kubectl("rollout", "status", f"deployment/{name}", "-n", SYSTEM, "--timeout=60s")
-        except KubectlError as error:
-            raise AssertionError(f"{error}\n{self.account()}") from None
+        self._apply("sync.yaml")
 
     def _secret(self, namespace: str, name: str, **values: str) -> None:
         literals = [f"--from-literal={key}={value}" for key, value in values.items()]
         self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
 
-    def _apply(self, manifest: Path) -> None:
-        self.kubectl("apply", "--server-side", "-f", str(manifest))
+    def _apply(self, manifest: str) -> None:
+        self.kubectl("apply", "--server-side", "-f", str(MANIFESTS / manifest))
 
     def _timed(self, step: str, action: Callable[[], T]) -> T:
         began = time.monotonic()
         done = action()
         self.seconds[step] = time.monotonic() - began
         return done
+
+
+def _values(tag: str) -> Values:
+    """The chart's values: everything as it comes, but for where this cluster's images are."""
+    registry, _, operator = OPERATOR.rpartition(":")[0].rpartition("/")
+    runner = RUNNER.rpartition(":")[0].rpartition("/")[2]
+    return {
+        "imageRegistry": registry,
+        "image": {"repository": operator, "tag": tag, "pullPolicy": "Never"},
+        "runner": {"image": {"repository": runner, "tag": tag, "pullPolicy": "Never"}},
+        "state": {"existingSecret": "state-database"},
+    }

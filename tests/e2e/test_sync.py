@@ -14,9 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.chart import SYSTEM
 from tests.cluster.processes import wait_until
 from tests.e2e.machine import run
-from tests.e2e.stage import SYSTEM, TEAM, Stage
+from tests.e2e.stage import TEAM, Stage
 
 pytestmark = pytest.mark.e2e
 
