@@ -34,6 +34,8 @@ EDIT = "<!-- Written by tools/reference.py out of the programs; do not edit. -->
 KINDS = ("ReverseETLSync", "SyncModel", "SyncSource", "SyncDestination", "SyncRun")
 WIDTH = "100"
 """Columns that help texts are set in, whatever terminal this is."""
+FORMS = {"write a duration": "duration: `1h30m`", "must be longer than nothing": "duration", "a name has": "name"}
+"""How rules begin that say what many fields are; these are told as the field's type."""
 Schema = Mapping[str, Any]
 Row = Sequence[str]
 
@@ -60,7 +62,7 @@ def kinds() -> Iterator[str]:
 
 
 def _rules(schema: Schema) -> list[str]:
-    messages = [f"- {_plain(rule['message'])}" for rule in schema.get("x-kubernetes-validations", ())]
+    messages = [f"- {_plain(message)}" for message in _messages(schema)]
     return [*messages, ""] if messages else []
 
 
@@ -70,7 +72,7 @@ def _fields(schema: Schema, path: str = "") -> Iterator[Row]:
         here = f"{path}{name}"
         shown = f"**`{here}`**" if name in required else f"`{here}`"
         default = f"`{_compact(field['default'])}`" if "default" in field else ""
-        rules = [rule["message"] for rule in _inner(field).get("x-kubernetes-validations", ())]
+        rules = [message for message in _messages(field) if not message.startswith(tuple(FORMS))]
         says = " ".join([field.get("description", ""), *(f"Rule: {rule}." for rule in rules)]).strip()
         yield shown, _type(field), default, _plain(says)
         inner = _inner(field)
@@ -84,7 +86,15 @@ def _inner(field: Schema) -> Schema:
     return items if isinstance(items, dict) else field
 
 
+def _messages(field: Schema) -> list[str]:
+    return [rule["message"] for rule in _inner(field).get("x-kubernetes-validations", ())]
+
+
 def _type(field: Schema) -> str:
+    for message in _messages(field) if field.get("type") == "string" else ():
+        for beginning, form in FORMS.items():
+            if message.startswith(beginning):
+                return form
     if field.get("x-kubernetes-int-or-string"):
         return "integer or text"
     if field.get("type") == "array":
