@@ -1,0 +1,1 @@
+return {check = {disabled = false, iconClass = "fa fa-fw fa-stethoscope"}}

@@ -1,0 +1,3 @@
+-- Ends the run; what was acknowledged is kept.
+obj.spec.cancel = true
+return obj
