@@ -43,19 +43,20 @@ class Api:
 
 @asynccontextmanager
 async def api(
-    state_url: str, kubeconfig: Path, *, port: int = 0, internal_port: int = 0, key: str = ""
+    state_url: str, kubeconfig: Path, *options: str | Path, port: int = 0, internal_port: int = 0, key: str = ""
 ) -> AsyncIterator[Api]:
     """Start it, with that state key; it is killed at the end of the block unless it has ended."""
     port, internal_port = port or free_port(), internal_port or free_port()
     process = await asyncio.create_subprocess_exec(
         *(RETL, "api", "--state", state_url, "--host", "127.0.0.1", "--kubeconfig", kubeconfig),
-        *("--port", str(port), "--internal-port", str(internal_port)),
+        *("--port", str(port), "--internal-port", str(internal_port), *options),
         env=os.environ | {"RETL_STATE_KEY": key},
         stderr=asyncio.subprocess.PIPE,
     )
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as public:
         try:
-            yield Api(process, public, f"http://127.0.0.1:{internal_port}")
+            scheme = "https" if "--state-tls-cert" in options else "http"
+            yield Api(process, public, f"{scheme}://127.0.0.1:{internal_port}")
         finally:
             if process.returncode is None:
                 process.kill()

@@ -14,6 +14,7 @@ from retl.rest import problems
 from retl.rest.app import Public, create_apps
 from retl.rest.auth import Caller, unauthorized
 from retl.rest.callers.caller import Caller as Person
+from retl.rest.certificate import Certificate
 from retl.rest.reader_service import NamespaceMade
 from retl.rest.requests.entry import Door
 from retl.rest.requests.limits import Limits
@@ -55,22 +56,30 @@ class Workspaceless:
 
 @asynccontextmanager
 async def serving(
-    store: SqlStateStore, port: int = 0, *, public: bool = False, made: NamespaceMade = always_there
+    store: SqlStateStore,
+    port: int = 0,
+    *,
+    public: bool = False,
+    made: NamespaceMade = always_there,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[str]:
     """URL of the state service over this store, or of the public app beside it."""
     apps = create_apps(lambda: store, namespace_in_token, made, closed_door(), CONTROLLER)
-    async with listening(apps.public if public else apps.internal, port) as url:
+    async with listening(apps.public if public else apps.internal, port, certificate) as url:
         yield url
 
 
 @asynccontextmanager
-async def listening(app: FastAPI, port: int = 0) -> AsyncIterator[str]:
+async def listening(app: FastAPI, port: int = 0, certificate: Certificate | None = None) -> AsyncIterator[str]:
     """URL of an app on a real socket."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config.load()
+        config.ssl = certificate.context if certificate else None
+        server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             await task

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from retl.cli.stores import read_url
 from retl.errors import InvalidInput, StateError
-from retl.rest.serve import read_state_url
 from retl.state.http import HttpStateStore
 from retl.state.sql import SqlStateStore
 from tests.postgres import free_port, postgres
@@ -135,10 +135,10 @@ async def test_runners_wait_while_the_api_server_cannot_review_their_tokens(
 def test_the_state_url_comes_from_exactly_one_place(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("postgresql://in-the-file\n")
-    assert read_state_url(None, file) == "postgresql://in-the-file"
-    assert read_state_url("sqlite:///x", None) == "sqlite:///x"
+    assert read_url(None, file) == "postgresql://in-the-file"
+    assert read_url("sqlite:///x", None) == "sqlite:///x"
     for url, path in ((None, None), ("sqlite:///x", file)):
         with pytest.raises(InvalidInput, match="exactly one"):
-            read_state_url(url, path)
+            read_url(url, path)
     with pytest.raises(InvalidInput, match="nothing: No such file"):
-        read_state_url(None, tmp_path / "nothing")
+        read_url(None, tmp_path / "nothing")

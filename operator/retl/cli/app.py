@@ -226,6 +226,7 @@ def crds(
 app.command()(processes.execute)
 app.command()(processes.controller)
 app.command()(processes.api)
+app.command()(processes.migrate)
 
 
 @app.command()

@@ -23,6 +23,13 @@ class LogLevel(StrEnum):
 
 
 Log = Annotated[LogLevel, typer.Option("--log-level", envvar="RETL_LOG_LEVEL", help="Least level that is logged.")]
+State = Annotated[
+    str | None,
+    typer.Option("--state", metavar="URL", envvar="RETL_STATE_DATABASE_URL", help="State database."),
+]
+StateUrlFile = Annotated[
+    Path | None, typer.Option("--state-url-file", metavar="FILE", help="Or a file that holds its URL.")
+]
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="How to reach the API server from outside.")
 ]
@@ -94,6 +101,15 @@ def controller(
             help="Token to read catalogs and progress from the state service with. Default: they are not read.",
         ),
     ] = None,
+    state_ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-ca-file",
+            metavar="FILE",
+            envvar="RETL_STATE_CA_FILE",
+            help="CA in PEM of the state service's certificate, also for runners. Default: those of the system.",
+        ),
+    ] = None,
     log_level: Log = LogLevel.info,
 ) -> None:
     """Turn due ticks into runs, and runs into Jobs."""
@@ -102,6 +118,7 @@ def controller(
     from retl.controller.apiserver.access import lease_settings
     from retl.controller.settings import ApiRate, ControllerSettings, RunnerSettings
     from retl.controller.shell import run_controller
+    from retl.state.trust import CaFile
 
     runner = RunnerSettings(
         image=runner_image,
@@ -110,6 +127,7 @@ def controller(
         command=tuple(shlex.split(runner_command)),
         service_account=runner_service_account,
         keep_for=_duration("--job-ttl", job_ttl),
+        state_ca=CaFile(state_ca_file, "--state-ca-file").text if state_ca_file else None,
     )
     _start_logging(log_level)
     settings = ControllerSettings(
@@ -129,16 +147,24 @@ def controller(
 
 
 def api(
-    state: Annotated[
-        str | None,
-        typer.Option("--state", metavar="URL", envvar="RETL_STATE_DATABASE_URL", help="State database."),
-    ] = None,
-    state_url_file: Annotated[
-        Path | None, typer.Option("--state-url-file", metavar="FILE", help="Or a file that holds its URL.")
-    ] = None,
+    state: State = None,
+    state_url_file: StateUrlFile = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - of a pod
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for people.")] = 8080,
     internal_port: Annotated[int, typer.Option("--internal-port", min=0, max=65535, help="Port for runners.")] = 8081,
+    state_tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-tls-cert",
+            metavar="FILE",
+            envvar="RETL_STATE_TLS_CERT",
+            help="Certificate of the port for runners, in PEM; read again when it is replaced. Default: no TLS.",
+        ),
+    ] = None,
+    state_tls_key: Annotated[
+        Path | None,
+        typer.Option("--state-tls-key", metavar="FILE", envvar="RETL_STATE_TLS_KEY", help="And its key."),
+    ] = None,
     kubeconfig: Kubeconfig = None,
     controller_account: Annotated[
         str | None,
@@ -167,11 +193,13 @@ def api(
     log_level: Log = LogLevel.info,
 ) -> None:
     """Serve the state service and the REST API."""
-    from retl.rest.serve import ApiSettings, read_state_url, run_api
+    from retl.cli.stores import read_url
+    from retl.rest.certificate import files_of
+    from retl.rest.serve import ApiSettings, run_api
 
     _start_logging(log_level)
     settings = ApiSettings(
-        state_url=read_state_url(state, state_url_file),
+        state_url=read_url(state, state_url_file),
         host=host,
         port=port,
         internal_port=internal_port,
@@ -181,8 +209,29 @@ def api(
         rate=rate,
         burst=burst,
         cors_origins=tuple(cors_origins or ()),
+        certificate=files_of(state_tls_cert, state_tls_key),
     )
     run_api(settings)
+
+
+def migrate(
+    state: State = None,
+    state_url_file: StateUrlFile = None,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="How long to try while the database cannot be used.")
+    ] = "60s",
+) -> None:
+    """Bring the state database to the schema of this version, as all that opens it does.
+
+    A cluster's operator is upgraded only after this has succeeded. Exit codes: 0 it has that schema, 1 it could not be
+    used, 2 it was written by a newer version.
+    """
+    from retl.cli import migrating
+    from retl.cli.stores import read_url
+
+    patience = _duration("--wait", wait)
+    assert patience is not None
+    migrating.migrate(read_url(state, state_url_file), patience)
 
 
 def execute(log_level: Log = LogLevel.info) -> None:

@@ -16,6 +16,25 @@ T = TypeVar("T")
 _SQLITE = "sqlite:///"
 
 
+def read_url(url: str | None, file: Path | None) -> str:
+    """The state database's URL from an option or the environment, or from a mounted file.
+
+    Raises:
+        InvalidInput: neither is given, both are, or the file cannot be read.
+    """
+    if (url is None) == (file is None):
+        raise InvalidInput(
+            "state database: give exactly one of RETL_STATE_DATABASE_URL (or --state) and --state-url-file"
+        )
+    if file is None:
+        assert url is not None
+        return url
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise InvalidInput(f"--state-url-file {file}: {error.strerror}") from None
+
+
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[SqlStateStore]:
     """The database, with the key of RETL_STATE_KEY, or else the one beside an SQLite file.

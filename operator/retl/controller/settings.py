@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,8 @@ class RunnerSettings:
         command: what the container executes.
         service_account: of the sync's namespace; its projected token speaks for that namespace to the state service.
         keep_for: how long a finished Job stays; None keeps it as long as its SyncRun.
+        state_ca: the certificates, in PEM, one of which signed the state service's; asked for each pod, because they
+            may be replaced. None: those that the image trusts.
     """
 
     image: str
@@ -42,6 +45,7 @@ class RunnerSettings:
     command: tuple[str, ...] = ("retl", "execute")
     service_account: str = "default"
     keep_for: timedelta | None = None
+    state_ca: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

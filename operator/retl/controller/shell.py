@@ -69,7 +69,8 @@ class Controller:
         self.alarm = Alarm(clock, self.queue.add)
         self.cache = Cache(self._changed)
         token_file = settings.state_token_file
-        self.state = StateReads(settings.runner.state_url, token_file) if token_file else None
+        runner = settings.runner
+        self.state = StateReads(runner.state_url, token_file, ca=runner.state_ca) if token_file else None
         self.world = World(self.cache, kube, Secrets(kube, clock), Questions(kube), self.state)
         self.events = Recorder(kube, clock, settings.identity, self.metrics.event, self.queue.busy)
         self.reconciler = Reconciler(

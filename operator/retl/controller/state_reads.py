@@ -14,9 +14,11 @@ from time import monotonic
 import httpx
 from pydantic import ValidationError
 
+from retl.errors import InvalidInput
 from retl.resources.run import RunProgress
 from retl.runspec.catalog import Catalog
-from retl.state import wire
+from retl.runspec.pod import ENV_STATE_CA_FILE
+from retl.state import trust, wire
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +35,23 @@ class StateReads:
     Args:
         url: of the state service, without a path.
         token_file: the projected token; it rotates, so it is read for each request.
+        ca: the certificates, in PEM, one of which signed the service's; they may be replaced. None: those that this
+            machine trusts.
     """
 
-    def __init__(self, url: str, token_file: Path, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        token_file: Path,
+        clock: Callable[[], float] = monotonic,
+        *,
+        ca: Callable[[], str] | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
         self._token_file = token_file
-        self._client = httpx.AsyncClient(base_url=url.rstrip("/") + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
+        self._ca = ca
+        self._trusted = ca and ca()
+        self._client = self._connection()
         self._clock = clock
         self._resting_until = 0.0
         self._trouble = ""
@@ -95,9 +109,10 @@ class StateReads:
         try:
             token = self._token_file.read_text().strip()
             headers = {"Authorization": f"Bearer {token}"}
+            await self._follow_ca()
             response = await self._client.request(method, path, json=body, headers=headers)
-        except (OSError, httpx.HTTPError, ValueError) as error:
-            self._rest(str(error) or type(error).__name__)
+        except (OSError, httpx.HTTPError, InvalidInput, ValueError) as error:
+            self._rest(str(trust.refusal(self._url, error) or trust.broken(self._url, error)))
             return None
         if not response.is_success and response.status_code != httpx.codes.NOT_FOUND:
             self._rest(f"it answered {response.status_code}: {response.text[:200]}")
@@ -106,6 +121,17 @@ class StateReads:
             logger.warning("the state service answers again")
             self._trouble = ""
         return response.content if response.is_success else None
+
+    async def _follow_ca(self) -> None:
+        """Connect anew once the service's CA is another one."""
+        if self._ca is not None and (now := self._ca()) != self._trusted:
+            self._trusted, before = now, self._client
+            self._client = self._connection()
+            await before.aclose()
+
+    def _connection(self) -> httpx.AsyncClient:
+        verify = trust.verification(self._url, self._trusted, ENV_STATE_CA_FILE)
+        return httpx.AsyncClient(base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False, verify=verify)
 
     def _rest(self, why: str) -> None:
         """Ask nothing for a while, and say why, once for as long as it is so."""

@@ -147,7 +147,8 @@ def _secrets_dir() -> Path:
 
 def _state(patience: timedelta) -> HttpStateStore:
     token = Path(os.environ.get(pod.ENV_STATE_TOKEN_FILE, pod.STATE_TOKEN_PATH))
-    return HttpStateStore(_required(pod.ENV_STATE_URL), token, patience=patience)
+    ca = os.environ.get(pod.ENV_STATE_CA)
+    return HttpStateStore(_required(pod.ENV_STATE_URL), token, patience=patience, ca=ca)
 
 
 def _internal(error: Exception) -> str:

@@ -8,10 +8,14 @@ ENV_RUN_SPEC = "RETL_RUN_SPEC"
 ENV_CHECK_SPEC = "RETL_CHECK_SPEC"  # in the place of a run spec: the connection is checked, nothing is run
 ENV_SECRETS_DIR = "RETL_SECRETS_DIR"
 ENV_STATE_URL = "RETL_STATE_URL"
+ENV_STATE_CA = "RETL_STATE_CA"  # certificates in PEM; unset means: those that the image trusts
 ENV_STATE_TOKEN_FILE = "RETL_STATE_TOKEN_FILE"  # noqa: S105 - a path, not a token
 ENV_STAGING_DIR = "RETL_STAGING_DIR"
 ENV_TERMINATION_LOG = "RETL_TERMINATION_LOG"
 ENV_MEMORY_LIMIT = "RETL_MEMORY_LIMIT"  # bytes, from limits.memory; unset means: ask the cgroup
+
+# Of people's command line and the controller's: a file with those certificates.
+ENV_STATE_CA_FILE = "RETL_STATE_CA_FILE"
 
 # Where the pod mounts what they point at.
 RUN_SPEC_PATH = "/etc/retl/run.json"

@@ -38,9 +38,14 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs functions of a connection, each in one transaction and off the event loop."""
+    """Runs functions of a connection, each in one transaction and off the event loop.
+
+    Attributes:
+        before: revision that it had when it was opened; None if it was empty.
+    """
 
     def __init__(self, engine: Engine, threads: int) -> None:
+        self.before: str | None = None
         self._engine = engine
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="state")
 
@@ -59,7 +64,7 @@ class Database:
         try:
             if sqlite:
                 await database._call(lambda: _create_file(Path(parsed.database or ""), engine))
-            await database.run(migrate)
+            database.before = await database.run(migrate)
         except BaseException:
             await database.close()
             raise

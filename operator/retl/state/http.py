@@ -22,8 +22,9 @@ from retl.resources.destination import RateLimit
 from retl.resources.run import Replay, RunCounts, RunProgress
 from retl.runspec.catalog import Catalog
 from retl.runspec.check import CheckSpec
+from retl.runspec.pod import ENV_STATE_CA
 from retl.runspec.result import RunResult
-from retl.state import wire
+from retl.state import trust, wire
 from retl.state.pairs import bounded
 from retl.state.store import (
     Claim,
@@ -51,13 +52,19 @@ class HttpStateStore(StateStore):
         url: of the service, without a path.
         token_file: the pod's projected token; it rotates, so it is read for each request.
         patience: how long a call keeps trying while the service does not answer.
+        ca: certificates in PEM, one of which signed the service's; None: those that this machine trusts.
+    Raises:
+        InvalidInput: `ca` is not that.
     """
 
-    def __init__(self, url: str, token_file: Path, *, patience: timedelta = PATIENCE) -> None:
+    def __init__(self, url: str, token_file: Path, *, patience: timedelta = PATIENCE, ca: str | None = None) -> None:
         self._url = url.rstrip("/")
         self._token_file = token_file
         self._patience = patience
-        self._client = httpx.AsyncClient(base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False)
+        verify = trust.verification(self._url, ca, ENV_STATE_CA)
+        self._client = httpx.AsyncClient(
+            base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False, verify=verify
+        )
 
     async def claim(self, request: ClaimRequest) -> Claim:
         body = wire.ClaimBody.of(request, nonce=secrets.token_hex(16))
@@ -142,7 +149,7 @@ class HttpStateStore(StateStore):
                         tries.progress()
                     return
             except (httpx.TransportError, wire.BadMessage) as error:
-                await tries.wait(_words(error))
+                await tries.wait(self._words(error))
 
     async def _send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         tries = _Tries(self._url, self._patience)
@@ -150,7 +157,7 @@ class HttpStateStore(StateStore):
             try:
                 response = await self._client.request(method, path, content=body, headers=self._headers())
             except httpx.TransportError as error:
-                await tries.wait(_words(error))
+                await tries.wait(self._words(error))
                 continue
             if response.is_success:
                 return response.content
@@ -167,12 +174,21 @@ class HttpStateStore(StateStore):
             raise StateError(f"state service: the token {self._token_file} is empty")
         return {"Authorization": f"Bearer {token}", "Content-Type": wire.BINARY}
 
+    def _words(self, error: Exception) -> str:
+        """What to say of an error that may pass (raises StateError for one that will not)."""
+        if refusal := trust.refusal(self._url, error):
+            raise refusal from None
+        return trust.broken(self._url, error)
+
     def _refused(self, response: httpx.Response, said: str) -> NoReturn:
         status = response.status_code
         if status == 409:
             raise (Busy if _slug(response) == wire.PROBLEM_BUSY else Fenced)(said)
         if status in {401, 403}:
             raise StateError(f"state service {self._url}: refused this pod's token: {said}")
+        if _slug(response) == wire.PROBLEM_UNREADABLE:
+            # While an operator is upgraded, an API pod of before may answer: the next attempt finds another one.
+            raise StateError(f"state service {self._url}: it is of another version than this runner: {said}")
         if status in {413, 422}:
             raise InvalidInput(f"state service {self._url}: {said}")
         raise StateError(f"state service {self._url}: answered {status}: {said}")
@@ -203,10 +219,6 @@ class _Tries:
 
 def _path(claim: Claim, what: str) -> str:
     return f"/syncs/{claim.sync_uid}/runs/{claim.run_uid}/claims/{claim.fence}/{what}"
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _retry_after(response: httpx.Response | None) -> float:

@@ -16,8 +16,8 @@ class NewerDatabase(StateError):
     reason = "StateNewer"
 
 
-def migrate(connection: Connection) -> None:
-    """Upgrade to the newest revision within the caller's transaction.
+def migrate(connection: Connection) -> str | None:
+    """Upgrade to the newest revision within the caller's transaction; the revision before, None of an empty database.
 
     Two openers do not race: SQLite's transaction already holds the write lock, PostgreSQL takes an advisory one.
 
@@ -29,6 +29,7 @@ def migrate(connection: Connection) -> None:
     current = _revision(connection)
     if current != REVISION:
         _upgrade(connection, current)
+    return current
 
 
 def _revision(connection: Connection) -> str | None:

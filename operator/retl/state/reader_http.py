@@ -1,5 +1,6 @@
 """HttpStateReader: what people look at, as the state service shows it to one namespace."""
 
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -9,6 +10,7 @@ import httpx
 
 from retl.errors import InvalidInput, StateError
 from retl.state import reader_wire as wire
+from retl.state import trust
 from retl.state.store import DeadLetter, RunRecord, StateReader, Statistics
 
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -20,15 +22,17 @@ class HttpStateReader(StateReader):
     Args:
         url: of the service, without a path.
         token: of a ServiceAccount of the namespace, for audience reverse-etl-state.
+        verify: what its certificate is checked with; False does not check it.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, verify: ssl.SSLContext | bool = False) -> None:
         self._url = url.rstrip("/")
         self._client = httpx.AsyncClient(
             base_url=self._url + wire.PREFIX,
             headers={"Authorization": f"Bearer {token}"},
             timeout=_TIMEOUT,
             trust_env=False,
+            verify=verify,
         )
 
     async def runs(self, *, namespace: str, sync: str | None = None, limit: int = 50) -> list[RunRecord]:
@@ -97,7 +101,9 @@ class HttpStateReader(StateReader):
         try:
             response = await self._client.request(method, path, params=asked, content=body)
         except httpx.TransportError as error:
-            raise StateError(f"state service {self._url}: no answer: {str(error) or type(error).__name__}") from error
+            if refusal := trust.refusal(self._url, error):
+                raise refusal from error
+            raise StateError(f"state service {self._url}: no answer: {trust.broken(self._url, error)}") from error
         if response.is_success:
             return response.content
         if absent and response.status_code == HTTPStatus.NOT_FOUND:

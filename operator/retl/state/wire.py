@@ -43,6 +43,7 @@ MAX_CATALOG = 16 * 2**20
 
 PROBLEM_BUSY = "another-run-active"
 PROBLEM_FENCED = "fenced"
+PROBLEM_UNREADABLE = "unreadable-message"
 
 _LENGTH = struct.Struct(">I")
 _PART = struct.Struct(">qII")

@@ -141,3 +141,16 @@ def test_a_job_takes_over_the_labels_of_its_queue(
     ours, manifest = built()["metadata"]["labels"], built(of_run=of_run, of_sync=of_sync)
     assert manifest["metadata"]["labels"] == ours | queue
     assert manifest["spec"]["template"]["metadata"]["labels"] == ours
+
+
+def test_a_runner_is_told_the_ca_of_the_state_service_as_it_is_now() -> None:
+    held = ["first"]
+    settings = RunnerSettings(image="i", state_url="https://state:8081", state_ca=lambda: held[0])
+
+    def told() -> dict[str, str]:
+        return {each["name"]: each.get("value", "") for each in container(built(settings=settings))["env"]}
+
+    assert told()["RETL_STATE_CA"] == "first"
+    held[0] = "renewed"
+    assert told()["RETL_STATE_CA"] == "renewed"
+    assert "RETL_STATE_CA" not in {each["name"] for each in container(built())["env"]}

@@ -20,7 +20,7 @@ _CHUNK = 65_536
 
 @asynccontextmanager
 async def forwarded(cluster: Cluster, namespace: str, pod: str, port: int) -> AsyncIterator[str]:
-    """The URL of a pod's HTTP port, for as long as the block lasts (raises ClusterError)."""
+    """HOST:PORT here that leads to a pod's port, for as long as the block lasts (raises ClusterError)."""
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,7 +37,7 @@ async def forwarded(cluster: Cluster, namespace: str, pod: str, port: int) -> As
             f"{cluster.where}: port {port} of pod {namespace}/{pod} cannot be reached: {error}"
         ) from None
     async with await asyncio.start_server(connection, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def _join(

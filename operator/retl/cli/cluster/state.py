@@ -5,21 +5,26 @@ so it is reached through the API server, unless its address is given.
 """
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from retl.cli.cluster.client import Cluster, ClusterError
 from retl.cli.cluster.forward import forwarded
 from retl.cli.cluster.options import ENV_STATE_URL, OPERATOR_NAMESPACE
 from retl.resources.kinds import Manifest
-from retl.runspec.pod import STATE_AUDIENCE
+from retl.runspec.pod import ENV_STATE_CA_FILE, STATE_AUDIENCE
 from retl.state.reader_http import HttpStateReader
+from retl.state.trust import CaFile, verification
 
 ACCOUNT = "default"
 """Any ServiceAccount of the namespace would do; this one is always there."""
 API_PODS = "app.kubernetes.io/component=api"
 STATE_PORT = 8081
+STATE_SCHEME = "reverseetl.io/state-scheme"
+"""Annotation of the API pod: https where its state service speaks TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +56,22 @@ async def reader(cluster: Cluster, place: StatePlace) -> AsyncIterator[HttpState
     """
     token = await cluster.token(ACCOUNT, STATE_AUDIENCE)
     if place.url is not None:
-        async with _opened(place.url, token) as found:
+        async with _opened(place.url, token, _verification(place.url)) as found:
             yield found
         return
     pod = await _api_pod(cluster, place.operator_namespace)
     name = pod["metadata"]["name"]
-    async with forwarded(cluster, place.operator_namespace, name, _port(pod)) as url, _opened(url, token) as found:
+    async with (
+        forwarded(cluster, place.operator_namespace, name, _port(pod)) as address,
+        # The API server vouches for the pod at the other end, so its certificate need not.
+        _opened(f"{_scheme(pod)}://{address}", token, verify=False) as found,
+    ):
         yield found
 
 
 @asynccontextmanager
-async def _opened(url: str, token: str) -> AsyncIterator[HttpStateReader]:
-    found = HttpStateReader(url, token)
+async def _opened(url: str, token: str, verify: ssl.SSLContext | bool) -> AsyncIterator[HttpStateReader]:
+    found = HttpStateReader(url, token, verify)
     try:
         yield found
     finally:
@@ -79,9 +88,20 @@ async def _api_pod(cluster: Cluster, namespace: str) -> Manifest:
     )
 
 
+def _verification(url: str) -> ssl.SSLContext | bool:
+    file = os.environ.get(ENV_STATE_CA_FILE)
+    ca = CaFile(Path(file), ENV_STATE_CA_FILE).text() if file else None
+    return verification(url, ca, ENV_STATE_CA_FILE)
+
+
 def _is_ready(pod: Manifest) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _scheme(pod: Manifest) -> str:
+    annotations = pod["metadata"].get("annotations") or {}
+    return "https" if annotations.get(STATE_SCHEME) == "https" else "http"
 
 
 def _port(pod: Manifest) -> int:
