@@ -24,7 +24,8 @@ class RunningCrm:
 
     def client(self) -> httpx.Client:
         """An HTTP client that is logged in."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False)
 
     def stats(self) -> dict[str, int]:
         """What the CRM says it received."""
@@ -34,10 +35,14 @@ class RunningCrm:
 
 
 @contextmanager
-def running_crm(*options: str) -> Iterator[RunningCrm]:
-    """Start the CRM on a free port, with these options besides; stop it at the end of the block."""
+def running_crm(*options: str, token: str = "crm-test-token") -> Iterator[RunningCrm]:
+    """Start the CRM on a free port, with these options besides; stop it at the end of the block.
+
+    Args:
+        token: what callers must bear; empty: nothing.
+    """
     [port] = free_ports(1)
-    crm = RunningCrm(f"http://127.0.0.1:{port}", "crm-test-token")
+    crm = RunningCrm(f"http://127.0.0.1:{port}", token)
     command = [sys.executable, "-m", "examples.crm", "--port", str(port), *options]
     process = subprocess.Popen(
         command, cwd=PROJECT, env=os.environ | {"CRM_TOKEN": crm.token}, preexec_fn=die_with_parent()
