@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.cluster.build import BINARIES, BuildError, build, cache_directory, kubectl
+from tests.cluster.build import BINARIES, BuildError, build, cache_directory, kubectl, one_at_a_time
 
 DOWNLOAD_LIMIT_SECONDS = 600
 
@@ -54,10 +54,12 @@ def _unpacked(package: str, name: str) -> Path:
     if not directory.exists():
         if shutil.which("apt-get") is None:
             raise BuildError(f"{name} is not on PATH, and there is no apt-get to fetch Debian's package {package}")
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as temporary:
-            _unpack(package, Path(temporary))
-            _moved(Path(temporary, "root"), directory)
+        with one_at_a_time():
+            if not directory.exists():
+                directory.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=directory.parent) as temporary:
+                    _unpack(package, Path(temporary))
+                    Path(temporary, "root").rename(directory)
     return directory / "usr" / "bin" / name
 
 
@@ -67,15 +69,6 @@ def _unpack(package: str, into: Path) -> None:
     _run("apt-get", "download", "-qq", package, into=into)
     [archive] = into.glob("*.deb")
     _run("dpkg-deb", "--extract", str(archive), str(into / "root"), into=into)
-
-
-def _moved(made: Path, wanted: Path) -> None:
-    """Put what was made in its place, unless somebody else has by now."""
-    try:
-        made.rename(wanted)
-    except OSError:
-        if not wanted.exists():
-            raise
 
 
 def _run(*command: str, into: Path) -> None:

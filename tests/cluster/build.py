@@ -99,7 +99,7 @@ def build(*names: str) -> dict[str, Path]:
     paths = {name: _cached(name) for name in names}
     if all(path.exists() for path in paths.values()):
         return paths
-    with _only_one_builder():
+    with one_at_a_time():
         missing = [name for name, path in paths.items() if not path.exists()]
         if missing:
             go = toolchain()
@@ -129,14 +129,15 @@ def _cached(name: str) -> Path:
 
 
 @contextmanager
-def _only_one_builder() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
+    """Keep other processes from building, or asking apt, meanwhile: what they wait for is then there."""
     lock = cache_directory() / "build.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say(f"another process is building; waiting for it ({lock})")
+            _say(f"another process is building or fetching; waiting for it ({lock})")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
