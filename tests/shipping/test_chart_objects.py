@@ -1,15 +1,39 @@
-"""What the chart renders is what the API server knows, and what it is installed as."""
+"""What the chart renders is what the API server knows, what linters let pass, and what it is installed as."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import tomllib
+from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from tests.chart import CHART, PROJECT, SYSTEM, Helm, rendered
 from tests.cluster.controlplane import ControlPlane
 from tests.programs import program
+
+EXAMPLES = sorted(CHART.glob("examples/*.yaml"))
+example = pytest.mark.parametrize("values", EXAMPLES, ids=lambda path: path.stem)
+
+ALL_RIGHT = 10
+"""Grade of kube-score; 1 is critical, 5 a warning, 7 almost right."""
+LET_PASS = {
+    "container-image-pull-policy": "tags are never moved, and digests cannot be",
+    "container-ephemeral-storage-request-and-limit": "the only volumes on the node's disk have a sizeLimit",
+    "deployment-has-host-podantiaffinity": "topology spread constraints spread over nodes, and zones as well",
+    "pod-networkpolicy": "NOT YET",
+    "networkpolicy-targets-pod": "that of runners is for pods that the controller makes",
+    "deployment-replicas": "to try it out, one of each is enough",
+}
+"""Checks of kube-score that nothing here has to pass, with the reason."""
+LET_PASS_OF_POSTGRESQL = {
+    "container-security-context-user-group-id": "999 is the user of the image, and owns its files",
+    "pod-probes": "no livenessProbe: what kills a server that recovers makes it recover for longer",
+}
 
 
 def test_the_chart_has_the_version_of_the_program() -> None:
@@ -18,15 +42,61 @@ def test_the_chart_has_the_version_of_the_program() -> None:
     assert (chart["version"], str(chart["appVersion"])) == (project["version"], project["version"])
 
 
-def test_helm_finds_nothing_to_say_against_the_chart(helm: Helm) -> None:
-    helm("lint", "--strict", CHART)
+@example
+def test_helm_finds_nothing_to_say_against_the_chart(helm: Helm, values: Path) -> None:
+    helm("lint", "--strict", CHART, "--values", values)
 
 
-def test_every_object_fits_the_schemas_of_the_api_server(schemas: str) -> None:
-    documents = yaml.safe_dump_all(rendered())
+@example
+def test_every_object_fits_the_schemas_of_the_api_server(schemas: str, values: Path) -> None:
+    documents = yaml.safe_dump_all(of_example(values))
     command = [str(program("kubeconform")), "-strict", "-schema-location", schemas, "-"]
     done = subprocess.run(command, input=documents, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@example
+def test_kube_score_finds_only_what_there_is_a_reason_for(values: Path) -> None:
+    command = [str(program("kube-score")), "score", "--kubernetes-version", "v1.32", "--output-format", "json"]
+    # No CPU limits: a controller that is held back cannot renew its Lease.
+    command += ["--ignore-container-cpu-limit", "-"]
+    documents = yaml.safe_dump_all(of_example(values))
+    done = subprocess.run(command, input=documents, capture_output=True, text=True, timeout=60)
+    found = {
+        (each["object_name"], check["check"]["id"]): [comment["summary"] for comment in check["comments"] or ()]
+        for each in json.loads(done.stdout)
+        for check in each["checks"]
+        if not check["skipped"] and check["grade"] < ALL_RIGHT
+    }
+    for name, check in list(found):
+        if check in LET_PASS or (name.endswith("/retl-postgresql") and check in LET_PASS_OF_POSTGRESQL):
+            del found[name, check]
+    assert found == {}
+
+
+@pytest.mark.skipif(shutil.which("kube-linter") is None, reason="there is no kube-linter on PATH")
+@example
+def test_kube_linter_finds_nothing(values: Path, tmp_path: Path) -> None:
+    (tmp_path / "objects.yaml").write_text(yaml.safe_dump_all(of_example(values)))
+    done = subprocess.run(["kube-linter", "lint", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@example
+def test_the_api_server_takes_every_object(plane: ControlPlane, installed: Helm, values: Path) -> None:
+    objects = of_example(values)
+    for name in ("growth", "growth-staging"):
+        if name not in plane.kubectl("get", "namespaces", "--output=name"):
+            plane.kubectl("create", "namespace", name)
+    documents = yaml.safe_dump_all(objects)
+    command = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-", "--output=name")
+    taken = plane.kubectl(*command, input=documents).split()
+    assert len(taken) == len(objects)
+
+
+def of_example(path: Path) -> list[dict[str, Any]]:
+    """The chart's objects with the values of a file."""
+    return rendered({"state": {}, **yaml.safe_load(path.read_text())})
 
 
 def test_the_controller_may_do_what_it_is_installed_with_and_no_more(plane: ControlPlane, installed: Helm) -> None:
