@@ -68,6 +68,12 @@ def test_null_in_an_optional_field_of_a_new_sync_is_as_if_it_were_not_sent(optio
     assert created(body | optional) == created(body)
 
 
+@pytest.mark.parametrize("name", [*wishes.READ_ONLY, *wishes.MOVES])
+def test_a_new_sync_has_no_read_only_field_null_neither(name: str) -> None:
+    with pytest.raises(Problem, match=f"/{name}: is read-only"):
+        created(NEW | {name: None})
+
+
 @pytest.mark.parametrize(
     ("sent", "wish"),
     [

@@ -44,6 +44,8 @@ def _wish(body: ChangeSync, present: _Fields) -> SyncWish:
     sent = body.model_dump(exclude_unset=True, by_alias=True)
     moved = MOVES if present else ()
     new = {name: value for name, value in sent.items() if value != present.get(name) and name not in moved}
+    if not present:  # nothing is shown yet that could be sent back, null neither
+        new |= {name: sent[name] for name in (*READ_ONLY, *MOVES) if name in sent}
     config = _new_config(new, present)
     if wrong := [*_wrong(new), *_wrong_mappings(new, config, present), *_wrong_config(config)]:
         raise invalid(wrong)
