@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,8 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from tests.cluster.rest_api import ACCOUNTS, Rest, Role
 
-EXAMPLES = 10
-"""Requests of each kind for each operation."""
-SECONDS = 45
+EXAMPLES = 2
+"""Made-up requests of each kind for each operation, beside those that try each bound of each field."""
 UNCHECKED = (
     # What fits the description may still name a destination, a model or an entry that is not there.
     "positive_data_acceptance",
@@ -84,13 +84,17 @@ def pinned(document: dict[str, Any], workspace: str, syncs: dict[str, list[str]]
                     parameter["schema"] = {"type": "string", "enum": [*syncs["uuid"], str(uuid4())]}
                 case ("refresh", "query", _):  # nobody is there to make the check that it waits for
                     parameter["schema"] = {"type": "boolean", "enum": [False]}
+                case ("format", "query", _) if path.endswith("/syncs"):  # it takes several documents for a mistake
+                    parameter["schema"] = {"type": "string", "enum": ["json"]}
                 case ("id", "path", False) if "/syncs/" in path:
                     parameter["schema"] = {"type": "string", "enum": [*syncs["typeid"], f"retl_sync_{'0' * 26}"]}
     return narrowed
 
 
-@pytest.mark.parametrize("role", ["admin", "viewer"])
-async def test_no_request_is_answered_otherwise_than_described(rest: Rest, role: Role, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("role", "phases"), [("admin", "examples,coverage"), ("viewer", "examples,fuzzing")])
+async def test_no_request_is_answered_otherwise_than_described(
+    rest: Rest, role: Role, phases: str, tmp_path: Path
+) -> None:
     syncs: dict[str, list[str]] = {"uuid": [], "typeid": []}
     async with rest.as_("admin") as admin:
         for _ in range(3):
@@ -101,23 +105,25 @@ async def test_no_request_is_answered_otherwise_than_described(rest: Rest, role:
         syncs["uuid"] = [sync["id"] for sync in listed.json()]
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(pinned(described(rest), rest.namespace.name, syncs)))
-    done = await asyncio.to_thread(schemathesis, file, rest, role)
+    done = await asyncio.to_thread(schemathesis, file, rest, role, phases)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{rest.log()}"
+    # Where it fails itself, it goes on as if all that is left were well.
+    assert re.search(r"Selected: (\d+)/\1\s+Tested: \1\n", done.stdout), f"{done.stdout}\n{done.stderr}"
 
 
-def schemathesis(description: Path, rest: Rest, role: Role) -> subprocess.CompletedProcess[str]:
+def schemathesis(description: Path, rest: Rest, role: Role, phases: str) -> subprocess.CompletedProcess[str]:
     """Its command line, which tells each failure with a command that repeats it."""
     return subprocess.run(
         [
             *(str(Path(sys.executable).with_name("st")), "run", str(description), "--url", rest.url),
             *("--header", f"Authorization: Bearer {rest.tokens[role]}"),
             *("--checks", "all", "--exclude-checks", ",".join(UNCHECKED)),
-            *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--max-time", str(SECONDS)),
+            *("--phases", phases, "--max-examples", str(EXAMPLES)),
             *("--seed", "1", "--request-timeout", "15", "--continue-on-failure", "--no-color"),
             *("--suppress-health-check", "all", "--generation-database", "none", "--workers", "1"),
         ],
         cwd=description.parent,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=300,
     )
