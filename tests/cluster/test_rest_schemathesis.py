@@ -91,9 +91,15 @@ def pinned(document: dict[str, Any], workspace: str, syncs: dict[str, list[str]]
     return narrowed
 
 
-@pytest.mark.parametrize(("role", "phases"), [("admin", "examples,coverage"), ("viewer", "examples,fuzzing")])
+@pytest.mark.parametrize(
+    ("role", "phases", "mode"),
+    [
+        ("admin", "examples,coverage", "all"),
+        ("viewer", "examples,fuzzing", "positive"),  # what does not fit, the other has sent
+    ],
+)
 async def test_no_request_is_answered_otherwise_than_described(
-    rest: Rest, role: Role, phases: str, tmp_path: Path
+    rest: Rest, role: Role, phases: str, mode: str, tmp_path: Path
 ) -> None:
     syncs: dict[str, list[str]] = {"uuid": [], "typeid": []}
     async with rest.as_("admin") as admin:
@@ -105,20 +111,20 @@ async def test_no_request_is_answered_otherwise_than_described(
         syncs["uuid"] = [sync["id"] for sync in listed.json()]
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(pinned(described(rest), rest.namespace.name, syncs)))
-    done = await asyncio.to_thread(schemathesis, file, rest, role, phases)
+    done = await asyncio.to_thread(schemathesis, file, rest, role, phases, mode)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{rest.log()}"
     # Where it fails itself, it goes on as if all that is left were well.
     assert re.search(r"Selected: (\d+)/\1\s+Tested: \1\n", done.stdout), f"{done.stdout}\n{done.stderr}"
 
 
-def schemathesis(description: Path, rest: Rest, role: Role, phases: str) -> subprocess.CompletedProcess[str]:
+def schemathesis(description: Path, rest: Rest, role: Role, phases: str, mode: str) -> subprocess.CompletedProcess[str]:
     """Its command line, which tells each failure with a command that repeats it."""
     return subprocess.run(
         [
             *(str(Path(sys.executable).with_name("st")), "run", str(description), "--url", rest.url),
             *("--header", f"Authorization: Bearer {rest.tokens[role]}"),
             *("--checks", "all", "--exclude-checks", ",".join(UNCHECKED)),
-            *("--phases", phases, "--max-examples", str(EXAMPLES)),
+            *("--phases", phases, "--mode", mode, "--max-examples", str(EXAMPLES)),
             *("--seed", "1", "--request-timeout", "15", "--continue-on-failure", "--no-color"),
             *("--suppress-health-check", "all", "--generation-database", "none", "--workers", "1"),
         ],
