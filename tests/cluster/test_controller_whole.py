@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,25 +80,33 @@ class Whole:
 
 @pytest.fixture
 def whole(cluster: Cluster, shop: Namespace, account: Path, tmp_path: Path) -> Iterator[Whole]:
-    api_account = service_account_kubeconfig(cluster, "retl-api", tmp_path)
-    crm, public, internal = free_ports(3)
-    state = ["--state", f"sqlite:///{tmp_path / 'state.db'}", "--kubeconfig", str(api_account)]
+    with at_work_in(cluster, shop, account, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def at_work_in(cluster: Cluster, shop: Namespace, account: Path, directory: Path) -> Iterator[Whole]:
+    """The processes, and in a namespace the sync `accounts`, for as long as the block lasts."""
+    api_account = service_account_kubeconfig(cluster, "retl-api", directory)
+    crm, public, internal, metrics = free_ports(4)
+    state = ["--state", f"sqlite:///{directory / 'state.db'}", "--kubeconfig", str(api_account)]
     ports = ["--host", "127.0.0.1", "--port", str(public), "--internal-port", str(internal)]
     controller = ControllerProcess(
-        tmp_path,
+        directory,
         account,
         [shop.name],
         command=[RETL, "execute"],
         state_url=f"http://127.0.0.1:{internal}",
+        metrics_port=metrics,
     )
-    api = _served("api", [RETL, "api", *state, *ports], tmp_path, f"http://127.0.0.1:{public}/readyz")
+    api = _served("api", [RETL, "api", *state, *ports], directory, f"http://127.0.0.1:{public}/readyz")
     with ExitStack() as stack:
         stack.enter_context(api)
         serve_crm = [sys.executable, "-m", "examples.crm", "--port", str(crm)]
         url = f"http://127.0.0.1:{crm}"
-        stack.enter_context(_served("crm", serve_crm, tmp_path, f"{url}/api/stats", CRM_TOKEN=TOKEN))
+        stack.enter_context(_served("crm", serve_crm, directory, f"{url}/api/stats", CRM_TOKEN=TOKEN))
         stack.enter_context(running(controller))
-        found = Whole(shop, tmp_path / "accounts.csv", url, tmp_path, controller, api)
+        found = Whole(shop, directory / "accounts.csv", url, directory, controller, api)
         found.write(*ACCOUNTS)
         shop.apply(*_manifests(found))
         yield found
