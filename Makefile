@@ -19,10 +19,10 @@ FILE_BY_FILE := -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check static e2e bench bench-controller bench-rest faults docs cluster cluster-down crds format lock clean
+.PHONY: help demo demo-down test check static e2e bench bench-controller bench-rest faults chart docs site release cluster cluster-down crds format lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 $(READY): requirements/dev.txt pyproject.toml
 	@tools/make-venv.sh "$(PYTHON)" "$(VENV)"
@@ -74,8 +74,21 @@ cluster-down: $(READY) ## Stop it
 crds: $(READY) ## Write crds/*.yaml from the models
 	$(BIN)/retl crds crds
 
-docs: $(READY) ## Draw docs/states/*.md from the controller's tables
+chart: $(READY) ## Lint, render, validate and install the Helm chart on a real control plane
+	$(PYTEST) $(FILE_BY_FILE) tests/shipping
+
+docs: $(READY) ## Write what is generated: pages of states, references, the chart's README, kustomize base, Argo CD's ConfigMap
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/chart_readme.py
+	$(BIN)/python tools/kustomize.py
+	$(BIN)/python tools/argocd.py
+	$(BIN)/python tools/reference.py
+
+site: $(READY) ## The documentation as a site, in build/site
+	$(BIN)/mkdocs build --strict
+
+release: $(READY) ## Wheel, chart, images (as root, with buildah), bills of materials and checksums, in dist
+	$(BIN)/python tools/release.py
 
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
