@@ -7,7 +7,6 @@ same.
 """
 
 import io
-import os
 import re
 import shlex
 import shutil
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
@@ -25,15 +24,16 @@ if __name__ == "__main__":
 from rich.console import Console  # noqa: E402 - the tests' and the demo's parts are found from the project's folder
 from rich.terminal_theme import SVG_EXPORT_THEME  # noqa: E402
 from rich.text import Text  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
 from examples.demo.stage import Stage  # noqa: E402
 from examples.demo.story import SCHEDULED, Story  # noqa: E402
 from examples.demo.telling import Telling  # noqa: E402
+from retl.cli.app import app  # noqa: E402
 from tests.cli.accounts import CRM_URL  # noqa: E402
 from tests.examples.crm_process import running_crm  # noqa: E402
 
 DIRECTORY = PROJECT / "docs" / "pictures"
-RETL = Path(sys.executable).parent / "retl"
 WIDTH, WRAPPED = 118, 100
 """Columns of a picture, and those that answers are wrapped to; a command to copy stays in one line."""
 STEADY = (
@@ -84,18 +84,11 @@ def drawn(name: str, session: Session) -> str:
 
 def typed(command: str, directory: Path, **environment: str) -> tuple[str, str]:
     """A command of retl and what it answered, on both streams."""
-    words = shlex.split(command)
-    done = subprocess.run(
-        [str(RETL), *words[1:]],
-        cwd=directory,
-        env=os.environ | {"COLUMNS": str(WRAPPED)} | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-    )
-    return command, done.stdout
+    with chdir(directory):
+        answer = CliRunner().invoke(app, shlex.split(command)[1:], env={"COLUMNS": str(WRAPPED)} | environment)
+    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
+        raise answer.exception
+    return command, answer.output
 
 
 def without_cluster() -> Iterator[tuple[str, Session]]:
