@@ -42,10 +42,12 @@ class Helm:
         """What the command wrote to stdout (raises HelmError)."""
         return _helm(*arguments, kubeconfig=self.kubeconfig, timeout=timeout)
 
-    def install(self, values: Values, *arguments: str, chart: Path = CHART) -> str:
-        """Install the chart as RELEASE into SYSTEM, or upgrade it to these values."""
+    def install(
+        self, values: Values, *arguments: str, chart: Path = CHART, release: str = RELEASE, namespace: str = SYSTEM
+    ) -> str:
+        """Install the chart, or upgrade it to these values; returns its notes."""
         given = json.dumps(values)
-        command = ("upgrade", "--install", RELEASE, chart, "-n", SYSTEM, "--create-namespace", "--values", "-")
+        command = ("upgrade", "--install", release, chart, "-n", namespace, "--create-namespace", "--values", "-")
         return _helm(*command, *arguments, kubeconfig=self.kubeconfig, input=given)
 
 
