@@ -26,10 +26,11 @@ SOURCES = {
 
 def foreign_crds() -> list[Path]:
     """Their files, in Go's module cache (raises BuildError)."""
-    return [_module(source) / path for source, paths in SOURCES.items() for path in paths]
+    return [module(source) / path for source, paths in SOURCES.items() for path in paths]
 
 
-def _module(source: str) -> Path:
+def module(source: str) -> Path:
+    """Where a Go module is, fetched first if it is not there (raises BuildError)."""
     command = [str(toolchain()), "mod", "download", "-json", source]
     environment = os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod"}
     done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=300)
