@@ -132,7 +132,7 @@ def test_a_dead_letter_of_a_critical_sync_is_told_to_who_is_on_call_until_it_is_
     shop, prometheus = watched.whole.namespace, watched.prometheus
     alert = prometheus.wait_firing("RetlDeadLetterCritical")
     assert alert["labels"] | {"namespace": shop.name, "sync": "accounts", "severity": "critical"} == alert["labels"]
-    assert alert["annotations"]["summary"] == f"{shop.name}/accounts: 1 dead letters of a critical sync"
+    assert alert["annotations"]["summary"] == f"{shop.name}/accounts: a critical sync has dead letters (1)"
     assert _told(watched, "RetlDeadLetterCritical", "firing")["receiver"] == "on-call"
     prometheus.wait_firing("RetlFreshnessBreached")
     prometheus.wait_firing("RetlSourceDown")
