@@ -221,6 +221,8 @@ def test_the_migration_runs_before_pods_are_replaced_and_after_the_bundled_datab
     for when, objects in hooks.items():
         job = one(objects, "Job", "retl-migrate")
         assert job["metadata"]["annotations"]["helm.sh/hook"] == when
+        [rule] = job["spec"]["podFailurePolicy"]["rules"]
+        assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [2])
         pod = job["spec"]["template"]["spec"]
         assert container(job["spec"]["template"])["args"] == ["migrate", "--state-url-file=/etc/retl/state/url"]
         # Before the installation there is no account of the operator's yet, and it needs none.
