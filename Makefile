@@ -88,7 +88,7 @@ site: $(READY) ## The documentation as a site, in build/site
 	$(BIN)/mkdocs build --strict
 
 release: $(READY) ## Wheel, chart, images (as root, with buildah), bills of materials and checksums, in dist
-	$(BIN)/python tools/release.py
+	$(BIN)/python -m tools.release
 
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -6,12 +6,14 @@ goes to containerd as an archive file.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.build import cache_directory, toolchain
 from tests.e2e.machine import debian_mirror, run_contained
@@ -45,6 +47,21 @@ def build_images() -> list[Image]:
     for target, name in (("operator", OPERATOR), ("runner", RUNNER)):
         _buildah("build", "--layers", "--target", target, "--tag", name, *_build_options(), PROJECT)
     return [_export(name) for name in (PAUSE, OPERATOR, RUNNER)]
+
+
+def build(target: str, name: str, archive: Path, arguments: Mapping[str, str]) -> None:
+    """One image of the Dockerfile, with these build arguments, as an archive."""
+    _make_base()
+    given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
+    _buildah("build", "--layers", "--target", target, "--tag", name, *given, *_build_options(), PROJECT)
+    archive.unlink(missing_ok=True)
+    _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name.rpartition('/')[2]}")
+
+
+def configuration(name: str) -> dict[str, Any]:
+    """What an image says of itself: user, labels, entry point."""
+    told: dict[str, Any] = json.loads(_buildah("inspect", "--type", "image", "--format", "{{json .OCIv1}}", name))
+    return told
 
 
 def _make_base() -> None:

@@ -1,0 +1,120 @@
+"""What a release is: one version everywhere, files that anybody can build again, checksums, and what images carry."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import zipfile
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tests.chart import PROJECT
+from tests.programs import program
+from tools.release import PLACES, UNRELEASED, build_chart, build_wheel, checksums, set_version, version
+from tools.sbom import sbom
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    found = {place: set(re.findall(pattern, (PROJECT / place).read_text(), re.M)) for place, pattern in PLACES.items()}
+    assert found == {place: {version()} for place in PLACES}
+
+
+def test_a_new_version_is_written_everywhere_with_a_heading_for_what_was_unreleased(tmp_path: Path) -> None:
+    for place in (*PLACES, "CHANGELOG.md"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text((PROJECT / place).read_text())
+    set_version("7.8.9-rc.1", date(2027, 1, 2), tmp_path)
+    for place, pattern in PLACES.items():
+        assert set(re.findall(pattern, (tmp_path / place).read_text(), re.M)) == {"7.8.9-rc.1"}
+    head = f"{UNRELEASED}\n## [7.8.9-rc.1] - 2027-01-02\n\n### Added\n"
+    assert head in (tmp_path / "CHANGELOG.md").read_text()
+    for wrong in ("7.8.9-rc.1", "v1", "1.2", "1.2.3 "):
+        with pytest.raises(ValueError, match=r"has 7\.8\.9-rc\.1 already|write a version such as"):
+            set_version(wrong, date(2027, 1, 2), tmp_path)
+
+
+def test_wheel_and_chart_are_the_same_whoever_builds_them_and_their_checksums_hold(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    made, again = ([build_wheel(to), build_chart(to)] for to in (first, second))
+    assert checksums(made) == checksums(again)
+    (first / "SHA256SUMS").write_text(checksums(made))
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=first, check=True, capture_output=True)
+    assert "retl/state/migrations/versions/0001_initial.py" in zipfile.ZipFile(made[0]).namelist()
+
+
+def test_the_packaged_chart_is_whole(tmp_path: Path) -> None:
+    packed = build_chart(tmp_path)
+    command = [str(program("helm")), "template", "retl", str(packed), "--set", "state.existingSecret=s"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    kinds = [each["kind"] for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each]
+    assert kinds.count("CustomResourceDefinition") == 5
+    assert {"Deployment", "Job", "ClusterRole", "ValidatingAdmissionPolicy"} <= set(kinds)
+
+
+DPKG = """\
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Version: 2.41-12
+Description: C library
+ in more lines
+
+Package: removed
+Status: deinstall ok config-files
+Architecture: all
+Version: 1
+"""
+
+
+def _layer(**files: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as layer:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            layer.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def test_a_bill_of_materials_names_what_the_last_layer_leaves(tmp_path: Path) -> None:
+    site = "opt/retl/lib/python3.13/site-packages"
+    mit = "Metadata-Version: 2.4\nName: Kept\nVersion: 2.0\nLicense-Expression: MIT\n\nLicense: not this line"
+    below = {
+        f"{site}/kept-2.0.dist-info/METADATA": mit,
+        f"{site}/gone-1.0.dist-info/METADATA": "Name: gone\nVersion: 1.0\n",
+        "usr/lib/os-release": 'ID=debian\nVERSION_ID="13"\n',
+        "var/lib/dpkg/status": DPKG,
+    }
+    labels = {"org.opencontainers.image.title": "image", "org.opencontainers.image.version": "1.2.3"}
+    config = {"created": "2026-11-22T10:00:00.123456789Z", "config": {"Labels": labels}}
+    archive = tmp_path / "image.tar"
+    files = {"config.json": json.dumps(config).encode(), "a.tar": _layer(**below)}
+    files["b.tar"] = _layer(**{f"{site}/.wh.gone-1.0.dist-info": ""})
+    files["manifest.json"] = json.dumps([{"Config": "config.json", "Layers": ["a.tar", "b.tar"]}]).encode()
+    with tarfile.open(archive, "w") as written:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            written.addfile(entry, io.BytesIO(content))
+
+    bill = sbom(archive)
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    assert bill == sbom(archive)
+    told = json.loads(bill)
+    assert {each["purl"]: each.get("licenses") for each in told["components"]} == {
+        "pkg:pypi/kept@2.0": [{"license": {"id": "MIT"}}],
+        "pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=debian-13": None,
+    }
+    assert (told["metadata"]["component"]["name"], told["metadata"]["component"]["version"]) == ("image", "1.2.3")
+    assert told["metadata"]["timestamp"] == "2026-11-22T10:00:00+00:00"
