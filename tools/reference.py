@@ -168,6 +168,7 @@ def rest() -> Iterator[str]:
         "Every operation of the public port. `/docs` of a running pod has them with schemas and examples, to be tried; "
         "what all of them have in common (headers, pages, versions, problems) is in [REST API](../rest.md)."
     )
+    yield from ("", "![The page /docs of an API pod](../pictures/api.png)")
     for title, base in (("Workspaces", "/api/v1/workspaces/{id}"), ("Reverse ETL", "/api/reverse-etl")):
         yield from ("", f"## {title}", "", f"Below `{base}`:", "")
         rows = [
