@@ -1,7 +1,8 @@
 """Builds what a release consists of into dist/, or gives the project another version.
 
     python -m tools.release              wheel, chart, images with their bills of materials, SHA256SUMS
-    python -m tools.release --set 0.2.0  the version, everywhere where it stands, and a heading in CHANGELOG.md
+    python -m tools.release --set 0.2.0  the version, everywhere where it stands, and a heading in CHANGELOG.md;
+                                         a snapshot of the CRDs, with which later ones must agree
 
 Wheel and chart are the same, byte by byte, whoever builds them of a commit. Images need root on Debian; elsewhere they
 are left out, which is said.
@@ -59,6 +60,7 @@ def set_version(new: str, today: date, project: Path = PROJECT) -> None:
     for place, pattern in PLACES.items():
         path = project / place
         path.write_text(re.sub(pattern, lambda found: found[0].replace(found[1], new), path.read_text(), flags=re.M))
+    shutil.copytree(project / "crds", project / f"tests/shipping/crds-{new}", dirs_exist_ok=True)
     changes.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n## [{new}] - {today}\n"))
 
 

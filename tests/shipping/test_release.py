@@ -31,10 +31,13 @@ def test_a_new_version_is_written_everywhere_with_a_heading_for_what_was_unrelea
     for place in (*PLACES, "CHANGELOG.md"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text((PROJECT / place).read_text())
+    (tmp_path / "crds").mkdir()
+    (tmp_path / "crds" / "one.yaml").write_text("kind: A")
     set_version("7.8.9-rc.1", date(2027, 1, 2), tmp_path)
     for place, pattern in PLACES.items():
         assert set(re.findall(pattern, (tmp_path / place).read_text(), re.M)) == {"7.8.9-rc.1"}
     head = f"{UNRELEASED}\n## [7.8.9-rc.1] - 2027-01-02\n\n### Added\n"
+    assert (tmp_path / "tests/shipping/crds-7.8.9-rc.1/one.yaml").read_text() == "kind: A"
     assert head in (tmp_path / "CHANGELOG.md").read_text()
     for wrong in ("7.8.9-rc.1", "v1", "1.2", "1.2.3 "):
         with pytest.raises(ValueError, match=r"has 7\.8\.9-rc\.1 already|write a version such as"):
