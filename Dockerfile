@@ -22,9 +22,9 @@ RUN ["pip", "--python", "/opt/retl/bin/python", "install", "--no-deps", "--only-
 FROM venv AS runner-requirements
 COPY requirements/runner.txt .
 RUN ["pip", "--python", "/opt/retl/bin/python", "install", "--no-deps", "--only-binary=:all:", "-r", "runner.txt"]
-# Of pyarrow: what it is tested and compiled with, and protocols that no source or destination speaks.
+# Of pyarrow: what it is tested and compiled with, and a protocol that no source or destination speaks.
 RUN cd /opt/retl/lib/python3*/site-packages/pyarrow && rm -rf tests include includes src \
-  libarrow_flight.so* libarrow_python_flight.so* _flight.*.so libarrow_substrait.so* _substrait.*.so
+  libarrow_flight.so* libarrow_python_flight.so* _flight.*.so
 
 FROM ${BASE_IMAGE} AS bare
 # Nothing is left that installs or compiles. What a base image has of it would stay in its layers, so they are not built upon.
