@@ -119,3 +119,45 @@ def test_a_controller_that_is_not_told_its_namespaces_says_what_it_lacks(teams: 
 )
 def test_rights_end_at_the_namespaces_that_are_named(teams: Teams, user: str, words: tuple[str, ...]) -> None:
     assert [teams.may(user, place, *words) for place in (*teams.ours, teams.other)] == [True, True, False]
+
+
+def test_dead_letters_are_read_with_the_two_roles_for_it_and_nothing_else(teams: Teams) -> None:
+    kubectl, home, person = teams.other.cluster.kubectl, Namespace(teams.other.cluster, SYSTEM), "grace"
+    team, other = teams.ours
+    reach, speak = f"--role={NAME}-deadletters", f"--clusterrole={NAME}-deadletters-namespace"
+    for where, role in ((home, reach), (team, speak)):
+        kubectl("create", "rolebinding", "reads", role, f"--user={person}", "-n", where.name)
+    needed = {
+        "list pods": home,
+        "get pods portforward": home,
+        "create pods portforward": home,
+        "create serviceaccounts token default": team,
+    }
+    assert {right for right, place in needed.items() if _may_core(teams, person, place, right)} == set(needed)
+    beyond = [
+        (home, "create pods exec"),
+        (home, "get secrets"),
+        (home, f"create serviceaccounts token {NAME}-api"),
+        (team, "create serviceaccounts token deployer"),
+        (other, "create serviceaccounts token default"),
+    ]
+    assert [right for place, right in beyond if _may_core(teams, person, place, right)] == []
+
+
+def _may_core(teams: Teams, person: str, place: Namespace, right: str) -> bool:
+    verb, *what = right.split()
+    return teams.may(person, place, verb, "", *what)
+
+
+@pytest.mark.parametrize(
+    ("rbac", "roles", "aggregated"),
+    [({}, 3, 3), ({"aggregate": False}, 3, 0), ({"userRoles": False}, 0, 0)],
+    ids=["both", "not-aggregated", "none"],
+)
+def test_roles_of_people_are_part_of_kubernetes_own_unless_that_is_not_wanted(
+    rbac: dict[str, bool], roles: int, aggregated: int
+) -> None:
+    names = {f"retl-{name}" for name in ("viewer", "operator", "admin")}
+    found = [each for each in rendered({"rbac": rbac}) if each["metadata"]["name"] in names]
+    marked = [each for each in found if any("aggregate-to" in label for label in each["metadata"]["labels"])]
+    assert (len(found), len(marked)) == (roles, aggregated)
