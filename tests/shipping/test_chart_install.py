@@ -242,6 +242,8 @@ def test_login_and_key_of_the_bundled_database_outlast_upgrades_and_the_release(
     plane: ControlPlane, helm: Helm
 ) -> None:
     bundled = {"state": {"migrateHook": False}, "postgresql": {"enabled": True}}
+    said = refusal(helm, {"postgresql": {"enabled": True}})
+    assert said.endswith("Set state.migrateHook=false for this one upgrade.")
     helm.install(bundled)
     first = data(plane, "retl-state")
     helm.install({**bundled, "commonLabels": {"team": "data"}})
