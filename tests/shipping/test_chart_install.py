@@ -28,6 +28,9 @@ SECOND: Values = {
     "policies": {"install": False},
     "state": STATE,
 }
+SECOND_PLACE: dict[str, Any] = {"release": "second", "namespace": "second-system"}
+FIRST: Values = {"state": STATE, "rbac": {"namespaces": ["growth"]}}
+"""What leaves room for a second one."""
 OWN = "app.kubernetes.io/name=reverse-etl-operator"
 OF_A_RELEASE = (
     "all,secrets,serviceaccounts,configmaps,ingresses,networkpolicies,poddisruptionbudgets,roles,rolebindings,"
@@ -167,23 +170,14 @@ def test_kinds_of_an_older_version_are_refused_where_somebody_else_is_to_upgrade
 def test_kinds_that_are_there_without_helm_become_the_releases_as_the_message_says(
     plane: ControlPlane, helm: Helm
 ) -> None:
-    taken = set()
-    while said := refused(helm):
-        [name] = re.findall(r"CustomResourceDefinition (\S+) is there, and no release of Helm made it", said)
-        assert name not in taken
-        taken.add(name)
-        for command in re.findall(r"kubectl ((?:annotate|label) [^;]+)", said):
-            plane.kubectl(*shlex.split(command))
-    assert taken == set(CRDS)
-
-
-def refused(helm: Helm) -> str:
-    """Why it cannot be installed; nothing once it is."""
-    try:
-        helm.install({"state": STATE})
-    except HelmError as error:
-        return str(error)
-    return ""
+    said = refusal(helm, {"state": STATE})
+    [name] = re.findall(r"CustomResourceDefinition (\S+) is there, and no release of Helm made it", said)
+    commands = re.findall(r"kubectl ((?:annotate|label) [^;]+)", said)
+    assert len(commands) == 2
+    for command in commands:
+        for crd in CRDS:
+            plane.kubectl(*shlex.split(command.replace(name, crd)))
+    helm.install({"state": STATE})
 
 
 def test_the_notes_say_how_to_go_on(plane: ControlPlane, helm: Helm) -> None:
@@ -192,41 +186,36 @@ def test_the_notes_say_how_to_go_on(plane: ControlPlane, helm: Helm) -> None:
     assert "Uninstalling keeps the CustomResourceDefinitions, and with them all syncs and runs" in notes
 
 
+def test_a_second_installation_is_refused_while_the_first_works_everywhere(plane: ControlPlane, helm: Helm) -> None:
+    for name in (SECOND_PLACE["namespace"], "sales"):
+        plane.kubectl("create", "namespace", name)
+    make_secret(plane, "state-database", "url", "key", namespace=SECOND_PLACE["namespace"])
+
+    said = refusal(helm, {"state": STATE}, **SECOND_PLACE)
+    assert f"already installed in this cluster under the name retl, as release {SYSTEM}/{RELEASE}" in said
+    assert "needs another nameOverride, rbac.namespaces of its own" in said
+    said = refusal(helm, {"state": STATE, "nameOverride": "second"}, **SECOND_PLACE)
+    assert said.startswith("rbac.namespaces: is empty, so this controller would work in all namespaces")
+    said = refusal(helm, SECOND, **SECOND_PLACE)
+    assert "works in all namespaces, hence in these, too. Set its rbac.namespaces first" in said
+
+
 def test_a_certificate_stays_through_upgrades_until_its_secret_is_deleted(plane: ControlPlane, helm: Helm) -> None:
     first = data(plane, "retl-state-tls")
-    helm.install({"state": STATE, "commonLabels": {"team": "data"}})
+    helm.install(FIRST)
     assert data(plane, "retl-state-tls") == first
     plane.kubectl("delete", "secret", "retl-state-tls", f"--namespace={SYSTEM}")
-    helm.install({"state": STATE})
+    helm.install(FIRST)
     assert data(plane, "retl-state-tls").keys() == first.keys()
     assert data(plane, "retl-state-tls")["tls.key"] != first["tls.key"]
 
 
-def test_a_second_installation_is_refused_until_it_has_a_name_and_namespaces_of_its_own(
-    plane: ControlPlane, helm: Helm
-) -> None:
-    where: dict[str, Any] = {"release": "second", "namespace": "second-system"}
-    for name in ("second-system", "sales"):
-        plane.kubectl("create", "namespace", name)
-    make_secret(plane, "state-database", "url", "key", namespace="second-system")
-
-    said = refusal(helm, {"state": STATE}, **where)
-    assert f"already installed in this cluster under the name retl, as release {SYSTEM}/{RELEASE}" in said
-    assert "needs another nameOverride, rbac.namespaces of its own" in said
-    said = refusal(helm, {"state": STATE, "nameOverride": "second"}, **where)
-    assert said.startswith("rbac.namespaces: is empty, so this controller would work in all namespaces")
-    assert "works in all namespaces, hence in these, too. Set its rbac.namespaces first" in refusal(
-        helm, SECOND, **where
-    )
-
-    helm.install({"state": STATE, "rbac": {"namespaces": ["growth"]}})
-    overlapping = {**SECOND, "rbac": {"namespaces": ["growth"]}}
-    assert "works in namespace growth. Leave it to one of both" in refusal(helm, overlapping, **where)
-    with_kinds = {**SECOND, "crds": {"install": True}}
-    assert f"is there, and release {SYSTEM}/{RELEASE} made it. Set crds.install=false" in refusal(
-        helm, with_kinds, **where
-    )
-    helm.install(SECOND, **where)
+def test_a_second_installation_has_a_name_and_namespaces_of_its_own(plane: ControlPlane, helm: Helm) -> None:
+    said = refusal(helm, {**SECOND, "rbac": FIRST["rbac"]}, **SECOND_PLACE)
+    assert "works in namespace growth. Leave it to one of both" in said
+    said = refusal(helm, {**SECOND, "crds": {"install": True}}, **SECOND_PLACE)
+    assert f"is there, and release {SYSTEM}/{RELEASE} made it. Set crds.install=false" in said
+    helm.install(SECOND, **SECOND_PLACE)
 
 
 def test_one_of_two_installations_goes_without_touching_the_other(plane: ControlPlane, helm: Helm) -> None:
@@ -269,24 +258,21 @@ def test_a_volume_whose_login_is_gone_is_not_taken_for_a_new_one(plane: ControlP
     assert "Secret retl-state with its password and key is gone. Restore the Secret" in said
 
 
-def test_syncs_stay_when_the_release_goes_and_the_next_one_takes_them_over(plane: ControlPlane, helm: Helm) -> None:
+def test_syncs_stay_when_the_release_goes_and_hold_nothing_up(plane: ControlPlane, helm: Helm) -> None:
     helm.install({"state": STATE})
     make_sync(plane, "growth")
+    make_sync(plane, "sales")
     helm("uninstall", RELEASE, "-n", SYSTEM, "--wait")
     assert left(plane) == {f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in CRDS}
     assert syncs(plane, "growth") == len(KINDS)
-    helm.install({"state": STATE})
-    assert syncs(plane, "growth") == len(KINDS)
-
-
-def test_a_namespace_with_syncs_goes_without_the_operator(plane: ControlPlane, helm: Helm) -> None:
-    helm("uninstall", RELEASE, "-n", SYSTEM, "--wait")
     plane.kubectl("delete", "namespace", "growth", "--timeout=60s")
 
 
-def test_kinds_that_are_not_to_be_kept_go_with_the_release_and_their_objects(plane: ControlPlane, helm: Helm) -> None:
+def test_the_next_release_takes_syncs_over_and_takes_them_along_where_it_is_told_to(
+    plane: ControlPlane, helm: Helm
+) -> None:
     helm.install({"state": STATE, "crds": {"keep": False}})
-    make_sync(plane, "sales")
+    assert syncs(plane, "sales") == len(KINDS)
     helm("uninstall", RELEASE, "-n", SYSTEM, "--wait")
     assert left(plane) == set()
     plane.kubectl("delete", "namespace", "sales", "--timeout=60s")
