@@ -17,6 +17,7 @@ UNDER_WAY = run(phase="Running", reason="Running", attempt=1)
 ORDERS = {"schedule": {"cron": "@hourly", "dependsOn": [{"syncRef": {"name": "orders"}}]}}
 FRESH_ORDERS = {"schedule": {"cron": "@hourly", "dependsOn": [{"syncRef": {"name": "orders"}, "maxAge": "2h"}]}}
 MONTH_END = {"cron": "0 10 * * *", "duration": "4h", "reason": "month end"}
+DELETED = "SyncDestination crm: there is no Secret 'crm-login' in namespace 'growth'"
 SECRET = {"credentials": {"secretRef": {"name": "crm-login"}}}
 WAITING_POD = {
     "metadata": {"name": "accounts-1-1-abc"},
@@ -80,6 +81,12 @@ def test_the_answer_is_one_sentence(of: Situation, says: str) -> None:
             ),
             "problem",
             "there is no Secret",
+            "kubectl create secret generic crm-login --from-literal=KEY=VALUE -n growth",
+        ),
+        (
+            situation(sync(conditions=stalled("SecretNotFound", DELETED))),
+            "problem",
+            "SecretNotFound: SyncDestination crm: there is no Secret 'crm-login' in namespace 'growth'",
             "kubectl create secret generic crm-login --from-literal=KEY=VALUE -n growth",
         ),
         (

@@ -1,5 +1,6 @@
 """What keeps a sync from running, or may soon: found in its situation, with what to do and the command for it. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,8 @@ TICKS = 10
 _STARTING = ("ContainerCreating", "PodInitializing", "")
 _CHECKED = {"FieldNotFound": DESTINATION, "ColumnNotFound": SOURCE}
 """What is to be looked at again if it has meanwhile what a sync was refused for."""
+_SECRET = re.compile(r"there is no Secret '([^']+)'")
+"""The one that a sync lacks, as its condition says: which of its ends wants it is not known otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def _unseen(situation: Situation, commands: Commands) -> Iterator[Finding]:
 def _stalled(situation: Situation, commands: Commands) -> Iterator[Finding]:
     stalled = situation.sync.stalled
     if stalled and not any(_stalled_for(end, stalled.reason) for end in situation.ends):
-        advice = advice_for(stalled.reason, commands, situation.sync.name)
+        secret = _SECRET.search(stalled.message) if stalled.reason == "SecretNotFound" else None
+        advice = advice_for(stalled.reason, commands, secret[1] if secret else situation.sync.name)
         checked = [end.name for end in situation.ends if end.kind == _CHECKED.get(stalled.reason)]
         type = commands.retl("check", *checked) if checked else advice.type
         yield Finding("problem", f"{stalled.reason}: {stalled.message}", advice.do, type)
