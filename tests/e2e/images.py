@@ -59,8 +59,8 @@ def build(target: str, name: str, archive: Path, arguments: Mapping[str, str]) -
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """What an image says of itself: user, labels, entry point."""
-    told: dict[str, Any] = json.loads(_buildah("inspect", "--type", "image", "--format", "{{json .OCIv1}}", name))
+    """What an image says of itself: User, Labels, Entrypoint."""
+    told: dict[str, Any] = json.loads(_buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
     return told
 
 
@@ -105,9 +105,14 @@ def _build_options() -> Sequence[str]:
     return options
 
 
+def archive_of(name: str) -> Path:
+    """Where `build_images` leaves the archive of an image."""
+    return _directory() / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
+
+
 def _export(name: str) -> Image:
     """Write the image's archive, unless the one there is of the same image."""
-    archive = _directory() / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
+    archive = archive_of(name)
     written = archive.with_suffix(".id")
     image_id = _buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
     if not (written.exists() and written.read_text() == image_id):
