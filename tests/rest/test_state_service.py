@@ -1,5 +1,6 @@
 """The state service as HTTP: who may do what, and what refusals look like."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +182,16 @@ async def test_a_body_beyond_the_limit_is_refused(
     await runner.commit(claim, Commit(1, RunCounts(), hashes(10), hashes(10)))
     with pytest.raises(InvalidInput, match="send at most 1000 bytes at once"):
         await runner.commit(claim, Commit(2, RunCounts(), hashes(1_000), hashes(1_000)))
+    await runner.close()
+
+
+async def test_a_runner_of_a_newer_version_is_told_so_and_may_try_again(service: str, token: Path) -> None:
+    """While an operator is upgraded, an API pod of before may answer; the next attempt finds one of its own version."""
+    asked = json.loads(wire.ClaimBody.of(request(), nonce="n" * 16).model_dump_json()) | {"ofNextYear": True}
+    runner = HttpStateStore(service, token)
+    with pytest.raises(StateError, match="it is of another version than this runner: ofNextYear") as told:
+        await runner._send("POST", "/syncs/uid-of-contacts/claims", json.dumps(asked).encode())
+    assert told.value.retriable
     await runner.close()
 
 
