@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
+import psycopg
 import pytest
 
 from tests.e2e.machine import missing
+from tests.e2e.runs import GATE
 from tests.e2e.stage import Stage
 
 
@@ -22,6 +24,15 @@ def stage() -> Iterator[Stage]:
     with Stage() as started:
         print("seconds:", {step: round(seconds, 1) for step, seconds in started.seconds.items()})
         yield started
+
+
+@pytest.fixture
+def gate(stage: Stage) -> Iterator[psycopg.Connection]:
+    """Holds the lock for which the query of the sync `gated` waits; closing the connection opens the gate."""
+    connection = stage.postgres.connect("warehouse")
+    connection.execute(f"SELECT pg_advisory_lock({GATE})")
+    yield connection
+    connection.close()
 
 
 @pytest.hookimpl(wrapper=True)

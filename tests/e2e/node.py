@@ -95,6 +95,10 @@ class RealCluster:
                 self.sandbox.run("ctr", "-n", "k8s.io", "images", "import", image.archive)
                 known.write_text(image.id)
 
+    def tag(self, image: str, name: str) -> None:
+        """Give an image that the node has another name."""
+        self.sandbox.run("ctr", "-n", "k8s.io", "images", "tag", "--force", image, name)
+
     def _start_control_plane(self) -> None:
         directory = self._directory / "plane"
         directory.mkdir()

@@ -15,10 +15,12 @@ from typing import Any, Self, TypeVar
 from tests.chart import SYSTEM, Helm, HelmError, Values
 from tests.cluster.build import cache_directory
 from tests.cluster.kubectl import Kubectl, KubectlError
+from tests.cluster.processes import tail
 from tests.e2e.images import OPERATOR, RUNNER, build_images
 from tests.e2e.machine import install
 from tests.e2e.node import RealCluster
-from tests.e2e.services import Crm, Postgres, start_crm, start_postgres
+from tests.e2e.sandbox import NODE
+from tests.e2e.services import CRM_PORT, POSTGRES_PORT, Crm, Postgres, start_crm, start_postgres
 
 T = TypeVar("T")
 TAG = OPERATOR.rpartition(":")[2]
@@ -27,6 +29,10 @@ TEAM = "growth"
 TABLE = """
 CREATE TABLE accounts (account_id text PRIMARY KEY, name text, country text, employees integer);
 """
+ACCOUNTS = [("A-1001", "Alpenblick Hotels", "AT", 340), ("A-1002", "Bramble & Finch", "GB", 58)]
+ACCOUNTS += [("A-1003", "Cordillera", "CL", 1210)]
+REFUSED = ("A-1004", "No country has this code", "Norway", 87)
+"""What the CRM takes of the warehouse, and what it does not."""
 
 
 @dataclass
@@ -102,6 +108,7 @@ class Stage:
                 told.append(f"$ kubectl {' '.join(command)}\n{self.kubectl(*command)}")
             except KubectlError as error:
                 told.append(str(error))
+        told.append(tail(self.directory / "plane" / "kube-controller-manager.log", lines=40))
         return "\n".join(told)
 
     def _start_services(self) -> None:
@@ -110,8 +117,9 @@ class Stage:
         with self.postgres.connect() as connection:
             for database in ("state", "warehouse"):
                 connection.execute(f"CREATE DATABASE {database}")
-        with self.postgres.connect("warehouse") as connection:
-            connection.execute(TABLE)
+        with self.postgres.connect("warehouse") as connection, connection.cursor() as cursor:
+            cursor.execute(TABLE)
+            cursor.executemany("INSERT INTO accounts VALUES (%s, %s, %s, %s)", [*ACCOUNTS, REFUSED])
 
     def install(self, tag: str = TAG, **values: Any) -> None:
         """Install the chart, or upgrade it; returns when its pods are ready (raises AssertionError with an account)."""
@@ -150,9 +158,11 @@ def _values(tag: str) -> Values:
     """The chart's values: everything as it comes, but for where this cluster's images are."""
     registry, _, operator = OPERATOR.rpartition(":")[0].rpartition("/")
     runner = RUNNER.rpartition(":")[0].rpartition("/")[2]
+    reached = [{"cidr": f"{NODE}/32", "ports": [POSTGRES_PORT, CRM_PORT]}]
     return {
         "imageRegistry": registry,
         "image": {"repository": operator, "tag": tag, "pullPolicy": "Never"},
         "runner": {"image": {"repository": runner, "tag": tag, "pullPolicy": "Never"}},
         "state": {"existingSecret": "state-database"},
+        "networkPolicy": {"runners": [{"namespace": TEAM, "to": reached}]},
     }

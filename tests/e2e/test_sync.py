@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,63 +14,13 @@ import psycopg
 import pytest
 
 from tests.chart import SYSTEM
-from tests.cluster.processes import wait_until
 from tests.e2e.machine import run
-from tests.e2e.stage import TEAM, Stage
+from tests.e2e.runs import counts, ended, reads, runner, start
+from tests.e2e.stage import ACCOUNTS, REFUSED, TEAM, Stage
 
 pytestmark = pytest.mark.e2e
 
-ACCOUNTS = [("A-1001", "Alpenblick Hotels", "AT", 340), ("A-1002", "Bramble & Finch", "GB", 58)]
-ACCOUNTS += [("A-1003", "Cordillera", "CL", 1210)]
-REFUSED = ("A-1004", "No country has this code", "Norway", 87)
-GATE = 7
 INTERRUPTED_LIMIT = 90  # the grace of a stopped pod, the pause before the next attempt, and that attempt
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _warehouse(stage: Stage) -> None:
-    with stage.postgres.connect("warehouse") as connection, connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO accounts VALUES (%s, %s, %s, %s)", [*ACCOUNTS, REFUSED])
-
-
-@pytest.fixture
-def gate(stage: Stage) -> Iterator[psycopg.Connection]:
-    """Holds the lock for which the query of the sync `gated` waits; closing the connection opens the gate."""
-    connection = stage.postgres.connect("warehouse")
-    connection.execute(f"SELECT pg_advisory_lock({GATE})")
-    yield connection
-    connection.close()
-
-
-def start(stage: Stage, sync: str, name: str, **spec: Any) -> None:
-    manifest = {
-        "apiVersion": "reverseetl.io/v1alpha1",
-        "kind": "SyncRun",
-        "metadata": {"name": name, "namespace": TEAM},
-        "spec": {"syncRef": {"name": sync}, **spec},
-    }
-    stage.kubectl("create", "-f", "-", input=json.dumps(manifest))
-
-
-def ended(stage: Stage, name: str, *, well: bool = True, limit: int = 60) -> dict[str, Any]:
-    """The run's status once it has ended, which it must do as `well` says."""
-    arguments = ("--for=jsonpath={.status.finishedAt}", f"syncrun/{name}", "-n", TEAM)
-    stage.kubectl("wait", *arguments, f"--timeout={limit}s", timeout=limit + 10)
-    status: dict[str, Any] = stage.get("syncrun", name)["status"]
-    [succeeded] = [condition for condition in status["conditions"] if condition["type"] == "Succeeded"]
-    assert succeeded["status"] == str(well), f"run {name}: {succeeded['reason']}: {succeeded['message']}"
-    return status
-
-
-def counts(status: dict[str, Any]) -> dict[str, int]:
-    return {name: count for name, count in status["counts"].items() if count}
-
-
-def runner(stage: Stage, name: str) -> dict[str, Any]:
-    """The newest pod of a run."""
-    pods = stage.list("pods", f"reverseetl.io/run={name}")
-    assert pods, f"run {name} has no pod"
-    return max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
 
 def dead_letters(stage: Stage) -> list[dict[str, Any]]:
@@ -79,19 +28,6 @@ def dead_letters(stage: Stage) -> list[dict[str, Any]]:
     command = ("dlq", "list", "--state", stage.postgres.url("state"), "--namespace", TEAM, "--output", "json")
     program, environment = Path(sys.executable).parent / "retl", {"RETL_STATE_KEY": stage.state_key}
     return [json.loads(line) for line in run(program, *command, env=environment).splitlines()]
-
-
-def reads(stage: Stage, name: str) -> str:
-    """The name of the run's pod, once its query waits at the gate."""
-
-    def waiting() -> bool:
-        with stage.postgres.connect("warehouse") as connection:
-            found = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            return found.fetchone() == (1,)
-
-    assert wait_until(waiting, limit=60, every=0.2), f"run {name} never read\n{stage.account()}"
-    pod: str = runner(stage, name)["metadata"]["name"]
-    return pod
 
 
 def test_a_run_sends_every_row_and_keeps_the_refused_one_as_a_dead_letter(stage: Stage) -> None:

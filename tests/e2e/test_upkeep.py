@@ -1,0 +1,90 @@
+"""What an installation goes through after its first day: an alert, an upgrade, and its end. Hence these come last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.chart import RELEASE, SYSTEM
+from tests.e2e.images import OPERATOR, RUNNER
+from tests.e2e.runs import counts, ended, reads, runner, start
+from tests.e2e.stage import TEAM, Stage
+from tests.shipping.prometheus import RULES, Prometheus, quickened
+
+pytestmark = pytest.mark.e2e
+
+NEXT = "e2e-next"
+OURS = "app.kubernetes.io/name=reverse-etl-operator"
+KINDS = ["reverseetlsyncs", "syncruns", "syncsources", "syncmodels", "syncdestinations"]
+EVERYWHERE = "clusterroles,clusterrolebindings,validatingadmissionpolicies,flowschemas,prioritylevelconfigurations"
+
+
+def images(stage: Stage, selector: str, namespace: str) -> set[str]:
+    pods = stage.list("pods", selector, namespace)
+    current = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return {container["image"] for pod in current for container in pod["spec"]["containers"]}
+
+
+def test_a_dead_letter_of_a_critical_sync_is_all_that_a_real_prometheus_has_to_report(
+    stage: Stage, tmp_path: Path
+) -> None:
+    start(stage, "accounts-to-crm", "refused-again")
+    ended(stage, "refused-again")
+    stage.kubectl("label", "retl", "accounts-to-crm", "-n", TEAM, "reverseetl.io/critical=true")
+    targets = {
+        component: [
+            f"{pod['status']['podIP']}:8080"
+            for pod in stage.list("pods", f"{OURS},app.kubernetes.io/component={component}", SYSTEM)
+        ]
+        for component in ("controller", "api")
+    }
+    with Prometheus(tmp_path / "prometheus", targets, quickened(RULES, tmp_path / "rules.yaml")) as prometheus:
+        alert = prometheus.wait_firing("RetlDeadLetterCritical")
+        firing = [each for each in prometheus.alerts() if each["state"] == "firing"]
+        scraped = prometheus.query("sum by (job) (up)")
+    assert (alert["labels"]["namespace"], alert["labels"]["sync"]) == (TEAM, "accounts-to-crm")
+    assert {each["labels"]["alertname"] for each in firing if each["labels"]["severity"] == "critical"} == {
+        "RetlDeadLetterCritical"
+    }
+    assert {(each["metric"]["job"], each["value"][1]) for each in scraped} == {("controller", "2"), ("api", "2")}
+
+
+def test_an_upgrade_in_the_middle_of_a_run_loses_nothing(stage: Stage, gate: psycopg.Connection) -> None:
+    for image in (OPERATOR, RUNNER):
+        stage.cluster.tag(image, f"{image.rpartition(':')[0]}:{NEXT}")
+    secret = stage.get("secret", "retl-state-tls", SYSTEM)["data"]
+    before = stage.crm.get("/api/stats")
+    start(stage, "gated", "upgraded", fullRefresh=True)
+    reads(stage, "upgraded")
+    stage.install(NEXT, commonLabels={"edition": "next"})
+    assert images(stage, f"{OURS},edition=next", SYSTEM) == {f"{OPERATOR.rpartition(':')[0]}:{NEXT}"}
+    assert images(stage, "reverseetl.io/run=upgraded", TEAM) == {RUNNER}
+    gate.close()
+    status = ended(stage, "upgraded")
+    sent = status["counts"]["created"] + status["counts"]["updated"]
+    assert (status["attempt"], status["counts"]["read"], sent) == (1, 3, 3)
+    assert stage.crm.get("/api/stats")["records"] - before["records"] == 3
+    assert stage.get("secret", "retl-state-tls", SYSTEM)["data"] == secret
+
+    start(stage, "gated", "afterwards")
+    assert counts(ended(stage, "afterwards")) == {"read": 3, "unchanged": 3}
+    assert images(stage, "reverseetl.io/run=afterwards", TEAM) == {f"{RUNNER.rpartition(':')[0]}:{NEXT}"}
+
+
+def test_uninstalling_in_the_middle_of_a_run_keeps_what_teams_made_and_leaves_nothing_that_is_stuck(
+    stage: Stage, gate: psycopg.Connection
+) -> None:
+    start(stage, "gated", "abandoned")
+    reads(stage, "abandoned")
+    stage.helm("uninstall", RELEASE, "-n", SYSTEM, "--wait", "--timeout=90s")
+    assert stage.list(EVERYWHERE, OURS) == []
+    assert stage.list("deployments,services,configmaps,jobs,serviceaccounts,networkpolicies", OURS, SYSTEM) == []
+    kept = stage.list(",".join(KINDS), "", TEAM)
+    assert {"accounts-to-crm", "warehouse", "abandoned"} <= {each["metadata"]["name"] for each in kept}
+    assert not [each["metadata"]["name"] for each in kept if each["metadata"].get("finalizers")]
+
+    assert runner(stage, "abandoned")["status"]["phase"] == "Running"
+    stage.kubectl("delete", "namespace", TEAM, SYSTEM, "--timeout=60s")
+    stage.kubectl("delete", "crd", *(f"{kind}.reverseetl.io" for kind in KINDS), "--timeout=30s")
