@@ -16,6 +16,7 @@ from tools.kustomize import OF_HELM
 
 KUSTOMIZE = PROJECT / "deploy" / "kustomize"
 OVERLAYS = sorted(path.parent for path in KUSTOMIZE.glob("overlays/*/kustomization.yaml"))
+DROPPED = (*OF_HELM, "helm.sh/resource-policy")
 Key = tuple[str, str]
 
 
@@ -30,9 +31,10 @@ def without_helm(value: Any) -> Any:
         return [without_helm(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {
-        name: without_helm(item) for name, item in value.items() if name not in (*OF_HELM, "helm.sh/resource-policy")
-    }
+    kept = {name: without_helm(item) for name, item in value.items()}
+    for place in ("labels", "annotations"):  # and not where a selector asks for the mark of runners
+        if isinstance(kept.get(place), dict):
+            kept[place] = {name: item for name, item in kept[place].items() if name not in DROPPED}
     return {name: item for name, item in kept.items() if name != "annotations" or item}
 
 
