@@ -120,9 +120,6 @@ def with_cluster() -> Iterator[tuple[str, Session]]:
             return [typed(f"retl {command} -n flights", PROJECT, **kubeconfig) for command in commands]
 
         yield "status", session("status", f"status {SCHEDULED}")
-        story.cluster.kubectl("delete", "secret", "crm-login", "-n", "flights")
-        story.cluster.wait([f"retl/{SCHEDULED}"], "condition=Stalled", 60)
-        yield "why", session(f"why {SCHEDULED}")
         _photograph(f"http://127.0.0.1:{story.api_port}/docs", DIRECTORY / "api.png")
 
 
