@@ -24,6 +24,7 @@ from tests.cluster.kubectl import Access
 from tests.cluster.objects import FAR_AWAY, Namespace, phase_is, ready, run_of, stalled, sync
 from tests.cluster.processes import free_ports, wait_until
 from tests.cluster.test_controller_whole import ACCOUNTS, TOKEN, Whole, whole  # noqa: F401 - a fixture
+from tests.rest.certificates import authority
 
 BIN = Path(sys.executable).parent
 BAD = "A-0098,Bad,Austria,5"
@@ -206,13 +207,16 @@ def test_a_person_without_rights_is_told_which_are_missing(cluster: Cluster, sho
     assert f"kubectl auth can-i --list -n {shop.name}" in answer.err
 
 
-@pytest.fixture
-def api_pod(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
-    """Name of an API pod that runs on the node."""
+@pytest.fixture(params=["http", "https"])
+def api_pod(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name of an API pod that runs on the node, whose state service speaks TLS or does not."""
     account = service_account_kubeconfig(cluster, "retl-api", tmp_path)
     public, internal = free_ports(2)
     command = [str(BIN / "retl"), "api", "--state", f"sqlite:///{tmp_path / 'state.db'}", "--kubeconfig", str(account)]
     command += ["--host", "127.0.0.1", "--port", str(public), "--internal-port", str(internal)]
+    if request.param == "https":
+        authority().issue(tmp_path)
+        command += ["--state-tls-cert", str(tmp_path / "tls.crt"), "--state-tls-key", str(tmp_path / "tls.key")]
     name = f"api-{secrets.token_hex(3)}"
     ports = [{"name": "state", "containerPort": internal}]
     container = {"name": "api", "image": "api", "command": command, "ports": ports}
@@ -220,7 +224,12 @@ def api_pod(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     pod: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": "retl-system", "labels": labels},
+        "metadata": {
+            "name": name,
+            "namespace": "retl-system",
+            "labels": labels,
+            "annotations": {"reverseetl.io/state-scheme": request.param},
+        },
         "spec": {"containers": [container], "restartPolicy": "Never"},
     }
     cluster.kubectl("apply", "-f", "-", input=json.dumps(pod))
