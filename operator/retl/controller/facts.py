@@ -1,7 +1,7 @@
 """What the controller wants to know of objects, read from what the API server says: a Job, its pods, a status."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from retl.controller.syncs.lenient import lenient
@@ -9,6 +9,9 @@ from retl.resources.fields import StatusModel
 from retl.resources.kinds import Manifest
 
 S = TypeVar("S", bound=StatusModel)
+
+_LOST_AFTER = timedelta(seconds=30)
+"""So long after its grace is over, a pod that is being deleted is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,10 @@ class PodFacts:
     @property
     def ended(self) -> bool:
         return self.exit_code is not None or bool(self.reason)
+
+    def works(self, now: datetime) -> bool:
+        """Whether it has not ended; one that should be gone by now is on a node that nobody hears of."""
+        return not self.ended and (self.gone_by is None or now < self.gone_by + _LOST_AFTER)
 
     @classmethod
     def read(cls, pod: Manifest) -> "PodFacts":

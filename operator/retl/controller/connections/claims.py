@@ -1,5 +1,7 @@
 """Collects the runs that are under way into a destination, or wait to be."""
 
+from datetime import datetime
+
 from retl.apiserver.endpoints import POD
 from retl.controller.connections.slots import Claim, claim, limit_of
 from retl.controller.facts import PodFacts, status_of
@@ -22,11 +24,11 @@ def in_line(world: World, destination: Key) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-async def confirmed(world: World, destination: Key, manifest: Manifest) -> tuple[Claim, ...]:
+async def confirmed(world: World, destination: Key, manifest: Manifest, now: datetime) -> tuple[Claim, ...]:
     """The same, with those of all runs that have a slot; only with maxConcurrentRuns.
 
     A slot is never taken back for what the cache believes: a run that it does not have may just have been created, and
-    one that awaited approval may have got it.
+    one that awaited approval may have got it. Nor while a pod works that was left over by a run that is over.
     """
     if limit_of(manifest) is None:
         return ()
@@ -39,16 +41,17 @@ async def confirmed(world: World, destination: Key, manifest: Manifest) -> tuple
         run = world.cache.get(key)
         if run is None or claim(run, None) is not None:
             run = await world.fresh(key)
-        if run and run["metadata"]["uid"] == slot.uid and (one := claim(run, None)):
+        another = run is not None and run["metadata"]["uid"] != slot.uid
+        if run and not another and (one := claim(run, None)):
             claims[one.uid] = one
-        elif run is None and await _still_works(world, key):
+        elif not another and await _still_works(world, key, now):
             claims[slot.uid] = Claim(slot.run, slot.uid, slot.since, under_way=True, gone=True)
     return tuple(claims.values())
 
 
-async def _still_works(world: World, run: Key) -> bool:
-    """Whether a pod of a run that was deleted still works: it may outlive it by a minute, and the cache lag behind."""
+async def _still_works(world: World, run: Key, now: datetime) -> bool:
+    """Whether a pod still works that may outlive its run, or its Job, by a minute; the cache may lag behind."""
     async for page, _ in world.kube.list(POD, run.namespace, f"{RUN_LABEL}={run.name}"):
-        if any(not PodFacts.read(pod).ended for pod in page):
+        if any(PodFacts.read(pod).works(now) for pod in page):
             return True
     return False

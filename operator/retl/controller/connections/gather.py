@@ -60,7 +60,7 @@ async def gather(world: World, key: Key, now: datetime, refused: str = "") -> tu
         status=status_of(DestinationStatus if key.kind == DESTINATION else ConnectionStatus, manifest),
         problem=await _problem(world, key, manifest),
         limit=limit_of(manifest) if key.kind == DESTINATION else None,
-        claims=await confirmed_claims(world, key, manifest) if key.kind == DESTINATION else (),
+        claims=await confirmed_claims(world, key, manifest, now) if key.kind == DESTINATION else (),
         check=None if key.kind == MODEL else check_view(world, key, manifest, job, now, refused),
     )
     return view, manifest

@@ -26,7 +26,7 @@ class Claim:
         since: when it came into the line: when its sync was reserved for it.
         under_way: an attempt of it was started and has no approval to wait for.
         waiting: it needs a slot for what it does next.
-        gone: it was deleted, and its pod still works.
+        gone: it was deleted or has ended, and its pod still works.
     """
 
     run: str

@@ -37,7 +37,6 @@ NOTHING = Decision()
 GRACE = timedelta(seconds=60)
 """How long a new run waits for what it refers to: `kubectl apply -f DIR` creates things in no particular order."""
 _LOOK_AGAIN = timedelta(seconds=5)
-_LOST_AFTER = timedelta(seconds=30)
 _LONGEST_IN_LINE = timedelta(minutes=5)
 _UNOBSTRUCTED = ("Starting", "Running", "Cancelling", "Queued", "JobForbidden")
 
@@ -260,11 +259,8 @@ class _Steps:
         return replace(started, actions=(Create(JOB, job),))
 
     def _leftover(self) -> PodFacts | None:
-        """A pod of this sync that still works; one that should be gone by now is on a node that nobody hears of."""
-        for pod in self.view.leftovers:
-            if pod.gone_by is None or self.now < pod.gone_by + _LOST_AFTER:
-                return pod
-        return None
+        """A pod of this sync that still works."""
+        return next((pod for pod in self.view.leftovers if pod.works(self.now)), None)
 
     def _unchanged(self) -> Decision:
         """The record stays as it is, and tells kstatus that this generation of the spec was looked at."""
