@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart import PROJECT, RELEASE, SYSTEM, Helm, HelmError, Values
 from tests.cluster.controlplane import ControlPlane
@@ -108,6 +111,14 @@ def syncs(plane: ControlPlane, namespace: str) -> int:
     return len(found.split())
 
 
+def follow(plane: ControlPlane, said: str) -> None:
+    """Run the commands of a message."""
+    commands = re.findall(r"kubectl ((?:annotate|label) [^;]+)", said)
+    assert commands, said
+    for command in commands:
+        plane.kubectl(*shlex.split(command))
+
+
 def test_a_state_secret_that_is_not_there_is_named(plane: ControlPlane, helm: Helm) -> None:
     said = refusal(helm, {"state": STATE})
     assert said.startswith(f"state.existingSecret: there is no Secret state-database in namespace {SYSTEM}. Create it")
@@ -150,15 +161,22 @@ def test_what_the_cluster_lacks_is_named_with_what_to_do(
 
 
 def test_kinds_of_an_older_version_are_refused_where_somebody_else_is_to_upgrade_them(
-    plane: ControlPlane, helm: Helm
+    plane: ControlPlane, helm: Helm, tmp_path: Path
 ) -> None:
-    plane.apply_crds(PROJECT / "crds")
-    plane.kubectl("label", "crd", *CRDS, "app.kubernetes.io/version=0.0.9")
+    older = shutil.copytree(PROJECT / "crds", tmp_path / "crds")
+    definition = older / "reverseetl.io_reverseetlsyncs.yaml"
+    crd = yaml.safe_load(definition.read_text())
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del fields["displayName"], fields["mappings"]["items"]["properties"]["skipNulls"]
+    fields["state"]["enum"].remove("Paused")
+    definition.write_text(yaml.safe_dump(crd))
+    plane.apply_crds(older)
     said = refusal(helm, {"state": STATE, "crds": {"install": False}})
-    assert re.match(
-        r"crds\.install: is false, and CustomResourceDefinition \S+ is of version 0\.0\.9, which is older", said
+    assert said.startswith(
+        f"crds.install: is false, and CustomResourceDefinition {CRDS[0]} is older than the operator: it lacks "
+        ".spec.displayName, .spec.mappings[].skipNulls, .spec.state=Paused. Apply those of version"
     )
-    plane.kubectl("label", "crd", *CRDS, "app.kubernetes.io/version-")
+    plane.apply_crds(PROJECT / "crds")
     stored = json.dumps({"status": {"storedVersions": ["v1alpha1", "v9"]}})
     plane.kubectl("patch", "crd", CRDS[1], "--subresource=status", "--type=merge", f"--patch={stored}")
     said = refusal(helm, {"state": STATE, "crds": {"install": False}})
@@ -171,13 +189,29 @@ def test_kinds_that_are_there_without_helm_become_the_releases_as_the_message_sa
     plane: ControlPlane, helm: Helm
 ) -> None:
     said = refusal(helm, {"state": STATE})
-    [name] = re.findall(r"CustomResourceDefinition (\S+) is there, and no release of Helm made it", said)
-    commands = re.findall(r"kubectl ((?:annotate|label) [^;]+)", said)
-    assert len(commands) == 2
-    for command in commands:
-        for crd in CRDS:
-            plane.kubectl(*shlex.split(command.replace(name, crd)))
+    assert "is there, and no release of Helm made it. Set crds.install=false to use it as it is; or hand all" in said
+    follow(plane, said)
     helm.install({"state": STATE})
+
+
+def test_leaving_the_kinds_to_somebody_else_never_takes_syncs_along(plane: ControlPlane, helm: Helm) -> None:
+    """Helm deletes what was in the release before, unless the object itself says that it stays."""
+    others: Values = {"state": STATE, "crds": {"install": False}}
+    helm.install({"state": STATE, "crds": {"keep": False}})
+    assert "nothing says that CustomResourceDefinition" in refusal(helm, others)
+
+    plane.kubectl("delete", "crd", *CRDS)
+    plane.apply_crds(PROJECT / "crds")
+    make_sync(plane, "default")
+    handing = refusal(helm, {"state": STATE})
+    assert "is there, and no release of Helm made it. Hand all of them to this release: kubectl" in handing
+    follow(plane, refusal(helm, others))
+    helm.install(others)
+    assert syncs(plane, "default") == len(KINDS)
+
+    follow(plane, handing)
+    helm.install({"state": STATE})
+    assert syncs(plane, "default") == len(KINDS)
 
 
 def test_the_notes_say_how_to_go_on(plane: ControlPlane, helm: Helm) -> None:
