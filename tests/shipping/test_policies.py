@@ -15,6 +15,7 @@ from retl.controller.manifests import job
 from retl.controller.settings import RunnerSettings
 from retl.resources.sync import Runner
 from retl.runspec.check import CheckSpec
+from retl.runspec.pod import CHECK_SPEC_ANNOTATION, RUN_SPEC_ANNOTATION, SECRETS_ANNOTATION
 from tests.cluster.cluster import PERMISSIONS, POLICIES, Cluster, based
 from tests.cluster.conftest import cluster  # noqa: F401 - fixture
 from tests.cluster.kubectl import KubectlError
@@ -31,6 +32,7 @@ Change = Callable[[Manifest], object]
 NOT_ITS_OWN = "a runner gets the Secrets of its own source and destination, and no storage; not volume "
 FROM_FILES = "a runner reads its Secrets from files"
 ITS_TOKEN = "a runner gets a token for the state service only"
+ITS_NODE = "a runner has a network and processes of its own"
 ITS_MAKERS = "reverse-etl-operator is for the Jobs of its controller, and for their pods"
 
 
@@ -120,7 +122,20 @@ def both(*changes: Change) -> Change:
     return lambda manifest: [change(manifest) for change in changes]
 
 
+def annotation(name: str, text: str) -> Change:
+    return lambda manifest: manifest["spec"]["template"]["metadata"]["annotations"].update({name: text})
+
+
+def unlisted(manifest: Manifest) -> None:
+    del manifest["spec"]["template"]["metadata"]["annotations"][SECRETS_ANNOTATION]
+
+
+def host(what: str) -> Change:
+    return lambda manifest: pod_of(manifest).update({what: True})
+
+
 OTHER = volume(secret={"secretName": "payroll"})
+NAMED = '{"config":{"headers":{"secret":"payroll"}}}'
 KEY = {"secretKeyRef": {"name": "login", "key": "password"}}
 
 
@@ -135,7 +150,15 @@ def test_what_the_controller_makes_is_let_through(policed: Policed, made: Callab
         pytest.param(OTHER, NOT_ITS_OWN + "more", id="another-secret"),
         pytest.param(both(OTHER, unmarked), NOT_ITS_OWN + "more", id="another-secret-without-the-mark"),
         pytest.param(volume(secret={"secretName": "log"}), NOT_ITS_OWN + "more", id="half-of-its-name"),
+        pytest.param(both(OTHER, annotation(RUN_SPEC_ANNOTATION, NAMED)), NOT_ITS_OWN, id="named-in-its-config"),
+        pytest.param(both(OTHER, annotation(CHECK_SPEC_ANNOTATION, NAMED)), NOT_ITS_OWN, id="named-in-a-check"),
+        pytest.param(both(OTHER, unlisted), NOT_ITS_OWN, id="without-a-list"),
         pytest.param(volume(projected={"sources": [{"secret": {"name": "payroll"}}]}), NOT_ITS_OWN, id="projected"),
+        pytest.param(
+            volume(projected={"sources": [{"podCertificate": {"signerName": "example.com/x", "keyType": "ED25519"}}]}),
+            NOT_ITS_OWN,
+            id="a-certificate",
+        ),
         pytest.param(volume(hostPath={"path": "/"}), NOT_ITS_OWN, id="the-node"),
         pytest.param(volume(persistentVolumeClaim={"claimName": "data"}), NOT_ITS_OWN, id="a-volume-claim"),
         pytest.param(volume(csi={"driver": "secrets-store.csi.k8s.io"}), NOT_ITS_OWN, id="a-secret-store"),
@@ -150,6 +173,7 @@ def test_what_the_controller_makes_is_let_through(policed: Policed, made: Callab
             lambda manifest: pod_of(manifest).update(automountServiceAccountToken=True), ITS_TOKEN, id="an-api-token"
         ),
         pytest.param(audience, ITS_TOKEN, id="a-token-for-the-api"),
+        *(pytest.param(host(what), ITS_NODE, id=what) for what in ("hostNetwork", "hostPID", "hostIPC")),
     ],
 )
 def test_a_job_that_asks_for_more_is_refused(policed: Policed, change: Change, refused: str) -> None:
@@ -179,14 +203,40 @@ def as_pod(manifest: Manifest) -> Manifest:
     }
 
 
-def test_a_webhook_gives_a_runners_pod_no_secret_on_its_way(policed: Policed) -> None:
-    # The Job controller of the tests' control plane is an administrator.
+MESH = volume(projected={"sources": [{"serviceAccountToken": {"audience": "mesh-ca", "path": "token"}}]})
+API = volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]})
+
+
+def made_pod(policed: Policed, change: Change) -> None:
+    """The pod of a run, which is changed on its way; the Job controller of the tests' cluster is an administrator."""
+    manifest = run_job()
+    change(manifest)
     make = ("create", "--dry-run=server", "-n", policed.name, "-f", "-")
-    policed.cluster.kubectl(*make, input=json.dumps(as_pod(run_job())))
-    changed = run_job()
-    OTHER(changed)
-    with pytest.raises(KubectlError, match=f"{NOT_ITS_OWN}more"):
-        policed.cluster.kubectl(*make, input=json.dumps(as_pod(changed)))
+    policed.cluster.kubectl(*make, input=json.dumps(as_pod(manifest)))
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        pytest.param(OTHER, f"{NOT_ITS_OWN}more", id="a-secret"),
+        pytest.param(API, ITS_TOKEN, id="a-token-for-the-api"),
+        pytest.param(audience, ITS_TOKEN, id="its-token-is-for-the-api"),
+        pytest.param(host("hostNetwork"), ITS_NODE, id="the-nodes-network"),
+        pytest.param(
+            lambda manifest: pod_of(manifest).update(automountServiceAccountToken=True), ITS_TOKEN, id="all-tokens"
+        ),
+    ],
+)
+def test_a_runners_pod_is_given_no_more_on_its_way(policed: Policed, change: Change, refused: str) -> None:
+    with pytest.raises(KubectlError, match=refused):
+        made_pod(policed, change)
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param(MESH, id="a-token-for-a-mesh"), pytest.param(unlisted, id="of-a-job-before-lists")]
+)
+def test_a_runners_pod_is_let_through(policed: Policed, change: Change) -> None:
+    made_pod(policed, change)
 
 
 def test_nobody_else_makes_what_passes_for_a_runner(policed: Policed) -> None:
@@ -209,7 +259,8 @@ def test_a_pod_is_not_made_a_runner_later_nor_shown_more(policed: Policed) -> No
     create = ("create", "-n", policed.name, "-f", "-")
     kubectl = policed.cluster.kubectl
     plain = {"name": "plain", "image": "runner:test"}
-    theirs = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "theirs"}, "spec": {"containers": [plain]}}
+    spec = {"containers": [plain], "automountServiceAccountToken": False}
+    theirs = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "theirs"}, "spec": spec}
     kubectl(*create, input=json.dumps(theirs))
     kubectl(*create, input=json.dumps(as_pod(run_job())))
     label = ("label", "pod", "theirs", *(f"{name}={value}" for name, value in MARK.items()))

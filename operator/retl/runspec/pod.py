@@ -27,6 +27,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 RUN_SPEC_ANNOTATION = "reverseetl.io/run-spec"
 CHECK_SPEC_ANNOTATION = "reverseetl.io/check-spec"
+SECRETS_ANNOTATION = "reverseetl.io/secrets"  # names of the Secrets that it is given; the policy on runners reads them
 STATE_AUDIENCE = "reverse-etl-state"
 
 # Exit codes of `retl run` and `retl execute`.

@@ -12,7 +12,7 @@ from retl.resources import SyncRun
 from retl.resources.marks import KUEUE_LABELS
 from retl.resources.sync import Runner
 from retl.runspec import RunSpec
-from retl.runspec.pod import RUN_SPEC_ANNOTATION, SECRETS_DIR, STATE_AUDIENCE
+from retl.runspec.pod import RUN_SPEC_ANNOTATION, SECRETS_ANNOTATION, SECRETS_DIR, STATE_AUDIENCE
 from tests.unit.controller.views import NOON, meta, run_spec
 
 SETTINGS = RunnerSettings(image="runner:1", state_url="http://state:8081", pull_policy="IfNotPresent")
@@ -87,6 +87,7 @@ def test_a_secret_of_both_sides_is_mounted_once_and_never_copied() -> None:
     assert volumes == ["login"]
     mounts = [m["mountPath"] for m in container(manifest)["volumeMounts"]]
     assert mounts.count(f"{SECRETS_DIR}/login") == 1
+    assert manifest["spec"]["template"]["metadata"]["annotations"][SECRETS_ANNOTATION] == "login"
     assert "secretKeyRef" not in json.dumps(manifest)
 
 
