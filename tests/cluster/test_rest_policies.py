@@ -134,6 +134,22 @@ def test_connections_and_models_are_kept_in_the_same_way(policed: Policed, kind:
     assert "patched" in policed.patch("admin", kind, "kept", asked, "--field-manager=retl-api")
 
 
+@pytest.mark.parametrize("tool", ["argo", "flux", "helm"])
+def test_marks_of_others_are_neither_taken_off_nor_changed_nor_added(policed: Policed, tool: str) -> None:
+    labels, marks = MARKS[tool]
+    named = {key: value.format(itself=itself(SYNC, policed.shop.name, "marked")) for key, value in marks.items()}
+    manifest = sync("marked")
+    manifest["metadata"] |= {"labels": labels, "annotations": named}
+    policed.shop.apply(manifest)
+    field, mark = ("annotations", next(iter(named))) if named else ("labels", next(iter(labels)))
+    for key, value in ((mark, None), (mark, "other"), ("example.com/seen", "yes")):
+        change = {"metadata": {field: {key: value}}}
+        answer = policed.patch("operator", SYNC, "marked", change, "--field-manager=retl-api", "--dry-run=server")
+        assert "managed-by-gitops" in answer, (key, value)
+        assert "patched" in policed.patch("operator", SYNC, "marked", change, "--dry-run=server"), (key, value)
+    policed.by("operator", "delete", SYNC, "marked")
+
+
 def test_only_the_rest_api_is_held_back(policed: Policed) -> None:
     manifest = sync("kept", state="Paused")
     manifest["metadata"]["annotations"] = {ARGO: f"growth:{itself(SYNC, policed.shop.name, 'kept')}"}
