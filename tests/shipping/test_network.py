@@ -91,6 +91,7 @@ def test_runners_reach_dns_the_state_service_and_what_is_declared(of: Any) -> No
         (controller, METRICS),
         (pod(objects, "StatefulSet", "retl-postgresql"), POSTGRESQL),
         (DNS, HTTPS),
+        (Peer("default", DNS.labels), 53),
         (STRANGER, HTTP),
         (runner("growth"), HTTP),
     ):
