@@ -1,7 +1,8 @@
 """Writes deploy/kustomize/base out of the Helm chart, for those without Helm; `--check` says whether it is current.
 
 One file for each of the chart's templates, without what only Helm wants to know. The tests of the cluster apply the
-same files, so what they show holds for both ways of installing.
+same files, so what they show holds for both ways of installing. The namespace is a file that the base does not list:
+with `kubectl delete -k` it would go, and the Secret with the key of the state database in it.
 """
 
 from __future__ import annotations
@@ -39,14 +40,18 @@ def rendered() -> str:
 
 def files(text: str) -> dict[str, str]:
     """The base's files by name, out of what helm rendered."""
-    found: dict[str, list[Any]] = defaultdict(list, namespace=[NAMESPACE])
+    found: dict[str, list[Any]] = defaultdict(list)
     for document in text.split("\n---\n"):
         source, manifest = SOURCE.search(document), yaml.safe_load(document)
         if source and manifest:
             found[source[1].replace("/", "-")].append(_plain(manifest))
     written = {f"{name}.yaml": HEAD + _dump_all(manifests) for name, manifests in found.items()}
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(written)}
-    return {**written, "kustomization.yaml": HEAD + _dump_all([listed])}
+    return {
+        **written,
+        "namespace.yaml": HEAD + _dump_all([NAMESPACE]),
+        "kustomization.yaml": HEAD + _dump_all([listed]),
+    }
 
 
 def _plain(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -47,9 +47,14 @@ def test_the_base_is_as_the_chart_is() -> None:
 def test_kustomize_makes_the_objects_that_helm_makes(plane: ControlPlane) -> None:
     values = yaml.safe_load((KUSTOMIZE / "values.yaml").read_text())
     wanted = {(each["kind"], each["metadata"]["name"]): without_helm(each) for each in rendered(values)}
-    found = built(plane, KUSTOMIZE / "base")
-    assert found.pop(("Namespace", SYSTEM))
-    assert found == wanted
+    assert built(plane, KUSTOMIZE / "base") == wanted
+
+
+def test_deleting_what_kustomize_makes_leaves_the_namespace_with_the_key(plane: ControlPlane) -> None:
+    [namespace] = yaml.safe_load_all((KUSTOMIZE / "base" / "namespace.yaml").read_text())
+    assert (namespace["kind"], namespace["metadata"]["name"]) == ("Namespace", SYSTEM)
+    for directory in (KUSTOMIZE / "base", *OVERLAYS):
+        assert not {"Namespace", "Secret"} & {kind for kind, _ in built(plane, directory)}
 
 
 @pytest.mark.parametrize("directory", [KUSTOMIZE / "base", *OVERLAYS], ids=lambda path: path.name)
