@@ -4,8 +4,8 @@
     python -m tools.release --set 0.2.0  the version, everywhere where it stands, and a heading in CHANGELOG.md;
                                          a snapshot of the CRDs, with which later ones must agree
 
-Wheel and chart are the same, byte by byte, whoever builds them of a commit. Images need root on Debian; elsewhere they
-are left out, which is said.
+Wheel and chart are the same, byte by byte, whoever builds them of a commit. Images need root on Debian; elsewhere
+`--without-images` makes a release of the rest.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+from packaging.version import Version
 
 from tests.e2e import images, machine
 from tests.programs import program
@@ -34,11 +33,14 @@ from tools.sbom import sbom
 
 PROJECT = Path(__file__).parents[1]
 CHART = "charts/reverse-etl-operator"
-VERSION = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?"
+VERSION = r"\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?"
+"""Of what semantic versioning allows, what Python knows as a version, too."""
 PLACES = {
     "pyproject.toml": rf'^version = "({VERSION})"$',
     "operator/retl/__init__.py": rf'^__version__ = "({VERSION})"$',
     f"{CHART}/Chart.yaml": rf"^(?:version|appVersion): ({VERSION})$",
+    "deploy/kustomize/overlays/example/kustomization.yaml": rf"(?:newTag: |reverse-etl-runner:)({VERSION})",
+    "examples/gitops/apps/operator.yaml": rf"^    targetRevision: v({VERSION})$",
 }
 """Where the version stands. pyproject.toml is the one that counts; `--set` writes all."""
 UNRELEASED = "## [Unreleased]\n"
@@ -50,17 +52,23 @@ def version(project: Path = PROJECT) -> str:
 
 
 def set_version(new: str, today: date, project: Path = PROJECT) -> None:
-    """Write the version to all its places, and what was unreleased under it (ValueError for a version that is none)."""
+    """Write the version to all its places, and what was unreleased under it (ValueError for a version that is none).
+
+    Its snapshot begins with the objects of the version before; they may be added to until it is released.
+    """
     if not re.fullmatch(VERSION, new):
         raise ValueError(f"{new}: write a version such as 0.2.0 or 0.2.0-rc.1")
     changes = project / "CHANGELOG.md"
     text = changes.read_text()
     if UNRELEASED not in text or f"## [{new}]" in text:
         raise ValueError(f"CHANGELOG.md: has no {UNRELEASED.strip()}, or has {new} already")
+    snapshot, objects = project / f"tests/shipping/crds-{new}", "objects.yaml"
+    shutil.copytree(project / "crds", snapshot, dirs_exist_ok=True)
+    if not (snapshot / objects).exists():
+        shutil.copy(project / f"tests/shipping/crds-{version(project)}" / objects, snapshot)
     for place, pattern in PLACES.items():
         path = project / place
         path.write_text(re.sub(pattern, lambda found: found[0].replace(found[1], new), path.read_text(), flags=re.M))
-    shutil.copytree(project / "crds", project / f"tests/shipping/crds-{new}", dirs_exist_ok=True)
     changes.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n## [{new}] - {today}\n"))
 
 
@@ -71,7 +79,10 @@ def build_wheel(to: Path) -> Path:
     builder += ["--out-dir" if uv else "--wheel-dir", str(to), str(PROJECT)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(int(committed().timestamp()))}
     subprocess.run(builder, check=True, env=environment)
-    return next(to.glob(f"*-{version()}-*.whl"))
+    [wheel] = to.glob("*.whl")
+    if wheel.name.split("-")[1] != str(Version(version())):
+        raise ValueError(f"{wheel.name}: is not of {version()}, the version in pyproject.toml")
+    return wheel
 
 
 def build_chart(to: Path) -> Path:
@@ -95,6 +106,9 @@ def build_chart(to: Path) -> Path:
 
 def build_images(to: Path) -> list[Path]:
     """An archive of each image (docker-archive), and what it carries as CycloneDX."""
+    from cyclonedx.schema import SchemaVersion  # the validator takes seconds, and only images need it
+    from cyclonedx.validation.json import JsonStrictValidator
+
     made = []
     machine.install()
     labels = {"VERSION": version(), "REVISION": _git("rev-parse", "HEAD"), "CREATED": committed().isoformat()}
@@ -114,14 +128,18 @@ def checksums(files: list[Path]) -> str:
     return "".join(f"{_digest(path)}  {path.name}\n" for path in sorted(files))
 
 
-def release(to: Path) -> list[Path]:
-    """Everything, with checksums, into an empty directory."""
+def release(to: Path, with_images: bool) -> list[Path]:
+    """Everything, with checksums, into an empty directory (ValueError when it would not be what the commit holds)."""
+    if not (PROJECT / ".git").exists():
+        raise ValueError(f"a release is made of a commit; {PROJECT} is no git checkout")
+    if changed := _git("status", "--porcelain", "--untracked-files=all"):
+        raise ValueError(f"a release is made of a commit; commit, remove or ignore first what is not in it:\n{changed}")
+    if with_images and (reason := machine.missing()):
+        raise ValueError(f"images cannot be built: {reason}; --without-images makes a release that has none")
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
     made = [build_wheel(to), build_chart(to)]
-    if reason := machine.missing():
-        print(f"images and their bills of materials are left out: {reason}", file=sys.stderr)
-    else:
+    if with_images:
         made += build_images(to)
     (to / "SHA256SUMS").write_text(checksums(made))
     return [*made, to / "SHA256SUMS"]
@@ -151,15 +169,17 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", metavar="VERSION", help="give the project this version, and build nothing")
+    parser.add_argument("--without-images", action="store_true", help="leave out images and their bills of materials")
     asked = parser.parse_args()
-    if asked.set:
-        try:
+    try:
+        if asked.set:
             set_version(asked.set, datetime.now(UTC).date())
-        except ValueError as error:
-            sys.exit(str(error))
-        print("Now `make chart docs` writes what is generated; then commit, tag, and `make release`.")
-        return
-    for path in release(PROJECT / "dist"):
+            print("Now `make docs` writes what is generated; then commit, tag, and `make release`.")
+            return
+        made = release(PROJECT / "dist", with_images=not asked.without_images)
+    except ValueError as error:
+        parser.error(str(error))
+    for path in made:
         print(f"{path.stat().st_size / 1e6:8.1f} MB  {path.relative_to(PROJECT)}")
 
 

@@ -1,4 +1,4 @@
-"""Writes what an image carries as CycloneDX 1.6: the Python distributions and Debian packages that are in its files.
+"""Writes what an image carries as CycloneDX 1.6: Python, its distributions and Debian packages that are in its files.
 
 Read from the archive that is shipped (docker-archive, layers uncompressed), not from what was asked for in the build.
 
@@ -25,6 +25,9 @@ from packageurl import PackageURL
 
 DPKG = "var/lib/dpkg/status"
 RELEASE = "usr/lib/os-release"
+VENV = "pyvenv.cfg"
+"""Says of which Python a virtual environment is, and where that is."""
+DEBIANS = "/usr/bin"
 LABEL = "org.opencontainers.image."
 _GONE, _ALL_GONE = ".wh.", ".wh..wh..opq"
 _LONGEST_LICENSE = 100
@@ -37,7 +40,9 @@ def sbom(archive: Path) -> str:
     labels: Mapping[str, str] = config["config"].get("Labels") or {}
     name, version = labels[f"{LABEL}title"], labels[f"{LABEL}version"]
     image = Component(name=name, version=version, type=ComponentType.CONTAINER, bom_ref=name)
-    components = sorted([*_python(files), *_debian(files)], key=lambda each: str(each.bom_ref.value))
+    components = sorted(
+        [*_interpreter(files), *_python(files), *_debian(files)], key=lambda each: str(each.bom_ref.value)
+    )
     bom = Bom(
         components=components,
         serial_number=uuid5(NAMESPACE_OID, json.dumps(config, sort_keys=True)),
@@ -67,7 +72,7 @@ def _take(files: dict[str, str], layer: tarfile.TarFile, member: tarfile.TarInfo
         gone = path.parent if path.name == _ALL_GONE else path.parent / path.name.removeprefix(_GONE)
         for name in [name for name in files if PurePosixPath(name).is_relative_to(gone)]:
             del files[name]
-    elif member.isfile() and (str(path) in (DPKG, RELEASE) or path.match("*.dist-info/METADATA")):
+    elif member.isfile() and (str(path) in (DPKG, RELEASE) or path.name == VENV or path.match("*.dist-info/METADATA")):
         files[str(path)] = _read(layer, member)
 
 
@@ -85,6 +90,16 @@ def _python(files: Mapping[str, str]) -> Iterator[Component]:
             yield _component(PackageURL("pypi", None, told["Name"].lower(), told["Version"]), license)
 
 
+def _interpreter(files: Mapping[str, str]) -> Iterator[Component]:
+    """Python itself, where it is not one of the Debian packages: official images of Python compile their own."""
+    for name, text in files.items():
+        if PurePosixPath(name).name == VENV:
+            told = dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
+            if told["home"] != DEBIANS:
+                known = f"cpe:2.3:a:python:python:{told['version']}:*:*:*:*:*:*:*"
+                yield _component(PackageURL("generic", None, "python", told["version"]), "Python-2.0", known)
+
+
 def _debian(files: Mapping[str, str]) -> Iterator[Component]:
     release = dict(line.split("=", 1) for line in files.get(RELEASE, "").splitlines() if "=" in line)
     distro = f"debian-{release.get('VERSION_ID', '').strip(chr(34))}"
@@ -95,10 +110,11 @@ def _debian(files: Mapping[str, str]) -> Iterator[Component]:
             yield _component(PackageURL("deb", "debian", told["Package"], told["Version"], qualifiers), "")
 
 
-def _component(purl: PackageURL, license: str) -> Component:
+def _component(purl: PackageURL, license: str, cpe: str | None = None) -> Component:
     known = license if license and "\n" not in license and len(license) <= _LONGEST_LICENSE else None
     licenses = [LicenseFactory().make_from_string(known)] if known else []
-    return Component(name=purl.name, version=purl.version, purl=purl, bom_ref=purl.to_string(), licenses=licenses)
+    ref = purl.to_string()
+    return Component(name=purl.name, version=purl.version, purl=purl, cpe=cpe, bom_ref=ref, licenses=licenses)
 
 
 if __name__ == "__main__":

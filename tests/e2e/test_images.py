@@ -72,5 +72,6 @@ def test_the_bill_of_materials_of_an_image_names_what_it_carries(
     bill = sbom(archive_of(image))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
     listed = {each["purl"].partition("@")[0] for each in json.loads(bill)["components"]}
-    assert {f"pkg:pypi/{carried}", "pkg:pypi/reverse-etl-operator", "pkg:deb/debian/libc6"} <= listed
+    debians = {"pkg:deb/debian/libc6", "pkg:deb/debian/python3.13"}
+    assert {f"pkg:pypi/{carried}", "pkg:pypi/reverse-etl-operator", *debians} <= listed
     assert not {f"pkg:pypi/{absent}", "pkg:pypi/pip", "pkg:deb/debian/python3-pip"} & listed
