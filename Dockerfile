@@ -27,7 +27,8 @@ RUN cd /opt/retl/lib/python3*/site-packages/pyarrow && rm -rf tests include incl
   libarrow_flight.so* libarrow_python_flight.so* _flight.*.so
 
 FROM ${BASE_IMAGE} AS bare
-# Nothing is left that installs or compiles. What a base image has of it would stay in its layers, so they are not built upon.
+# Nothing is left that installs Python packages or compiles; apt and dpkg stay, which only root can use. What a base image
+# has of the former would stay in its layers, so they are not built upon.
 RUN dpkg-query --show --showformat '${Package}\n' | grep -E '^python3.*-(packaging|pip|pip-whl|setuptools-whl|venv|wheel)$' \
   | xargs --no-run-if-empty dpkg --purge --force-depends \
   && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/include
