@@ -26,6 +26,8 @@ Values = Mapping[str, Any]
 
 NEEDED: Values = {"state": {"existingSecret": "state-database"}}
 """What the chart has no default for."""
+STATE_KEY = "A" * 43 + "="
+"""What the chart takes for a key where nothing is sealed with it."""
 
 
 class HelmError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart import SYSTEM, Helm, Values
+from tests.chart import STATE_KEY, SYSTEM, Helm, Values
 from tests.cluster.controlplane import ControlPlane
 from tests.shipping.foreign import foreign_crds
 from tests.shipping.schemas import write_schemas
@@ -36,7 +36,7 @@ def installed(plane: ControlPlane, helm: Helm) -> Helm:
 
     There is no node here: the hook that migrates the database would wait for its pod.
     """
-    literals = ("--from-literal=url=postgresql://nobody@127.0.0.1:1/state", "--from-literal=key=")
+    literals = ("--from-literal=url=postgresql://nobody@127.0.0.1:1/state", f"--from-literal=key={STATE_KEY}")
     plane.kubectl("create", "secret", "generic", "state-database", "-n", SYSTEM, *literals)
     helm.install(INSTALLED)
     for name in ("reverseetlsyncs", "syncruns", "syncsources", "syncmodels", "syncdestinations"):

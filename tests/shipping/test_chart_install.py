@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart import PROJECT, RELEASE, SYSTEM, Helm, HelmError, Values
+from tests.chart import PROJECT, RELEASE, STATE_KEY, SYSTEM, Helm, HelmError, Values
 from tests.cluster.controlplane import ControlPlane
 
 KINDS = ("reverseetlsyncs", "syncruns", "syncsources", "syncmodels", "syncdestinations")
 CRDS = tuple(f"{kind}.reverseetl.io" for kind in KINDS)
+URL = "postgresql://nobody@127.0.0.1:1/state"
 STATE: Values = {"existingSecret": "state-database", "migrateHook": False}
 """There is no node here: the hook that migrates the database would wait for its pod."""
 SECOND: Values = {
@@ -71,8 +72,8 @@ def left(plane: ControlPlane) -> set[str]:
     return set(found.split())
 
 
-def make_secret(plane: ControlPlane, name: str, *keys: str, namespace: str = SYSTEM) -> None:
-    literals = [f"--from-literal={key}=" for key in keys]
+def make_secret(plane: ControlPlane, name: str, *, namespace: str = SYSTEM, **data: str) -> None:
+    literals = [f"--from-literal={key}={value}" for key, value in data.items()]
     plane.kubectl("create", "secret", "generic", name, f"--namespace={namespace}", *literals)
 
 
@@ -126,11 +127,30 @@ def test_a_state_secret_that_is_not_there_is_named(plane: ControlPlane, helm: He
     assert helm("list", "--all-namespaces", "--short").split() == []
 
 
-def test_a_state_secret_without_its_keys_is_named(plane: ControlPlane, helm: Helm) -> None:
-    make_secret(plane, "state-database", "url")
-    assert "Secret state-database in namespace retl-system has no key key. Add it" in refusal(helm, {"state": STATE})
+UNFIT = [
+    ({"url": URL}, "Secret state-database in namespace retl-system has no key key. Add it"),
+    (
+        {"url": "mysql://ada:hush@db/state", "key": STATE_KEY},
+        "url in Secret state-database in namespace retl-system",
+    ),
+    ({"url": URL, "key": "aHVzaA=="}, "key in Secret state-database in namespace retl-system is not 32 bytes in base"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), UNFIT)
+def test_a_state_secret_that_no_pod_could_start_with_is_named_without_what_is_in_it(
+    plane: ControlPlane, helm: Helm, data: dict[str, str], message: str
+) -> None:
+    make_secret(plane, "state-database", **data)
+    said = refusal(helm, {"state": STATE})
+    assert message in said
+    assert not any(secret in said for secret in ("hush", "aHVzaA"))
     plane.kubectl("delete", "secret", "state-database", f"--namespace={SYSTEM}")
-    make_secret(plane, "state-database", "url", "key")
+
+
+def test_what_the_state_secret_needs_is_enough(plane: ControlPlane, helm: Helm) -> None:
+    make_secret(plane, "state-database", url=URL, key=STATE_KEY)
+    assert refusal(helm, {"state": STATE, "crds": {"install": False}}).startswith("crds.install: is false")
 
 
 MISSING = [
@@ -147,6 +167,11 @@ MISSING = [
         {"tls": {"mode": "secret", "existingSecret": "mine"}},
         r"tls\.existingSecret: there is no Secret mine in namespace",
     ),
+    (
+        {"state": {**STATE, "snapshotCredentials": "mine"}},
+        r"state\.snapshotCredentials: there is no Secret mine in namespace retl-system\. Create it with the keys",
+    ),
+    ({"api": {"priorityClassName": "first"}}, r"api\.priorityClassName: there is no PriorityClass first\. Create it"),
     ({"tls": {"mode": "certManager"}}, r"tls\.mode: is certManager, and cert-manager is not installed\. Install it"),
     ({"monitoring": {"serviceMonitor": {"enabled": True}}}, r"monitoring\.serviceMonitor\.enabled: is true, and Prom"),
     ({"monitoring": {"rules": {"enabled": True}}}, r"monitoring\.rules\.enabled: is true, and Prometheus Operator is"),
@@ -218,12 +243,24 @@ def test_the_notes_say_how_to_go_on(plane: ControlPlane, helm: Helm) -> None:
     notes = helm("get", "notes", RELEASE, "-n", SYSTEM)
     assert f"kubectl -n {SYSTEM} rollout status deploy/retl-controller deploy/retl-api" in notes
     assert "Uninstalling keeps the CustomResourceDefinitions, and with them all syncs and runs" in notes
+    assert "networkPolicy.runners names no namespace: runners may reach any address." in notes
+
+
+def test_an_upgrade_does_not_rename_what_is_installed(plane: ControlPlane, helm: Helm) -> None:
+    said = refusal(helm, {"state": STATE, "nameOverride": "other"})
+    assert said.startswith("nameOverride: is other, and this release is installed under the name retl.")
+
+
+def test_kinds_that_somebody_deleted_come_back_with_an_upgrade(plane: ControlPlane, helm: Helm) -> None:
+    plane.kubectl("delete", "crd", *CRDS)
+    helm.install({"state": STATE})
+    assert {f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in CRDS} <= left(plane)
 
 
 def test_a_second_installation_is_refused_while_the_first_works_everywhere(plane: ControlPlane, helm: Helm) -> None:
     for name in (SECOND_PLACE["namespace"], "sales"):
         plane.kubectl("create", "namespace", name)
-    make_secret(plane, "state-database", "url", "key", namespace=SECOND_PLACE["namespace"])
+    make_secret(plane, "state-database", url=URL, key=STATE_KEY, namespace=SECOND_PLACE["namespace"])
 
     said = refusal(helm, {"state": STATE}, **SECOND_PLACE)
     assert f"already installed in this cluster under the name retl, as release {SYSTEM}/{RELEASE}" in said

@@ -141,6 +141,12 @@ INSIDE = [
     ({"commonLabels": {"team": "data platform"}}, "/commonLabels/team", "does not match pattern"),
     ({"image": {"tag": 1.2}}, "/image/tag", "got number, want string"),
     ({"image": {"digest": "sha256:12"}}, "/image/digest", "does not match pattern"),
+    ({"image": {"repository": "operator:1.2"}}, "/image/repository", "does not match pattern"),
+    ({"imageRegistry": "..."}, "/imageRegistry", "does not match pattern"),
+    ({"runner": {"serviceAccount": "a..b"}}, "/runner/serviceAccount", "does not match pattern"),
+    ({"api": {"ingress": {"host": "a..b"}}}, "/api/ingress/host", "does not match pattern"),
+    ({"api": {"service": {"clusterIP": "1.2"}}}, "/api/service/clusterIP", "does not match pattern"),
+    ({"api": {"replicas": 51}}, "/api/replicas", "maximum: got 51, want 50"),
     ({"imagePullSecrets": ["login"]}, "/imagePullSecrets/0", "got string, want object"),
     ({"rbac": {"namespaces": ["a", "a"]}}, "/rbac/namespaces", "items at 0 and 1 are equal"),
     ({"controller": {"workers": 0}}, "/controller/workers", "minimum: got 0, want 1"),
@@ -172,6 +178,21 @@ INSIDE = [
         "/networkPolicy/operatorTo/0/cidr",
         "does not match pattern",
     ),
+    (
+        {"networkPolicy": {"operatorTo": [{"cidr": "10.0.0.256/32"}]}},
+        "/networkPolicy/operatorTo/0/cidr",
+        "does not match pattern",
+    ),
+    (
+        {"networkPolicy": {"operatorTo": [{"cidr": "10.0.0.0/33"}]}},
+        "/networkPolicy/operatorTo/0/cidr",
+        "does not match pattern",
+    ),
+    (
+        {"networkPolicy": {"apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}},
+        "/networkPolicy/apiFrom/0",
+        "maxProperties: got 2, want 1",
+    ),
     ({"monitoring": {"rules": {"disabled": ["*"]}}}, "/monitoring/rules/disabled/0", "does not match pattern"),
 ]
 
@@ -181,12 +202,46 @@ def test_what_is_wrong_within_a_value_is_named_with_its_place(values: dict[str, 
     assert message in refused(values)[place]
 
 
+FITTING = [
+    {"imageRegistry": "images.example.com:5000/data", "image": {"repository": "team/retl_operator.next"}},
+    {"image": {"repository": "localhost:5000/operator"}},
+    {"api": {"ingress": {"host": "*.example.com"}, "service": {"clusterIP": "fd00::10"}}},
+    {"api": {"service": {"clusterIP": "10.96.0.199"}, "corsOrigins": ["http://localhost:3000"]}},
+    {"networkPolicy": {"operatorTo": [{"cidr": "0.0.0.0/0"}, {"cidr": "10.250.0.9/32"}, {"cidr": "::/0"}]}},
+    {"controller": {"resources": {"limits": {"cpu": 2}, "requests": {"cpu": 0.5}}}},
+]
+
+
+@pytest.mark.parametrize("values", FITTING)
+def test_values_at_the_edge_of_the_rules_are_taken(values: dict[str, Any]) -> None:
+    assert rendered(values)
+
+
 CONTRADICTIONS = [
     ({"state": {}}, r"state\.existingSecret: is empty\. Create a Secret in namespace retl-system with the keys url"),
     ({"postgresql": {"enabled": True}}, r"postgresql\.enabled: is true, and state\.existingSecret names"),
     ({"tls": {"mode": "secret"}}, r"tls\.existingSecret: is empty, and tls\.mode is secret\. Create a Secret"),
     ({"tls": {"mode": "chart", "existingSecret": "mine"}}, r"tls\.existingSecret: names mine, which tls\.mode chart"),
     ({"tls": {"mode": "chart", "issuerRef": {"name": "ca"}}}, r"tls\.issuerRef: is set, and tls\.mode chart does not"),
+    ({"api": {"service": {"port": 8081}}}, r"api\.service\.statePort: is 8081, as is api\.service\.port\. Runners"),
+    ({"commonLabels": {"app.kubernetes.io/component": "x"}}, r"commonLabels: app\.kubernetes\.io/component is set by"),
+    ({"commonLabels": {"helm.sh/chart": "x"}}, r"commonLabels: helm\.sh/chart is set by the chart"),
+    (
+        {"api": {"podAnnotations": {"reverseetl.io/state-scheme": "http"}}},
+        r"api\.podAnnotations: reverseetl\.io/state-scheme is set by the chart\. Leave it out",
+    ),
+    (
+        {"networkPolicy": {"enabled": False, "runners": [{"namespace": "a", "to": []}]}},
+        r"networkPolicy\.runners: names namespaces, and networkPolicy\.enabled is false",
+    ),
+    (
+        {"networkPolicy": {"runners": [{"namespace": "a", "to": []}, {"namespace": "a", "to": []}]}},
+        r"networkPolicy\.runners: names namespace a twice",
+    ),
+    (
+        {"monitoring": {"service": False, "serviceMonitor": {"enabled": True}}},
+        r"monitoring\.serviceMonitor\.enabled: is true, and monitoring\.service is false",
+    ),
 ]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart import CHART, RELEASE, SYSTEM, Helm, HelmError, Values
+from tests.chart import CHART, RELEASE, STATE_KEY, SYSTEM, Helm, HelmError, Values
 from tests.cluster.controlplane import ControlPlane
 from tests.shipping.test_crd_compatibility import read, spec
 from tools.release import version
@@ -39,7 +39,7 @@ def plane() -> Iterator[ControlPlane]:
     """Kubernetes with nothing but the operator's namespace and its Secret."""
     with ControlPlane() as started:
         started.kubectl("create", "namespace", SYSTEM)
-        literals = ("--from-literal=url=postgresql://nobody@127.0.0.1:1/state", "--from-literal=key=")
+        literals = ("--from-literal=url=postgresql://nobody@127.0.0.1:1/state", f"--from-literal=key={STATE_KEY}")
         started.kubectl("create", "secret", "generic", "state-database", "-n", SYSTEM, *literals)
         yield started
 
