@@ -64,6 +64,14 @@ def test_the_example_of_routing_tells_whom_it_says(labels: dict[str, str], recei
     assert told("amtool", "config", "routes", "test", file, *known).strip() == receiver
 
 
+def test_the_example_of_routing_keeps_a_sync_quiet_for_itself_or_for_the_operator_alone() -> None:
+    """An alert of a sync does not name its ends: muted for a destination, syncs to others would be silent as well."""
+    for rule in yaml.safe_load((RUNBOOKS / "alertmanager.yaml").read_text())["inhibit_rules"]:
+        [source] = rule["source_matchers"]
+        assert set(re.findall(r"Retl\w+", " ".join((source, *rule["target_matchers"])))) <= ALERTS.keys()
+        assert rule.get("equal") == ["namespace", "sync"] or source == 'alertname =~ "RetlNoLeader|RetlStateDown"'
+
+
 def test_the_example_of_scraping_chooses_the_ports_that_tell_metrics(tmp_path: Path) -> None:
     """Debian's Prometheus does not ask Kubernetes: a file names the pods instead, as Kubernetes would."""
     [example] = re.findall(r"^```yaml\n(scrape_configs:.+?)```", ALERTS_PAGE, re.DOTALL | re.MULTILINE)
@@ -81,9 +89,9 @@ def test_the_example_of_scraping_chooses_the_ports_that_tell_metrics(tmp_path: P
             "promtool", "check", "service-discovery", "--timeout=1s", str(tmp_path / "prometheus.yaml"), job["job_name"]
         )
     )
-    kept = {each["labels"]["pod"] for each in answer if each["labels"]}
+    kept = {(each["labels"]["namespace"], each["labels"]["pod"]) for each in answer if each["labels"]}
     assert len(found) > len(kept)
-    assert kept == {"controller/metrics", "api/http"}
+    assert kept == {(SYSTEM, "controller/metrics"), (SYSTEM, "api/http")}
 
 
 def _discovered(pod: dict[str, Any], port: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def _discovered(pod: dict[str, Any], port: dict[str, Any]) -> dict[str, Any]:
     labels, meta = pod["metadata"]["labels"], "__meta_kubernetes_pod"
     name = f"{labels['app.kubernetes.io/component']}/{port['name']}"
     known = {f"{meta}_label_{re.sub('[^a-z0-9]', '_', label)}": value for label, value in labels.items()}
-    known |= {f"{meta}_container_port_name": port["name"], f"{meta}_name": name}
+    known |= {f"{meta}_container_port_name": port["name"], f"{meta}_name": name, "__meta_kubernetes_namespace": SYSTEM}
     return {"targets": [f"127.0.0.1:{port['containerPort']}"], "labels": known}
 
 
