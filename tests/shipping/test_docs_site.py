@@ -156,7 +156,7 @@ def test_the_quick_start_answers_as_it_is_shown_to(tmp_path: Path) -> None:
         for text in (before, mended):
             for command, shown in examples(text):
                 with chdir(tmp_path):
-                    answer = CliRunner().invoke(app, shlex.split(command)[1:]).output
+                    answer = CliRunner().invoke(app, shlex.split(command)[1:], env={"COLUMNS": "100"}).output
                 assert matches(shown, answer), f"$ {command}\n{answer}"
             rows = folder / "accounts.csv"
             rows.write_text(rows.read_text().replace(",France,", ",FR,"))
