@@ -50,6 +50,8 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
         assert not re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
         assert not re.findall(r"<td>.*<code>[^<]*\\\|", page)
         assert 'class="mermaid"' not in page  # the theme would load what draws it
+        assert "pictures/iframe-worker.js" in page  # else there is no search where it is opened as a file
+    assert (tmp_path / "search" / "search_index.js").exists()
 
 
 @pytest.mark.parametrize("check", [reference.main, pictures.main], ids=["reference", "pictures"])
