@@ -87,7 +87,7 @@ docs: $(READY) ## Write what is generated: pages of states, references, the char
 site: $(READY) ## The documentation as a site, in build/site
 	$(BIN)/mkdocs build --strict
 
-release: $(READY) ## Wheel, chart, images (as root, with buildah), bills of materials and checksums, in dist
+release: $(READY) ## Of a clean commit: wheel, chart, images (as root, with buildah), bills of materials and checksums, in dist
 	$(BIN)/python -m tools.release
 
 format: $(READY) ## Format and fix what can be fixed

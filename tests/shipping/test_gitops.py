@@ -61,9 +61,18 @@ def test_the_api_server_takes_every_file(cluster: Cluster) -> None:  # noqa: F81
     kubectl = cluster.kubectl
     kinds = [module(ARGO_CD) / "manifests" / "crds" / f"{name}-crd.yaml" for name in ("application", "appproject")]
     kubectl("apply", "--server-side", *(part for path in kinds for part in ("-f", str(path))))
-    established = "jsonpath={.items[*].status.conditions[?(@.type=='Established')].status}"
-    names = ("applications.argoproj.io", "appprojects.argoproj.io")
-    assert wait_until(lambda: kubectl("get", "crd", *names, "-o", established).split() == ["True", "True"], 30)
+
+    def established() -> bool:
+        found = kubectl("get", "crd", "applications.argoproj.io", "appprojects.argoproj.io", "-o", "json")
+        # `kubectl wait` and its JSONPath fail at conditions that are still null.
+        stated = [
+            condition
+            for crd in json.loads(found)["items"]
+            for condition in crd.get("status", {}).get("conditions") or []
+        ]
+        return [c["status"] for c in stated if c["type"] == "Established"] == ["True", "True"]
+
+    assert wait_until(established, 30)
     for namespace in ("argocd", "growth"):
         kubectl("create", "namespace", namespace)
     ask = ("apply", "--server-side", "--dry-run=server", "--field-manager", MANAGER)
