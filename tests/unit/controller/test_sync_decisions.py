@@ -9,6 +9,7 @@ from retl.controller.decision import RECHECK, Create, Decision, Delete, Problem
 from retl.controller.syncs.decide import decide
 from retl.controller.syncs.view import RunFacts, SyncView
 from retl.resources.conditions import find, with_condition
+from retl.resources.run import RunPhase
 from retl.resources.sync import SyncStatus
 from tests.unit.controller.views import NOON, at, facts, held_by, sync_view
 
@@ -194,6 +195,23 @@ def test_a_reserved_name_that_is_somebody_elses_is_given_up() -> None:
     status, decision = decided(sync_view({"active_run": held_by(TICK_RUN, NOON), "last_tick": NOON}, runs), at(1))
     assert (status.active_run, status.last_run, created(decision)) == (None, None, [])
     assert told(status) == [(0, "Skipped", "NameTaken")]
+
+
+@pytest.mark.parametrize("phase", [None, "Running", "Succeeded"])
+def test_a_run_of_another_sync_that_has_the_reserved_name_does_not_get_the_sync(phase: RunPhase | None) -> None:
+    """Nor is it counted in, or deleted from, this sync's history, or noted as its last run."""
+    history = {"spec": {"history": {"successful": 1}}}
+    newer = (facts("newer", "Succeeded", minutes=-1), facts("newest", "Failed", minutes=-0.5))
+    held = {"active_run": held_by(TICK_RUN, NOON), "last_tick": NOON}
+    status, decision = decided(sync_view(held, newer, stranger=facts(TICK_RUN, phase, minutes=-9), **history), at(1))
+    assert (status.active_run, status.last_run, decision.actions) == (None, None, ())
+    assert told(status) == [(0, "Skipped", "NameTaken")]
+
+
+def test_a_reservation_by_hand_for_a_run_of_another_sync_is_dropped() -> None:
+    stranger = facts("others", "Running")
+    status, _ = decided(sync_view({"active_run": held_by("others")}, stranger=stranger), at(-1))
+    assert (status.active_run, status.last_run, status.recent_ticks) == (None, None, [])
 
 
 def test_a_run_under_way_without_a_reservation_gets_it_before_anyone_else() -> None:

@@ -36,12 +36,14 @@ async def gather(world: World, key: Key) -> tuple[SyncView, Manifest] | None:
     if reserved is None:
         await _ask_for_those_under_way(world, key)
     spec, problem = await _checked(world, key, manifest)
+    runs = tuple(RunFacts.read(run) for run in world.cache.children(RUN, key.namespace, key.name))
     view = SyncView(
         meta=ObjectMeta.model_validate(manifest["metadata"]),
         spec=spec,
         status=status,
         problem=problem,
-        runs=_runs(world, key, reserved),
+        runs=runs,
+        stranger=_stranger(world, reserved, runs),
         vanished=vanished,
         dependencies=_dependencies(world, key, spec),
         circle=tuple(other.name for other in world.cache.dependencies.circle(key)),
@@ -82,12 +84,12 @@ async def _ask_for_those_under_way(world: World, key: Key) -> None:
             await world.fresh(Key.of(RUN, run))
 
 
-def _runs(world: World, key: Key, reserved: Key | None) -> tuple[RunFacts, ...]:
-    """The SyncRuns that name the sync, and whatever has the name that is reserved."""
-    runs = {run["metadata"]["name"]: run for run in world.cache.children(RUN, key.namespace, key.name)}
-    if reserved and (holder := world.cache.get(reserved)):
-        runs[reserved.name] = holder
-    return tuple(RunFacts.read(run) for run in runs.values())
+def _stranger(world: World, reserved: Key | None, runs: tuple[RunFacts, ...]) -> RunFacts | None:
+    """The run that has the reserved name and is not among those that name the sync."""
+    holder = world.cache.get(reserved) if reserved else None
+    if reserved is None or holder is None or any(run.name == reserved.name for run in runs):
+        return None
+    return RunFacts.read(holder)
 
 
 def _dependencies(world: World, key: Key, spec: ReverseETLSyncSpec | None) -> tuple[DependencyFacts, ...]:

@@ -41,8 +41,9 @@ def settle(view: SyncView, now: datetime) -> tuple[SyncStatus, Verdicts]:
     run = view.run(active.name)
     if run is None:
         return _lost(view, active, now) if view.vanished else (status, [])
-    if active.tick is not None and not view.ours(run):
-        return status.model_copy(update={"active_run": None}), [name_taken(active.tick, run.name)]
+    if run is view.stranger or (active.tick is not None and not view.ours(run)):
+        taken = [name_taken(active.tick, run.name)] if active.tick else []
+        return status.model_copy(update={"active_run": None}), taken
     if not run.ended:
         return status, []
     free = status.model_copy(update={"active_run": None})

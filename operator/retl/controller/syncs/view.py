@@ -119,7 +119,8 @@ class SyncView:
     Attributes:
         spec: None when it cannot be understood; `problem` then says why.
         problem: what keeps the sync from running.
-        runs: all SyncRuns that name it, and the one that has the reserved name, whoever made it.
+        runs: all SyncRuns that name it.
+        stranger: the SyncRun of another sync that has the reserved name.
         vanished: the run that holds the reservation is not there, and will not be.
         dependencies: what its schedule depends on, in the order of the spec.
         circle: names of the syncs, from this one back to it, that depend on each other; empty if there is no circle.
@@ -132,6 +133,7 @@ class SyncView:
     status: SyncStatus
     problem: Problem | None = None
     runs: tuple[RunFacts, ...] = ()
+    stranger: RunFacts | None = None
     vanished: bool = False
     dependencies: tuple[DependencyFacts, ...] = ()
     circle: tuple[str, ...] = ()
@@ -139,8 +141,9 @@ class SyncView:
     repaired: tuple[str, ...] = ()
 
     def run(self, name: str) -> RunFacts | None:
-        """The run of that name."""
-        return next((run for run in self.runs if run.name == name), None)
+        """The run of that name, of this sync or another."""
+        known = (*self.runs, self.stranger) if self.stranger else self.runs
+        return next((run for run in known if run.name == name), None)
 
     def ours(self, run: RunFacts) -> bool:
         """Whether the controller made the run for a tick of this sync."""
