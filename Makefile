@@ -35,9 +35,11 @@ demo-down: $(READY) ## Stop what `make demo KEEP=1` left up
 	@$(BIN)/python -m examples.demo down
 
 test: static ## Everything: check, then all tests on real PostgreSQL, Kubernetes and, as root on Debian, real pods
-	$(PYTEST) $(FILE_BY_FILE) $(CLUSTER)
-	$(PYTEST) $(ALONE)
-	$(PYTEST) $(SIDE_BY_SIDE) $(TOGETHER)
+	@failed=0; \
+	$(PYTEST) $(FILE_BY_FILE) $(CLUSTER) || failed=1; \
+	$(PYTEST) $(ALONE) || failed=1; \
+	$(PYTEST) $(SIDE_BY_SIDE) $(TOGETHER) || failed=1; \
+	exit $$failed
 
 check: static ## Format, lint, types, layers, generated files, unit tests; under two minutes
 	$(PYTEST) -q $(SIDE_BY_SIDE) tests/unit
