@@ -50,7 +50,7 @@ static: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/retl crds crds --check
-	$(BIN)/python tools/pages.py --check
+	$(BIN)/python -m tools.pages --check
 
 e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
 	$(PYTEST) tests/e2e
@@ -80,11 +80,11 @@ chart: $(READY) ## Lint, render, validate and install the Helm chart on a real c
 	$(PYTEST) $(FILE_BY_FILE) tests/shipping
 
 docs: $(READY) ## Write what is generated: pages of states, references, the chart's README, kustomize base, Argo CD's ConfigMap
-	$(BIN)/python tools/pages.py
-	$(BIN)/python tools/chart_readme.py
-	$(BIN)/python tools/kustomize.py
-	$(BIN)/python tools/argocd.py
-	$(BIN)/python tools/reference.py
+	$(BIN)/python -m tools.pages
+	$(BIN)/python -m tools.chart_readme
+	$(BIN)/python -m tools.kustomize
+	$(BIN)/python -m tools.argocd
+	$(BIN)/python -m tools.reference
 
 site: $(READY) ## The documentation as a site, in build/site
 	$(BIN)/mkdocs build --strict

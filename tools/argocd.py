@@ -7,12 +7,15 @@ does not wait for that merges the ConfigMap into their argocd-cm.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-PLACE = Path(__file__).parents[1] / "argocd"
+from tools.generated import PROJECT, settle
+
+PLACE = PROJECT / "argocd"
 GROUP = "reverseetl.io"
 HEAD = (
     "# Written by tools/argocd.py out of resource_customizations; do not edit. Merge it into Argo CD's own ConfigMap.\n"
@@ -56,16 +59,10 @@ def _dumped(value: Any) -> str:
     return yaml.dump(value, Dumper=yaml.SafeDumper, sort_keys=False, width=120)
 
 
-def main() -> int:
-    """Write the file, or with --check compare it with the one that is there."""
-    path, wanted = PLACE / "argocd-cm.yaml", config_map()
-    if "--check" not in sys.argv:
-        path.write_text(wanted)
-    elif not path.exists() or path.read_text() != wanted:
-        print(f"{path}: not as the files beside it are; run tools/argocd.py", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Write the file, or with `--check` say whether it is current; the exit code."""
+    return settle({PLACE / "argocd-cm.yaml": config_map()}, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

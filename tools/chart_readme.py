@@ -7,13 +7,15 @@ their own, all else is one value, as long as it may be.
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-CHART = Path(__file__).parents[1] / "charts" / "reverse-etl-operator"
+from tools.generated import PROJECT, settle
+
+CHART = PROJECT / "charts" / "reverse-etl-operator"
 TEXT = """\
 <!-- Written by tools/chart_readme.py; edit values.yaml and this tool instead. -->
 # reverse-etl-operator {version}
@@ -97,16 +99,10 @@ def _opening(path: Path) -> str:
     return path.read_text().splitlines()[0].removeprefix("# ")
 
 
-def main() -> int:
-    """Write the file, or with --check compare it with the one that is there."""
-    file, wanted = CHART / "README.md", readme()
-    if "--check" not in sys.argv:
-        file.write_text(wanted)
-    elif not file.exists() or file.read_text() != wanted:
-        print(f"{file}: not as values.yaml is; run tools/chart_readme.py", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Write the file, or with `--check` say whether it is current; the exit code."""
+    return settle({CHART / "README.md": readme()}, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

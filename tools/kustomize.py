@@ -7,35 +7,29 @@ with `kubectl delete -k` it would go, and the Secret with the key of the state d
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parents[1]
-CHART = PROJECT / "charts" / "reverse-etl-operator"
+from tests.chart import CHART, RELEASE, SYSTEM, Helm
+from tools.generated import PROJECT, settle
+
 PLACE = PROJECT / "deploy" / "kustomize"
 HEAD = "# Written by tools/kustomize.py out of charts/reverse-etl-operator; do not edit.\n"
 SOURCE = re.compile(r"^# Source: [^/]+/templates/(.+)\.yaml$", re.MULTILINE)
 OF_HELM = ("helm.sh/chart", "app.kubernetes.io/managed-by")
-NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "retl-system"}}
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
 
 
 def rendered() -> str:
-    """What helm makes of the chart; exits with what helm said where it made nothing."""
-    program = subprocess.run(
-        [sys.executable, "-m", "tests.programs", "helm"], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    values = str(PLACE / "values.yaml")
-    command = [program.stdout.strip(), "template", "retl", str(CHART), "-n", "retl-system", "-f", values]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
+    """What helm makes of the chart (raises HelmError)."""
+    return Helm(Path(os.devnull))("template", RELEASE, CHART, "-n", SYSTEM, "-f", PLACE / "values.yaml")
 
 
 def files(text: str) -> dict[str, str]:
@@ -69,22 +63,11 @@ def _dump_all(manifests: list[Any]) -> str:
     return yaml.safe_dump_all(manifests, sort_keys=False, width=120)
 
 
-def main() -> int:
-    """Write the files, or with --check compare them with those that are there."""
+def main(arguments: Sequence[str]) -> int:
+    """Write the files, or with `--check` say whether they are current; the exit code."""
     base = PLACE / "base"
-    wanted = files(rendered())
-    there = {path.name: path.read_text() for path in base.glob("*.yaml")}
-    if "--check" in sys.argv:
-        stale = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
-        if stale:
-            print(f"{base}: not as the chart is: {', '.join(stale)}; run tools/kustomize.py", file=sys.stderr)
-        return 1 if stale else 0
-    for name in there.keys() - wanted.keys():
-        (base / name).unlink()
-    for name, text in wanted.items():
-        (base / name).write_text(text)
-    return 0
+    return settle({base / name: text for name, text in files(rendered()).items()}, arguments, base.glob("*.yaml"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

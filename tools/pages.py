@@ -1,19 +1,19 @@
 """Draws the pages of docs/states from the tables that the controller itself goes by.
 
-`python tools/pages.py` writes them; with `--check` it writes nothing, and fails if one is not what the tables say.
+`python -m tools.pages` writes them; with `--check` it writes nothing, and fails if one is not what the tables say.
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from retl.controller.runs.states import RUN_EDGES, RUN_STATES
 from retl.controller.states import Edge, State, mermaid
 from retl.controller.syncs.states import SYNC_EDGES, SYNC_STATES, TICK_EDGES, TICK_STATES
 from retl.resources.reasons import RUN_REASONS, TICK_REASONS, Meaning
+from tools.generated import PROJECT, settle, table
 
-DIRECTORY = Path(__file__).parents[1] / "docs" / "states"
+DIRECTORY = PROJECT / "docs" / "states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +62,19 @@ PAGES = {
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or with `--check` name those that are out of date; the exit code."""
-    wanted = {DIRECTORY / name: "\n".join(_lines(page)) + "\n" for name, page in PAGES.items()}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.name} is not what the tables say; run: make docs", file=sys.stderr)
-        return 1 if stale else 0
-    DIRECTORY.mkdir(exist_ok=True)
-    for path in stale:
-        path.write_text(wanted[path])
-    return 0
+    return settle({DIRECTORY / name: "\n".join(_lines(page)) + "\n" for name, page in PAGES.items()}, arguments)
 
 
 def _lines(page: Page) -> Iterator[str]:
     yield from (f"# {page.title}", "", "<!-- Drawn from the controller's tables by `make docs`; do not edit. -->", "")
     yield from (page.opening, "", "```mermaid", mermaid(page.states, page.edges).rstrip(), "```", "")
-    yield from _table(("state", "means"), [(f"`{state.name}`", state.means) for state in page.states])
+    yield from table(("state", "means"), [(f"`{state.name}`", state.means) for state in page.states])
     yield ""
-    yield from _table(("from", "to", "when"), [(f"`{e.before}`", f"`{e.after}`", e.when) for e in page.edges])
+    yield from table(("from", "to", "when"), [(f"`{e.before}`", f"`{e.after}`", e.when) for e in page.edges])
     if page.reasons:
         yield from ("", "## Reasons", "")
         rows = [(f"`{reason}`", meaning.means, meaning.do) for reason, meaning in sorted(page.reasons.items())]
-        yield from _table(("reason", "means", "what to do"), rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        yield from table(("reason", "means", "what to do"), rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draws docs/pictures: terminals with what real commands really answered, and a page of the REST API.
 
-`python tools/pictures.py` draws those that need no cluster, and with `--check` fails if a committed one shows another
+`python -m tools.pictures` draws those that need no cluster, and with `--check` fails if a committed one shows another
 answer; `--cluster` plays the demo as well (a control plane, the operator, a warehouse, a CRM; about two minutes) and
 draws what the command line and the API say there. What differs from time to time, such as ids, is drawn as always the
 same.
@@ -17,21 +17,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[1]
-if __name__ == "__main__":
-    sys.path.insert(0, str(PROJECT))
+from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
+from rich.text import Text
+from typer.testing import CliRunner
 
-from rich.console import Console  # noqa: E402 - the tests' and the demo's parts are found from the project's folder
-from rich.terminal_theme import SVG_EXPORT_THEME  # noqa: E402
-from rich.text import Text  # noqa: E402
-from typer.testing import CliRunner  # noqa: E402
-
-from examples.demo.stage import Stage  # noqa: E402
-from examples.demo.story import SCHEDULED, Story  # noqa: E402
-from examples.demo.telling import Telling  # noqa: E402
-from retl.cli.app import app  # noqa: E402
-from tests.cli.accounts import CRM_URL  # noqa: E402
-from tests.examples.crm_process import running_crm  # noqa: E402
+from examples.demo.stage import Stage
+from examples.demo.story import SCHEDULED, Story
+from examples.demo.telling import Telling
+from retl.cli.app import app
+from tests.cli.accounts import CRM_URL
+from tests.examples.crm_process import running_crm
+from tools.generated import PROJECT, settle
 
 DIRECTORY = PROJECT / "docs" / "pictures"
 WIDTH, WRAPPED = 118, 100
@@ -157,16 +154,9 @@ def _photograph(url: str, path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Draw, or with `--check` name what is not as it was drawn; the exit code."""
-    stale = []
-    for name, session in [*without_cluster(), *(with_cluster() if "--cluster" in arguments else ())]:
-        path, svg = DIRECTORY / f"{name}.svg", drawn(name, session)
-        if "--check" not in arguments:
-            path.write_text(svg)
-        elif not path.exists() or path.read_text() != svg:
-            stale.append(path.name)
-    for found in stale:
-        print(f"docs/pictures/{found} shows another answer than there is; run tools/pictures.py", file=sys.stderr)
-    return 1 if stale else 0
+    sessions = [*without_cluster(), *(with_cluster() if "--cluster" in arguments else ())]
+    wanted = {DIRECTORY / f"{name}.svg": drawn(name, session) for name, session in sessions}
+    return settle(wanted, arguments, by="python -m tools.pictures")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Writes the pages of docs/reference out of what the programs themselves know: nothing there is typed twice.
 
 Kinds come from the CustomResourceDefinitions, commands from the command line's own tree, metrics from what both
-processes expose, REST from the OpenAPI description, values from the chart. `python tools/reference.py` writes the
+processes expose, REST from the OpenAPI description, values from the chart. `python -m tools.reference` writes the
 pages; with `--check` it writes nothing, and fails if one is not current.
 """
 
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer.main
@@ -26,8 +25,8 @@ from retl.rest.pages.openapi import describe
 from retl.rest.requests.limits import Limits
 from retl.rest.reverse_etl import router as reverse_etl
 from retl.rest.workspaces import router as workspaces
+from tools.generated import PROJECT, settle, table
 
-PROJECT = Path(__file__).parents[1]
 DIRECTORY = PROJECT / "docs" / "reference"
 CHART = PROJECT / "charts" / "reverse-etl-operator"
 EDIT = "<!-- Written by tools/reference.py out of the programs; do not edit. -->"
@@ -58,7 +57,7 @@ def kinds() -> Iterator[str]:
         yield from ("", f"## {kind}", "", f"{schema['description']} Short name: {short}.")
         for part in ("spec", "status"):
             yield from ("", f"### {kind} {part}", "", *_rules(schema["properties"][part]))
-            yield from _table(("field", "type", "default", "says"), list(_fields(schema["properties"][part])))
+            yield from table(("field", "type", "default", "says"), list(_fields(schema["properties"][part])))
 
 
 def _rules(schema: Schema) -> list[str]:
@@ -140,7 +139,7 @@ def metrics() -> Iterator[str]:
         types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
         helps = dict(re.findall(r"^# HELP (\w+) (.*)$", text, re.MULTILINE))
         rows = [(f"`{name}`", types[name], labels.get(name, ""), _plain(helps[name])) for name in sorted(types)]
-        yield from ("", f"## {process}", "", *_table(("metric", "type", "labels", "says"), rows))
+        yield from ("", f"## {process}", "", *table(("metric", "type", "labels", "says"), rows))
 
 
 def _closed() -> Any:
@@ -177,7 +176,7 @@ def rest() -> Iterator[str]:
             for method, operation in item.items()
             if path.startswith(base) and isinstance(operation, dict)
         ]
-        yield from _table(("operation", "does", "query", "body"), rows)
+        yield from table(("operation", "does", "query", "body"), rows)
 
 
 def _operation(operation: Schema) -> tuple[str, str, str]:
@@ -199,13 +198,6 @@ def values() -> Iterator[str]:
     yield from ("", table[0])
 
 
-def _table(head: Row, rows: Sequence[Row]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-
-
 def _plain(text: str) -> str:
     """A program's text as Markdown: in one line, with nothing in it that would be read as a tag."""
     return re.sub(r"\s+", " ", text).replace("<", "&lt;").strip()
@@ -220,16 +212,7 @@ PAGES = {"kinds": kinds, "cli": cli, "metrics": metrics, "rest": rest, "values":
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or with `--check` name those that are not current; the exit code."""
-    wanted = {DIRECTORY / f"{name}.md": "\n".join(lines()) + "\n" for name, lines in PAGES.items()}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.relative_to(PROJECT)} is not what the programs say; run: make docs", file=sys.stderr)
-        return 1 if stale else 0
-    DIRECTORY.mkdir(exist_ok=True)
-    for path in stale:
-        path.write_text(wanted[path])
-    return 0
+    return settle({DIRECTORY / f"{name}.md": "\n".join(lines()) + "\n" for name, lines in PAGES.items()}, arguments)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,6 @@ import pytest
 import yaml
 
 from retl.resources import KINDS
-from tests.chart import PROJECT
 from tests.cluster.cluster import PERMISSIONS, POLICIES, Cluster, based
 from tests.cluster.conftest import cluster  # noqa: F401 - fixture
 from tests.cluster.controllers import ControllerProcess, account, running  # noqa: F401 - fixtures
@@ -35,6 +32,7 @@ from tests.cluster.objects import (
 from tests.cluster.processes import wait_until
 from tests.shipping.argo import CUSTOMIZATIONS, Object, act, health, merge_patch, offered
 from tests.unit.controller.kstatus import kstatus
+from tools import argocd
 
 ARGO = "system:serviceaccount:argocd:argocd-server"
 BY_TIME = re.compile(r"(?<=-)\d{10}$|^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
@@ -104,8 +102,7 @@ def test_what_the_scripts_are_tested_with_are_objects_that_there_can_be(path: Pa
 
 
 def test_the_config_map_has_the_scripts_as_they_are() -> None:
-    done = subprocess.run([sys.executable, PROJECT / "tools" / "argocd.py", "--check"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert argocd.main(["--check"]) == 0
 
 
 @dataclass(frozen=True)
