@@ -1,5 +1,7 @@
 """`retl validate` names each object, and whatever can be known to be wrong without connecting to anything."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,25 @@ def test_connecting_to_ends_that_are_there_is_ok_and_writes_nothing(tmp_path: Pa
         assert answer.code == 1
         assert "refused the credentials" in answer.out
         assert crm.stats()["calls"] == 0
+
+
+def test_what_needs_no_engine_is_checked_where_it_is_not_installed(tmp_path: Path) -> None:
+    without = (
+        "import sys; sys.modules.update(dict.fromkeys(['duckdb', 'pyarrow', 'sqlglot', 'adbc_driver_postgresql']))\n"
+        "from retl.cli import main; main()"
+    )
+
+    def validate(mapping: dict[str, Any]) -> tuple[int, str]:
+        key = {"source": "id", "destination": "id", "key": True}
+        file = _write(tmp_path, _changed("ReverseETLSync", "mappings", [key, {"destination": "name"} | mapping]))
+        command = [sys.executable, "-c", without, "validate", "-f", file]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    assert "accounts-to-crm: ok" in validate({"source": "name"})[1]
+    code, said = validate({"expression": "upper(name)"})
+    assert code == 0
+    assert "warning: spec.mappings[1].expression: not checked without the engine" in said
+    code, said = validate({"metadata": "RunId", "cast": "integer"})
+    assert code == 2
+    assert "spec.mappings[1].cast: RunId cannot be cast to integer" in said

@@ -1,7 +1,7 @@
 """`retl validate`: what can be known to be wrong before a run; with --check, also what the two ends know of it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import typer
 from retl.cli import local
 from retl.cli.text import plain
 from retl.destinations.registry import DESTINATIONS
-from retl.engine.contradictions import problems
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
+from retl.runspec import contradictions
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import Registry
 from retl.runspec.pod import EXIT_FAILED, EXIT_INVALID, EXIT_SUCCEEDED
 from retl.runspec.resolve import Lookup
@@ -58,7 +59,7 @@ def report(files: Sequence[Path], *, check: bool, secrets_dir: Path, as_json: bo
 def judge(resource: Resource, objects: Sequence[Resource]) -> Verdict:
     """Check one object together with those that it refers to."""
     find = local.lookup(objects, resource.metadata.namespace)
-    return Verdict(resource, tuple(_problems(resource, objects, find)))
+    return Verdict(resource, tuple(_problems(resource, objects, find)), tuple(_unchecked(resource)))
 
 
 async def _with_ends(verdicts: Sequence[Verdict], objects: Sequence[Resource], secrets_dir: Path) -> list[Verdict]:
@@ -142,7 +143,29 @@ def _contradictions(spec: RunSpec) -> list[str]:
     except InvalidInput:
         return []  # said of the destination
     capabilities = DESTINATIONS.info(name).capabilities
-    return problems(spec, capabilities(config)) if capabilities else []
+    if capabilities is None:
+        return []
+    problems = _engine() or contradictions.problems
+    return problems(spec, capabilities(config))
+
+
+def _engine() -> Callable[[RunSpec, Capabilities], list[str]] | None:
+    """What finds contradictions with the engine's help; None in an installation that runs no syncs."""
+    try:
+        from retl.engine.contradictions import problems
+    except ModuleNotFoundError:
+        return None
+    return problems
+
+
+def _unchecked(resource: Resource) -> Iterator[str]:
+    """What an installation without the engine cannot judge."""
+    if not isinstance(resource, ReverseETLSync) or _engine():
+        return
+    for i, mapping in enumerate(resource.spec.mappings):
+        if mapping.expression is not None or (mapping.cast and mapping.value is not None):
+            field = "value" if mapping.expression is None else "expression"
+            yield f"spec.mappings[{i}].{field}: not checked without the engine; install reverse-etl-operator[runner]"
 
 
 def _lines(verdict: Verdict) -> str:

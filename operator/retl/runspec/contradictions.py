@@ -6,8 +6,11 @@ Pure, and without a driver or an SQL parser: the controller says it in a conditi
 from collections.abc import Iterator
 
 from retl.resources.sync import Mapping
+from retl.runspec import paths
 from retl.runspec.capabilities import Capabilities
 from retl.runspec.spec import RunSpec
+
+_FACT_CASTS = {"RunTime": ("string", "date", "timestamp"), "Tick": ("string", "date", "timestamp")}
 
 
 def problems(spec: RunSpec, capabilities: Capabilities) -> list[str]:
@@ -43,6 +46,11 @@ def _of_mappings(spec: RunSpec, capabilities: Capabilities) -> Iterator[str]:
             yield f"{where}.lookup: connector {connector} cannot look up records; remove it"
         if mapping.lookup and deletes:
             yield f"{where}.lookup: a record to delete needs no value looked up; map its key alone"
+        if mapping.metadata and mapping.cast and mapping.cast not in _FACT_CASTS.get(mapping.metadata, ("string",)):
+            yield f"{where}.cast: {mapping.metadata} cannot be cast to {mapping.cast}"
+    if capabilities.payload == "json":
+        for i, problem in paths.problems([mapping.destination for mapping in spec.mappings]):
+            yield f"mappings[{i}].destination: {problem}"
 
 
 def _of_key(mapping: Mapping) -> Iterator[str]:

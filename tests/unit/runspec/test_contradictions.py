@@ -71,6 +71,15 @@ def spec(**changes: Any) -> RunSpec:
             {"mappings": [KEY | {"skipNulls": True}]},
             ["mappings[0].skipNulls: a key is never NULL: such a row is invalid; remove it"],
         ),
+        (
+            {"mappings": [KEY, {"metadata": "RunId", "destination": "run", "cast": "integer"}]},
+            ["mappings[1].cast: RunId cannot be cast to integer"],
+        ),
+        ({"mappings": [KEY, {"metadata": "Tick", "destination": "at", "cast": "date"}]}, []),
+        (
+            {"mappings": [KEY, PLAIN | {"destination": "id.first"}]},
+            ["mappings[1].destination: 'id.first' and 'id' (mappings[0]) cannot be in one record"],
+        ),
     ],
 )
 def test_a_contradiction_is_said_with_its_field(changes: dict[str, Any], found: list[str]) -> None:
