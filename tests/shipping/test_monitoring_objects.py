@@ -54,13 +54,14 @@ def test_a_service_monitor_finds_a_port_of_the_right_pods(component: str, servic
 def test_the_rules_are_those_of_the_file_with_a_runbook_each() -> None:
     rule = one(rendered(EVERYTHING), "PrometheusRule", "retl")
     shipped = rule["spec"]["groups"]
-    places = [each["annotations"].pop("runbook_url") for group in shipped for each in group["rules"]]
+    places = [each["annotations"].pop("runbook") for group in shipped for each in group["rules"]]
     assert shipped == yaml.safe_load(RULES.read_text())["groups"]
     assert places[0] == "docs/runbooks/RetlDeadLettersGrowing.md"
 
 
-def test_alerts_that_are_not_wanted_are_left_out_and_runbooks_are_where_they_are_said_to_be() -> None:
-    rules = {"enabled": True, "disabled": ["RetlSourceDown"], "runbookUrl": "https://git.example.com/runbooks/"}
+@pytest.mark.parametrize("url", ["https://git.example.com/runbooks/", "https://git.example.com/runbooks"])
+def test_alerts_that_are_not_wanted_are_left_out_and_runbooks_are_where_they_are_said_to_be(url: str) -> None:
+    rules = {"enabled": True, "disabled": ["RetlSourceDown"], "runbookUrl": url}
     shipped = one(rendered({"state": STATE, "monitoring": {"rules": rules}}), "PrometheusRule", "retl")
     found = {each["alert"]: each["annotations"]["runbook_url"] for each in shipped["spec"]["groups"][0]["rules"]}
     assert "RetlSourceDown" not in found
