@@ -52,7 +52,7 @@ static: $(READY)
 	$(BIN)/retl crds crds --check
 	$(BIN)/python -m tools.pages --check
 
-e2e: $(READY) ## Real kubelet, containerd and images (root, Debian packages)
+e2e: $(READY) ## Real pods, images and the chart: a cluster of its own (root, Debian packages), or RETL_E2E_KUBECONFIG
 	$(PYTEST) tests/e2e
 
 bench: $(READY) ## Rows per second and peak memory
