@@ -89,7 +89,9 @@ def build_chart(to: Path) -> Path:
     """The chart as helm packages it, but with the commit's moment in the place of each file's."""
     with tempfile.TemporaryDirectory() as directory:
         command = [str(program("helm")), "package", str(PROJECT / CHART), "--destination", directory]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"{CHART}: helm does not package it: {done.stderr.strip()}")
         [packed] = Path(directory).iterdir()
         with tarfile.open(packed) as archive:
             files = {member.name: _content(archive, member) for member in archive if member.isfile()}
@@ -180,7 +182,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     for path in made:
-        print(f"{path.stat().st_size / 1e6:8.1f} MB  {path.relative_to(PROJECT)}")
+        print(f"{path.stat().st_size / 1e3:10,.0f} kB  {path.relative_to(PROJECT)}")
 
 
 if __name__ == "__main__":
