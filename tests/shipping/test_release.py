@@ -188,3 +188,11 @@ def test_a_bill_of_materials_names_what_the_last_layer_leaves(
     }
     assert (told["metadata"]["component"]["name"], told["metadata"]["component"]["version"]) == ("image", "1.2.3")
     assert told["metadata"]["timestamp"] == "2026-11-22T10:00:00+00:00"
+
+
+@pytest.mark.parametrize("file", sorted((PROJECT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
+def test_what_is_installed_is_known_by_its_digest_wherever_it_comes_from(file: Path) -> None:
+    pinned = file.read_text().replace("\\\n", "").splitlines()
+    assert pinned
+    for line in pinned:
+        assert re.fullmatch(r"[\w.\[\]-]+==[\w.]+(?: ; [^#:]+)?(?:\s+--hash=sha256:[0-9a-f]{64})+\s*", line), line[:80]
