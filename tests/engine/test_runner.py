@@ -29,13 +29,11 @@ SPEC: dict[str, Any] = {
 }
 
 
-async def execute(tmp_path: Path, spec: str, **environment: str) -> tuple[int, dict[str, Any], str]:
-    """Exit code, termination message and log of `retl execute`."""
+async def start(tmp_path: Path, spec: str, program: str = "", **environment: str) -> asyncio.subprocess.Process:
+    """`retl execute`, after what `program` changes of it."""
     (tmp_path / "run.json").write_text(spec)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "import sys; from retl.runner.execute import main; sys.exit(main())",
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"import sys, retl.runner.execute as e\n{program}\nsys.exit(e.main())"),
         env={
             "PATH": os.environ["PATH"],
             pod.ENV_RUN_SPEC: str(tmp_path / "run.json"),
@@ -46,10 +44,19 @@ async def execute(tmp_path: Path, spec: str, **environment: str) -> tuple[int, d
         },
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(tmp_path: Path, process: asyncio.subprocess.Process) -> tuple[int, dict[str, Any], str]:
+    """Its exit code, termination message and log."""
     async with asyncio.timeout(60):
         _, log = await process.communicate()
     assert process.returncode is not None
     return process.returncode, json.loads((tmp_path / "termination").read_text()), log.decode()
+
+
+async def execute(tmp_path: Path, spec: str, **environment: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, termination message and log of `retl execute`."""
+    return await ended(tmp_path, await start(tmp_path, spec, **environment))
 
 
 async def test_a_run_spec_that_is_none_is_said_in_the_termination_message(tmp_path: Path) -> None:
@@ -70,6 +77,27 @@ async def test_a_missing_secret_is_said_with_the_names_of_run_and_sync(tmp_path:
 async def test_without_a_state_service_nothing_is_attempted(tmp_path: Path) -> None:
     code, message, _ = await execute(tmp_path, json.dumps(SPEC))
     assert (code, message["message"]) == (pod.EXIT_INVALID, "the environment variable RETL_STATE_URL is not set")
+
+
+async def test_one_that_is_told_to_stop_does_not_wait_for_a_state_service_that_is_gone(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        asked.set()
+
+    (tmp_path / "token").write_text("t")
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as service:
+        url = f"http://127.0.0.1:{service.sockets[0].getsockname()[1]}"
+        where = {pod.ENV_STATE_URL: url, pod.ENV_STATE_TOKEN_FILE: str(tmp_path / "token")}
+        process = await start(tmp_path, json.dumps(SPEC), "e.LAST_PATIENCE /= 20", **where)
+        async with asyncio.timeout(60):
+            await asked.wait()
+        process.terminate()
+        code, message, _ = await ended(tmp_path, process)
+    assert (code, message["reason"]) == (pod.EXIT_FAILED, "StateUnavailable")
+    assert "no answer within 1 s" in message["message"]
 
 
 async def test_an_error_in_the_program_is_told_without_its_words(tmp_path: Path) -> None:

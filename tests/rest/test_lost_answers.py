@@ -188,6 +188,30 @@ async def test_patience_ends_with_the_url_and_the_reason(
     await runner.close()
 
 
+async def test_who_hurries_gives_up_all_calls_together_also_those_that_wait(token: Path) -> None:
+    store = HttpStateStore(f"http://127.0.0.1:{free_port()}", token, patience=timedelta(minutes=5))
+    claim = Claim("sync", "run", 1, b"", 0)
+    waiting = asyncio.create_task(store.heartbeat(claim, RunCounts()))
+    await asyncio.sleep(0)
+    store.hurry(timedelta(seconds=1))
+    async with asyncio.timeout(10):
+        with pytest.raises(StateError, match="no answer within 1 s"):
+            await waiting
+        for call in CALLS.values():
+            with pytest.raises(StateError, match="no answer within 1 s"):
+                await call(store, claim)
+    await store.close()
+
+
+async def test_who_hurries_waits_anew_for_a_service_that_answers(runner: HttpStateStore, wire: Wire) -> None:
+    runner.hurry(timedelta(seconds=5))
+    claim = await runner.claim(request())
+    wire.lose = 2
+    await runner.commit(claim, Commit(1, RunCounts(), hashes(1), hashes(1)))
+    await runner.finish(claim, result())
+    assert wire.lost == 2
+
+
 async def _scripted(answers: list[bytes]) -> tuple[asyncio.Server, list[float]]:
     """A server that gives these answers, one a request, and the times at which it was asked."""
     asked: list[float] = []

@@ -31,6 +31,9 @@ S = TypeVar("S", bound=BaseModel)
 
 CATALOG_PATIENCE = timedelta(seconds=60)
 """How long a check tries to hand in what it found; without that it has still found out whether it can log in."""
+LAST_PATIENCE = timedelta(seconds=20)
+"""How long a run that is told to stop waits for a silent state service: the rest of its pod's grace is for batches in
+flight. What could not be recorded was announced before it was sent, and the next attempt looks at it."""
 TERMINATION_MESSAGE_MAX = 4096
 """Bytes that the kubelet keeps of a termination message."""
 CUT = 64
@@ -122,10 +125,15 @@ def termination_message(result: RunResult | CheckResult) -> str:
 
 async def _run(spec: RunSpec) -> RunResult:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     source, destination = connectors(spec, _secrets_dir())
     state = _state(PATIENCE)
+
+    def end() -> None:
+        stop.set()
+        state.hurry(LAST_PATIENCE)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         return await pipeline.run(
             spec,

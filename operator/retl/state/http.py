@@ -8,6 +8,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -60,11 +61,16 @@ class HttpStateStore(StateStore):
     def __init__(self, url: str, token_file: Path, *, patience: timedelta = PATIENCE, ca: str | None = None) -> None:
         self._url = url.rstrip("/")
         self._token_file = token_file
-        self._patience = patience
+        self._patience = _Patience(patience.total_seconds())
         verify = trust.verification(self._url, ca, ENV_STATE_CA)
         self._client = httpx.AsyncClient(
             base_url=self._url + wire.PREFIX, timeout=TIMEOUT, trust_env=False, verify=verify
         )
+
+    def hurry(self, patience: timedelta) -> None:
+        """This process is to end: all calls together, also those that wait already, are silent no longer than that."""
+        self._patience.hurry(patience.total_seconds())
+        self._client.timeout = httpx.Timeout(patience.total_seconds(), connect=TIMEOUT.connect)
 
     async def claim(self, request: ClaimRequest) -> Claim:
         body = wire.ClaimBody.of(request, nonce=secrets.token_hex(16))
@@ -160,6 +166,7 @@ class HttpStateStore(StateStore):
                 await tries.wait(self._words(error))
                 continue
             if response.is_success:
+                tries.progress()
                 return response.content
             if response.status_code not in _TRY_AGAIN:
                 self._refused(response, await _said(response))
@@ -194,24 +201,45 @@ class HttpStateStore(StateStore):
         raise StateError(f"state service {self._url}: answered {status}: {said}")
 
 
+@dataclass(slots=True)
+class _Patience:
+    """How long the service may be silent.
+
+    Attributes:
+        heard: since when it is, for all calls together; None while each call counts for itself.
+    """
+
+    seconds: float
+    heard: float | None = None
+
+    def hurry(self, seconds: float) -> None:
+        """From now on count for all calls together."""
+        self.seconds, self.heard = seconds, monotonic()
+
+
 class _Tries:
     """Waits between tries, longer each time, until patience ends."""
 
-    def __init__(self, url: str, patience: timedelta) -> None:
+    def __init__(self, url: str, patience: _Patience) -> None:
         self._url = url
-        self._patience = patience.total_seconds()
-        self.progress()
+        self._patience = patience
+        self._since = monotonic()
+        self._delay = _FIRST_DELAY
 
     def progress(self) -> None:
         """Something came: patience starts anew."""
         self._since = monotonic()
         self._delay = _FIRST_DELAY
+        if self._patience.heard is not None:
+            self._patience.heard = self._since
 
     async def wait(self, said: str, response: httpx.Response | None = None) -> None:
         """Sleep until the next try (raises StateError when patience has ended)."""
-        left = self._since + self._patience - monotonic()
+        since = self._since if self._patience.heard is None else self._patience.heard
+        seconds = self._patience.seconds
+        left = since + seconds - monotonic()
         if left <= 0:
-            raise StateError(f"state service {self._url}: no answer within {self._patience:.0f} s; last: {said}")
+            raise StateError(f"state service {self._url}: no answer within {seconds:.0f} s; last: {said}")
         delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
         await asyncio.sleep(min(max(delay, _retry_after(response)), left))
