@@ -234,6 +234,18 @@ def test_syncs_beyond_the_limit_have_no_series_and_are_counted() -> None:
     assert values(metrics, "retl_syncs") == {(): 5}
 
 
+def test_a_critical_sync_has_series_before_those_that_are_known_longer() -> None:
+    metrics = Metrics(max_syncs=2, now=lambda: NOON)
+    for number in range(4):
+        manifest = sync_manifest()
+        if number == 3:
+            manifest["metadata"]["labels"] = {CRITICAL_LABEL: "true"}
+        metrics.changed(Key(SYNC, "growth", f"s{number}"), manifest)
+    assert values(metrics, "retl_sync_active_run", "sync") == {("s3",): 0, ("s0",): 0}
+    assert values(metrics, "retl_sync_critical", "sync") == {("s3",): 1}
+    assert values(metrics, "retl_syncs_without_series") == {(): 2}
+
+
 def test_a_status_that_cannot_be_read_costs_nobody_elses_series() -> None:
     metrics = known({"nextRunTime": "soon", "activeRun": "yes"})
     metrics.changed(Key(SYNC, "growth", "deals"), sync_manifest())

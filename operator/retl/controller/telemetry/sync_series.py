@@ -78,7 +78,8 @@ class SyncSeries:
     """Series that carry names of objects.
 
     Args:
-        max_syncs: so many syncs (those known longest) and so many connections have series; 0 leaves all out.
+        max_syncs: so many syncs (critical ones first, then those known longest) and so many connections have series; 0
+            leaves all out.
         bounded: keeps the number of a label's values within bounds.
     """
 
@@ -127,7 +128,10 @@ class SyncSeries:
         for (phase, reason), number in Counter(self._standing(run) for run in runs.values()).items():
             page.add("retl_runs_unfinished", f'phase="{phase}",reason="{reason}"', number)
         left_out = max(0, len(syncs) - self._max)
-        for index, (key, sync) in enumerate(islice(syncs.items(), self._max)):
+        shown: Iterable[tuple[Key, Manifest]] = syncs.items()
+        if left_out:  # somebody is to be told of each dead letter of a critical one: it is the last to be left out
+            shown = sorted(shown, key=lambda known: not _is_critical(known[1]["metadata"]))
+        for index, (key, sync) in enumerate(islice(shown, self._max)):
             if index % _BREATHER == 0:
                 time.sleep(0)
             labels = f'namespace="{key.namespace}",sync="{key.name}"'
@@ -225,12 +229,16 @@ def _write_times(page: _Page, labels: str, status: Manifest) -> None:
 
 def _write_wishes(page: _Page, labels: str, metadata: Manifest) -> None:
     """What people want to be told of; a duration that cannot be read is no wish."""
-    if (metadata.get("labels") or {}).get(CRITICAL_LABEL) == "true":
+    if _is_critical(metadata):
         page.add("retl_sync_critical", labels, 1)
     age = (metadata.get("annotations") or {}).get(MAX_AGE)
     with suppress(ValueError):
         if age is not None:
             page.add("retl_sync_max_age_seconds", labels, parse_duration(age).total_seconds())
+
+
+def _is_critical(metadata: Manifest) -> bool:
+    return bool((metadata.get("labels") or {}).get(CRITICAL_LABEL) == "true")
 
 
 def _write_connection(page: _Page, key: Key, connection: Manifest) -> None:
