@@ -109,7 +109,7 @@ def test_a_wrong_field_of_a_sync_is_named(
 
 
 def test_all_wrong_fields_are_named_at_once() -> None:
-    sent = SYNC | {"name": 1, "fieldMappings": [{"destination": " "}], "schedule": {"type": "x"}, "more": 1}
+    sent = SYNC | {"name": 1, "fieldMappings": [{"destination": ""}], "schedule": {"type": "x"}, "more": 1}
     assert set(refused(bodies.CreateSync, sent)) == {"/name", "/fieldMappings/0/destination", "/schedule/type", "/more"}
 
 

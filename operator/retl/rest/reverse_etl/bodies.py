@@ -54,7 +54,7 @@ class FieldMapping(Body):
     )
     value: str | None = Field(default=None, max_length=4096, description="A constant; use cast for other types.")
     metadata: Metadata | None = Field(default=None, description="What the run says of itself.")
-    destination: Text = Field(description="Field of the destination object.")
+    destination: Column = Field(description="Field of the destination object.")
     key: bool | None = Field(default=None, description="The destination finds its record by this field.")
     cast: Cast | None = Field(default=None, description="Type that the value is turned into before it is sent.")
     skip_nulls: bool | None = Field(default=None, description="Leave the field out where the value is null.")
