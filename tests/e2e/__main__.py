@@ -8,9 +8,10 @@ import sys
 from tests.cluster.build import BuildError, cache_directory
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.processes import ProcessError
+from tests.e2e.ground import TEAM, OwnGround
 from tests.e2e.machine import CommandError, missing
 from tests.e2e.sandbox import stop_recorded
-from tests.e2e.stage import TEAM, Stage
+from tests.e2e.stage import Stage
 
 
 def main() -> int:
@@ -30,12 +31,14 @@ def main() -> int:
 
 
 def _up() -> None:
-    stage = Stage(leave_up=True).start()
+    stage = Stage(OwnGround(leave_up=True)).start()
     for step, seconds in stage.seconds.items():
         print(f"e2e: {step:10} {seconds:6.1f} s", file=sys.stderr)
-    print(f"e2e: the CRM is at {stage.crm.url}, with bearer token {stage.crm.token}", file=sys.stderr)
-    print(f"e2e: the warehouse is {stage.postgres.url('warehouse')}", file=sys.stderr)
     print(f"e2e: a team's syncs are in namespace {TEAM}; try kubectl get retl -n {TEAM}", file=sys.stderr)
+    print(
+        "e2e: they read Service warehouse there, and write to Service crm; their logins are its Secrets",
+        file=sys.stderr,
+    )
     print(f"export KUBECONFIG={stage.kubectl.kubeconfig}")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import psycopg
 import pytest
 
+from tests.e2e.given import GivenGround
+from tests.e2e.ground import Ground, OwnGround
 from tests.e2e.machine import missing
 from tests.e2e.runs import GATE
 from tests.e2e.stage import Stage
@@ -17,11 +20,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    """The product on a real cluster; what cannot be built or started is an error, not a skip."""
+def ground() -> Ground:
+    """The cluster that somebody named, else one of this machine."""
+    if os.environ.get("RETL_E2E_KUBECONFIG"):
+        return GivenGround(os.environ)
     if reason := missing():
         pytest.skip(reason)
-    with Stage() as started:
+    return OwnGround()
+
+
+@pytest.fixture(scope="session")
+def stage(ground: Ground) -> Iterator[Stage]:
+    """The product on a real cluster; what cannot be built or started is an error, not a skip."""
+    with Stage(ground) as started:
         print("seconds:", {step: round(seconds, 1) for step, seconds in started.seconds.items()})
         yield started
 
@@ -29,7 +40,7 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def gate(stage: Stage) -> Iterator[psycopg.Connection]:
     """Holds the lock for which the query of the sync `gated` waits; closing the connection opens the gate."""
-    connection = stage.postgres.connect("warehouse")
+    connection = stage.warehouse.connect()
     connection.execute(f"SELECT pg_advisory_lock({GATE})")
     yield connection
     connection.close()

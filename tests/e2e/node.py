@@ -30,6 +30,7 @@ _KUBELET, _SCHEDULER, _PROXY = f"system:node:{NAME}", "system:kube-scheduler", "
 _DNS = "retl-e2e-dns"
 _USERS = {_KUBELET: ["system:nodes"], _SCHEDULER: ["retl-e2e"], _PROXY: ["retl-e2e"], _DNS: ["retl-e2e"]}
 _RUNTIME_SOCKET = "/run/containerd/containerd.sock"  # below a /run that is the sandbox's own
+_VOLUME = "/run/volume"
 
 
 class RealCluster:
@@ -98,6 +99,11 @@ class RealCluster:
     def tag(self, image: str, name: str) -> None:
         """Give an image that the node has another name."""
         self.sandbox.run("ctr", "-n", "k8s.io", "images", "tag", "--force", image, name)
+
+    def offer_volume(self) -> None:
+        """A volume for whoever claims one first; elsewhere clusters have somebody who makes them."""
+        self.sandbox.run("mkdir", _VOLUME)
+        self.kubectl("apply", "-f", "-", input=yaml.safe_dump(_volume()))
 
     def _start_control_plane(self) -> None:
         directory = self._directory / "plane"
@@ -217,6 +223,21 @@ def _dns_service() -> list[dict[str, Any]]:
             "ports": ports,
         },
     ]
+
+
+def _volume() -> dict[str, Any]:
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NAME]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "volume"},
+        "spec": {
+            "capacity": {"storage": "100Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "local": {"path": _VOLUME},  # unlike a hostPath, it is given to a pod's fsGroup
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+        },
+    }
 
 
 def _containerd_settings(root: Path, networks: Path) -> str:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from tests.cluster.processes import wait_until
-from tests.e2e.stage import TEAM, Stage
+from tests.e2e.ground import TEAM
+from tests.e2e.stage import Stage
 
 GATE = 7
 """The advisory lock of the warehouse for which the query of the sync `gated` waits."""
@@ -46,11 +47,9 @@ def runner(stage: Stage, name: str) -> dict[str, Any]:
 def reads(stage: Stage, name: str) -> str:
     """The name of the run's pod, once its query waits at the gate."""
 
-    def waiting() -> bool:
-        with stage.postgres.connect("warehouse") as connection:
-            found = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            return found.fetchone() == (1,)
-
-    assert wait_until(waiting, limit=60, every=0.2), f"run {name} never read\n{stage.account()}"
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with stage.warehouse.connect() as connection:
+        reading = wait_until(lambda: connection.execute(waiting).fetchone() == (1,), limit=60, every=0.2)
+    assert reading, f"run {name} never read\n{stage.account()}"
     pod: str = runner(stage, name)["metadata"]["name"]
     return pod

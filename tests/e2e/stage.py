@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+import secrets
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from tests.chart import SYSTEM, Helm, HelmError, Values
-from tests.cluster.build import cache_directory
+from tests.chart import PROJECT, SYSTEM, Helm, HelmError
 from tests.cluster.kubectl import Kubectl, KubectlError
-from tests.cluster.processes import tail
-from tests.e2e.images import OPERATOR, RUNNER, build_images
-from tests.e2e.machine import install
-from tests.e2e.node import RealCluster
-from tests.e2e.sandbox import NODE
-from tests.e2e.services import CRM_PORT, POSTGRES_PORT, Crm, Postgres, start_crm, start_postgres
+from tests.e2e.forward import Forward
+from tests.e2e.ground import TEAM, Ground, Stopwatch
+from tests.e2e.machine import run
+from tests.e2e.services import CRM_PORT, POSTGRES_PORT, Crm, Warehouse
 
-T = TypeVar("T")
-TAG = OPERATOR.rpartition(":")[2]
 MANIFESTS = Path(__file__).parent / "manifests"
-TEAM = "growth"
 TABLE = """
 CREATE TABLE accounts (account_id text PRIMARY KEY, name text, country text, employees integer);
 """
@@ -37,16 +33,13 @@ REFUSED = ("A-1004", "No country has this code", "Norway", 87)
 
 @dataclass
 class Stage:
-    """Everything, from `start()` to `stop()`; `leave_up` lets it outlive this Python process."""
+    """Everything, from `start()` to `stop()`."""
 
-    leave_up: bool = False
-
-    def __post_init__(self) -> None:
-        self.directory = cache_directory() / "e2e" / "cluster"
-        self.cluster = RealCluster(self.directory, leave_up=self.leave_up)
-        self.seconds: dict[str, float] = {}
-        self.postgres: Postgres
-        self.crm: Crm
+    ground: Ground
+    seconds: Stopwatch = field(default_factory=Stopwatch)
+    warehouse: Warehouse = field(init=False)
+    crm: Crm = field(init=False)
+    _ending: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -58,7 +51,7 @@ class Stage:
 
     @property
     def kubectl(self) -> Kubectl:
-        return self.cluster.kubectl
+        return self.ground.kubectl
 
     @property
     def helm(self) -> Helm:
@@ -66,14 +59,12 @@ class Stage:
 
     def start(self) -> Self:
         """Build, start and deploy; on failure nothing is left, and the logs of the pods are in the error."""
+        self.ground.start(self.seconds)
+        self._ending.callback(self.ground.stop)
         try:
-            self._timed("packages", install)
-            images = self._timed("images", build_images)
-            self._timed("cluster", self.cluster.start)
-            self._timed("import", lambda: self.cluster.load(*images))
-            self._timed("services", self._start_services)
-            self._timed("chart", self._install)
-            self._timed("team", self._settle)
+            self._prepare()
+            self.seconds("chart", self.install)
+            self.seconds("team", self._settle)
         except BaseException:
             self.stop()
             raise
@@ -81,7 +72,7 @@ class Stage:
 
     def stop(self) -> None:
         """End everything and remove every trace. May be called twice."""
-        self.cluster.stop()
+        self._ending.close()
 
     def get(self, kind: str, name: str, namespace: str = TEAM) -> dict[str, Any]:
         """One object as the API server has it (raises KubectlError when there is none)."""
@@ -93,6 +84,19 @@ class Stage:
         found = json.loads(self.kubectl("get", kind, "-n", namespace, "-l", selector, "-o", "json"))
         items: list[dict[str, Any]] = found["items"]
         return items
+
+    def forward(self, namespace: str, target: str, port: int) -> str:
+        """Where a pod's port is on this machine, as HOST:PORT, for as long as the stage is up."""
+        directory = Path(self._ending.enter_context(tempfile.TemporaryDirectory(prefix="retl-e2e-")))
+        forward = Forward(self.kubectl, namespace, target, port, directory)
+        self._ending.callback(forward.stop)
+        return forward.address
+
+    def shell(self, commands: str) -> str:
+        """What a person's commands, typed in a clone, write to stdout (raises CommandError)."""
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {"PATH": programs, "KUBECONFIG": str(self.kubectl.kubeconfig)}
+        return run("sh", "-ec", f"cd '{PROJECT}'\n{commands}", env=environment)
 
     def account(self) -> str:
         """What a person would look at first when something is wrong."""
@@ -108,61 +112,51 @@ class Stage:
                 told.append(f"$ kubectl {' '.join(command)}\n{self.kubectl(*command)}")
             except KubectlError as error:
                 told.append(str(error))
-        told.append(tail(self.directory / "plane" / "kube-controller-manager.log", lines=40))
-        return "\n".join(told)
+        return "\n".join([*told, self.ground.log()])
 
-    def _start_services(self) -> None:
-        self.postgres = start_postgres(self.cluster.sandbox)
-        self.crm = start_crm(self.cluster.sandbox)
-        with self.postgres.connect() as connection:
-            for database in ("state", "warehouse"):
-                connection.execute(f"CREATE DATABASE {database}")
-        with self.postgres.connect("warehouse") as connection, connection.cursor() as cursor:
-            cursor.execute(TABLE)
-            cursor.executemany("INSERT INTO accounts VALUES (%s, %s, %s, %s)", [*ACCOUNTS, REFUSED])
+    def install(self, tag: str | None = None, **values: Any) -> None:
+        """Install the chart, or upgrade it; returns when its pods are ready (raises AssertionError with an account).
 
-    def install(self, tag: str = TAG, **values: Any) -> None:
-        """Install the chart, or upgrade it; returns when its pods are ready (raises AssertionError with an account)."""
+        All values are as they come, but for where the images are, a database and what runners of the team reach.
+        """
+        names = self.ground.names
+        reached = [{"cidr": "0.0.0.0/0", "ports": [POSTGRES_PORT, CRM_PORT]}]
+        ours = {
+            **names.values(tag or names.tag),
+            "postgresql": {"enabled": True},
+            "networkPolicy": {"runners": [{"namespace": TEAM, "to": reached}]},
+        }
         try:
-            self.helm.install({**_values(tag), **values}, "--wait", "--timeout=120s")
+            self.helm.install({**ours, **values}, "--wait", "--timeout=120s")
         except HelmError as error:
             raise AssertionError(f"{error}\n{self.account()}") from None
 
-    def _install(self) -> None:
+    def _prepare(self) -> None:
+        """Namespaces, and in the team's what it syncs from and to: it starts while the chart is installed."""
+        names = self.ground.names
         self._apply("namespaces.yaml")
-        self.state_key = b64encode(os.urandom(32)).decode()
-        self._secret(SYSTEM, "state-database", url=self.postgres.url("state"), key=self.state_key)
-        self.install()
+        self._password, self._token = secrets.token_hex(12), secrets.token_hex(12)
+        self._secret("warehouse-login", username="warehouse", password=self._password)
+        self._secret("crm-login", token=self._token)
+        program = (f"--from-file={path}" for path in sorted((PROJECT / "examples" / "crm").glob("*.py")))
+        self.kubectl("create", "configmap", "crm", "-n", TEAM, *program)
+        self._apply("services.yaml", IMAGE=names.image("operator", names.tag), PULL_POLICY=names.pull_policy)
 
     def _settle(self) -> None:
-        """A team comes, with logins and syncs of its own."""
-        self._secret(TEAM, "warehouse-login", username="postgres", password=self.postgres.password)
-        self._secret(TEAM, "crm-login", token=self.crm.token)
+        """The team comes, with rows and syncs of its own."""
+        for name in ("warehouse", "crm"):
+            self.kubectl("rollout", "status", f"deployment/{name}", "-n", TEAM, "--timeout=120s", timeout=130)
+        self.warehouse = Warehouse(self.forward(TEAM, "service/warehouse", POSTGRES_PORT), self._password)
+        self.crm = Crm(self.forward(TEAM, "service/crm", CRM_PORT), self._token)
+        with self.warehouse.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(TABLE)
+            cursor.executemany("INSERT INTO accounts VALUES (%s, %s, %s, %s)", [*ACCOUNTS, REFUSED])
         self._apply("sync.yaml")
 
-    def _secret(self, namespace: str, name: str, **values: str) -> None:
+    def _secret(self, name: str, **values: str) -> None:
         literals = [f"--from-literal={key}={value}" for key, value in values.items()]
-        self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+        self.kubectl("create", "secret", "generic", name, "-n", TEAM, *literals)
 
-    def _apply(self, manifest: str) -> None:
-        self.kubectl("apply", "--server-side", "-f", str(MANIFESTS / manifest))
-
-    def _timed(self, step: str, action: Callable[[], T]) -> T:
-        began = time.monotonic()
-        done = action()
-        self.seconds[step] = time.monotonic() - began
-        return done
-
-
-def _values(tag: str) -> Values:
-    """The chart's values: everything as it comes, but for where this cluster's images are."""
-    registry, _, operator = OPERATOR.rpartition(":")[0].rpartition("/")
-    runner = RUNNER.rpartition(":")[0].rpartition("/")[2]
-    reached = [{"cidr": f"{NODE}/32", "ports": [POSTGRES_PORT, CRM_PORT]}]
-    return {
-        "imageRegistry": registry,
-        "image": {"repository": operator, "tag": tag, "pullPolicy": "Never"},
-        "runner": {"image": {"repository": runner, "tag": tag, "pullPolicy": "Never"}},
-        "state": {"existingSecret": "state-database"},
-        "networkPolicy": {"runners": [{"namespace": TEAM, "to": reached}]},
-    }
+    def _apply(self, manifest: str, **places: str) -> None:
+        text = (MANIFESTS / manifest).read_text()
+        self.kubectl("apply", "--server-side", "-f", "-", input=Template(text).substitute(places) if places else text)

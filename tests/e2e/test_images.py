@@ -10,8 +10,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.chart import SYSTEM
 from tests.cluster.kubectl import KubectlError
+from tests.e2e.ground import TEAM, Ground, OwnGround
 from tests.e2e.images import OPERATOR, RUNNER, archive_of, configuration
-from tests.e2e.stage import TEAM, Stage
+from tests.e2e.stage import Stage
 from tools.sbom import sbom
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +30,13 @@ print(json.dumps(dict(engine=engine, kopf=kopf, tools=tools, python=sys.version_
 """
 LARGEST_MB = {OPERATOR: 420, RUNNER: 500}
 """Of its archive, not compressed. Most of the operator is the Kubernetes client, most of the runner is Arrow."""
+
+
+@pytest.fixture
+def archives(ground: Ground, stage: Stage) -> None:
+    """The images as files, which there are where they go to the nodes as such."""
+    if not isinstance(ground, OwnGround):
+        pytest.skip("the images of a cluster that is named are in a registry, and may have been built elsewhere")
 
 
 @pytest.mark.parametrize("deployment", ["controller", "api"])
@@ -49,7 +57,7 @@ def test_the_operator_runs_on_a_read_only_root_where_only_locked_down_pods_are_l
 
 @pytest.mark.parametrize("image", [OPERATOR, RUNNER])
 def test_an_image_says_what_it_is_runs_as_nobody_and_is_no_larger_than_it_has_to_be(
-    stage: Stage, image: str, capsys: pytest.CaptureFixture[str]
+    archives: None, image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = configuration(image)
     name = image.rpartition("/")[2].partition(":")[0]
@@ -67,7 +75,7 @@ def test_an_image_says_what_it_is_runs_as_nobody_and_is_no_larger_than_it_has_to
     ("image", "carried", "absent"), [(OPERATOR, "kubernetes", "pyarrow"), (RUNNER, "duckdb", "kubernetes")]
 )
 def test_the_bill_of_materials_of_an_image_names_what_it_carries(
-    stage: Stage, image: str, carried: str, absent: str
+    archives: None, image: str, carried: str, absent: str
 ) -> None:
     bill = sbom(archive_of(image))
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None

@@ -6,28 +6,26 @@ One story on one cluster: a test may build on what the ones before it have synce
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.chart import SYSTEM
-from tests.e2e.machine import run
+from tests.e2e.ground import OURS, TEAM
 from tests.e2e.runs import counts, ended, reads, runner, start
-from tests.e2e.stage import ACCOUNTS, REFUSED, TEAM, Stage
+from tests.e2e.stage import ACCOUNTS, REFUSED, Stage
 
 pytestmark = pytest.mark.e2e
 
+DATABASE = f"{OURS},app.kubernetes.io/component=postgresql"
 INTERRUPTED_LIMIT = 90  # the grace of a stopped pod, the pause before the next attempt, and that attempt
 
 
 def dead_letters(stage: Stage) -> list[dict[str, Any]]:
     """Open dead letters of the team, as the command line shows them."""
-    command = ("dlq", "list", "--state", stage.postgres.url("state"), "--namespace", TEAM, "--output", "json")
-    program, environment = Path(sys.executable).parent / "retl", {"RETL_STATE_KEY": stage.state_key}
-    return [json.loads(line) for line in run(program, *command, env=environment).splitlines()]
+    told = stage.shell(f"retl dlq list --cluster --namespace {TEAM} --output json")
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def test_a_run_sends_every_row_and_keeps_the_refused_one_as_a_dead_letter(stage: Stage) -> None:
@@ -55,7 +53,7 @@ def test_the_pod_leaves_its_result_as_termination_message(stage: Stage) -> None:
 
 
 def test_the_next_run_sends_only_what_changed(stage: Stage) -> None:
-    with stage.postgres.connect("warehouse") as connection:
+    with stage.warehouse.connect() as connection:
         connection.execute("UPDATE accounts SET employees = 59 WHERE account_id = 'A-1002'")
     before = stage.crm.get("/api/stats")
     start(stage, "accounts-to-crm", "second")
@@ -67,7 +65,7 @@ def test_the_next_run_sends_only_what_changed(stage: Stage) -> None:
 
 
 def test_a_plan_counts_and_writes_nothing(stage: Stage) -> None:
-    with stage.postgres.connect("warehouse") as connection:
+    with stage.warehouse.connect() as connection:
         connection.execute("UPDATE accounts SET employees = 341 WHERE account_id = 'A-1001'")
     before = stage.crm.get("/api/stats")
     start(stage, "accounts-to-crm", "plan", mode="Plan")
@@ -130,6 +128,23 @@ def test_a_run_outlives_a_new_api_pod(stage: Stage, gate: psycopg.Connection) ->
     gate.close()
     status = ended(stage, "patient")
     assert (status["attempt"], counts(status)) == (1, {"read": 3, "updated": 3})
+
+
+def test_a_run_outlives_a_new_pod_of_the_state_database_which_forgets_nothing(
+    stage: Stage, gate: psycopg.Connection
+) -> None:
+    [letter] = dead_letters(stage)
+    start(stage, "gated", "remembering")
+    reads(stage, "remembering")
+    pod, [before] = "retl-postgresql-0", stage.list("pods", DATABASE, SYSTEM)
+    stage.kubectl("delete", "pod", pod, "-n", SYSTEM, "--timeout=30s")  # well within the pod's grace of 60 s
+    stage.kubectl("rollout", "status", "statefulset/retl-postgresql", "-n", SYSTEM, "--timeout=60s")
+    [after] = stage.list("pods", DATABASE, SYSTEM)
+    assert before["metadata"]["uid"] != after["metadata"]["uid"]
+    gate.close()
+    status = ended(stage, "remembering")
+    assert (status["attempt"], counts(status)) == (1, {"read": 3, "unchanged": 3})
+    assert dead_letters(stage) == [letter]
 
 
 def test_a_runner_without_enough_memory_says_so_in_words(stage: Stage) -> None:

@@ -9,17 +9,14 @@ import pytest
 
 from tests.chart import RELEASE, SYSTEM
 from tests.cluster.processes import wait_until
-from tests.e2e.images import OPERATOR, RUNNER
+from tests.e2e.ground import KINDS, OURS, TEAM, ours, remove
 from tests.e2e.runs import counts, ended, reads, runner, start
-from tests.e2e.stage import TEAM, Stage
+from tests.e2e.stage import Stage
 from tests.shipping.prometheus import RULES, Prometheus, quickened
 
 pytestmark = pytest.mark.e2e
 
-NEXT = "e2e-next"
-OURS = "app.kubernetes.io/name=reverse-etl-operator"
-KINDS = ["reverseetlsyncs", "syncruns", "syncsources", "syncmodels", "syncdestinations"]
-EVERYWHERE = "clusterroles,clusterrolebindings,validatingadmissionpolicies,flowschemas,prioritylevelconfigurations"
+CRD = "customresourcedefinition.apiextensions.k8s.io/"
 
 
 def images(stage: Stage, selector: str, namespace: str) -> set[str]:
@@ -36,7 +33,7 @@ def test_a_dead_letter_of_a_critical_sync_is_all_that_a_real_prometheus_has_to_r
     stage.kubectl("label", "retl", "accounts-to-crm", "-n", TEAM, "reverseetl.io/critical=true")
     targets = {
         component: [
-            f"{pod['status']['podIP']}:8080"
+            stage.forward(SYSTEM, f"pod/{pod['metadata']['name']}", 8080)
             for pod in stage.list("pods", f"{OURS},app.kubernetes.io/component={component}", SYSTEM)
         ]
         for component in ("controller", "api")
@@ -52,15 +49,14 @@ def test_a_dead_letter_of_a_critical_sync_is_all_that_a_real_prometheus_has_to_r
 
 
 def test_an_upgrade_in_the_middle_of_a_run_loses_nothing(stage: Stage, gate: psycopg.Connection) -> None:
-    for image in (OPERATOR, RUNNER):
-        stage.cluster.tag(image, f"{image.rpartition(':')[0]}:{NEXT}")
+    names = stage.ground.names
     secret = stage.get("secret", "retl-state-tls", SYSTEM)["data"]
     before = stage.crm.get("/api/stats")
     start(stage, "gated", "upgraded", fullRefresh=True)
     reads(stage, "upgraded")
-    stage.install(NEXT, commonLabels={"edition": "next"})
-    assert images(stage, f"{OURS},edition=next", SYSTEM) == {f"{OPERATOR.rpartition(':')[0]}:{NEXT}"}
-    assert images(stage, "reverseetl.io/run=upgraded", TEAM) == {RUNNER}
+    stage.install(names.next_tag, commonLabels={"edition": "next"})
+    assert images(stage, f"{OURS},edition=next", SYSTEM) == {names.image("operator", names.next_tag), "postgres:18"}
+    assert images(stage, "reverseetl.io/run=upgraded", TEAM) == {names.image("runner", names.tag)}
     gate.close()
     status = ended(stage, "upgraded")
     sent = status["counts"]["created"] + status["counts"]["updated"]
@@ -70,7 +66,7 @@ def test_an_upgrade_in_the_middle_of_a_run_loses_nothing(stage: Stage, gate: psy
 
     start(stage, "gated", "afterwards")
     assert counts(ended(stage, "afterwards")) == {"read": 3, "unchanged": 3}
-    assert images(stage, "reverseetl.io/run=afterwards", TEAM) == {f"{RUNNER.rpartition(':')[0]}:{NEXT}"}
+    assert images(stage, "reverseetl.io/run=afterwards", TEAM) == {names.image("runner", names.next_tag)}
 
 
 def test_uninstalling_in_the_middle_of_a_run_keeps_what_teams_made_and_leaves_nothing_that_is_stuck(
@@ -79,8 +75,11 @@ def test_uninstalling_in_the_middle_of_a_run_keeps_what_teams_made_and_leaves_no
     start(stage, "gated", "abandoned")
     reads(stage, "abandoned")
     stage.helm("uninstall", RELEASE, "-n", SYSTEM, "--wait", "--timeout=90s")
-    assert stage.list(EVERYWHERE, OURS) == []
-    assert stage.list("deployments,services,configmaps,jobs,serviceaccounts,networkpolicies", OURS, SYSTEM) == []
+    assert {name for name in ours(stage.kubectl) if not name.startswith(("namespace/", CRD))} == set()
+    assert stage.list("deployments,statefulsets,services,configmaps,jobs,serviceaccounts", OURS, SYSTEM) == []
+    assert stage.list("networkpolicies", OURS, SYSTEM) + stage.list("networkpolicies", OURS) == []
+    database = stage.list("secrets,persistentvolumeclaims", OURS, SYSTEM)
+    assert {each["metadata"]["name"] for each in database} == {"retl-state", "data-retl-postgresql-0"}
     kept = stage.list(",".join(KINDS), "", TEAM)
     assert {"accounts-to-crm", "warehouse", "abandoned"} <= {each["metadata"]["name"] for each in kept}
     assert not [each["metadata"]["name"] for each in kept if each["metadata"].get("finalizers")]
@@ -89,5 +88,5 @@ def test_uninstalling_in_the_middle_of_a_run_keeps_what_teams_made_and_leaves_no
     assert pod["status"]["phase"] == "Running"
     # With nobody left to hand its claim back to, it would try for all of its grace, a minute.
     stage.kubectl("delete", "pod", pod["metadata"]["name"], "-n", TEAM, "--grace-period=2", "--timeout=30s")
-    stage.kubectl("delete", "namespace", TEAM, SYSTEM, "--timeout=60s")
-    stage.kubectl("delete", "crd", *(f"{kind}.reverseetl.io" for kind in KINDS), "--timeout=30s")
+    remove(stage.kubectl)
+    assert ours(stage.kubectl) == []
