@@ -1,7 +1,7 @@
 """Writes the chart's README.md out of its values.yaml; `--check` says whether it is current.
 
 A comment `# --` right above a value is what the table says of it. Mappings in block style are a level of values of
-their own, all else is one value, as long as it may be.
+their own, all else is one value, as long as it may be. Forms come from values.schema.json.
 """
 
 import json
@@ -16,6 +16,7 @@ import yaml
 from tools.generated import PROJECT, settle
 
 CHART = PROJECT / "charts" / "reverse-etl-operator"
+PARTS = {"propertyNames": " (keys)", "additionalProperties": ".*", "items": "[]"}
 TEXT = """\
 <!-- Written by tools/chart_readme.py; edit values.yaml and this tool instead. -->
 # reverse-etl-operator {version}
@@ -41,6 +42,12 @@ Other keys than these, and values of another form, are refused before anything i
 | value | default | what it is |
 |---|---|---|
 {values}
+
+Where helm says that a value "does not match pattern", it wants:
+
+| form | of |
+|---|---|
+{forms}
 
 ## Examples
 
@@ -70,11 +77,16 @@ def readme() -> str:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     text = (CHART / "values.yaml").read_text()
     rows = [f"| `{name}` | `{default}` | {said} |" for name, default, said in values(text)]
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    written: dict[str, list[str]] = {}
+    for name, form in forms(schema, schema):
+        written.setdefault(form, []).append(f"`{name.removeprefix('.')}`")
     examples = [f"- [{path.name}](examples/{path.name}): {_opening(path)}" for path in sorted(CHART.glob("examples/*"))]
     return TEXT.format(
         version=chart["version"],
         description=chart["description"],
         values="\n".join(rows),
+        forms="\n".join(f"| {form} | {', '.join(names)} |" for form, names in written.items()),
         examples="\n".join(examples),
     )
 
@@ -93,6 +105,19 @@ def _values(node: Any, lines: list[str], path: tuple[str, ...]) -> Iterator[tupl
             default = yaml.SafeLoader("").construct_object(value, deep=True)
             said = re.match(r"\s*# -- (.+)", lines[key.start_mark.line - 1])
             yield ".".join(name), json.dumps(default), said[1].replace("|", r"\|") if said else ""
+
+
+def forms(schema: dict[str, Any], rule: dict[str, Any], name: str = "") -> Iterator[tuple[str, str]]:
+    """The values for which the schema has a regular expression: the name with dots, and what the schema says of it."""
+    if "$ref" in rule:
+        rule = schema["$defs"][rule["$ref"].rpartition("/")[2]]
+    if "pattern" in rule:
+        yield name, rule["description"]
+    inner = {f"{name}.{each}": of for each, of in rule.get("properties", {}).items()}
+    inner |= {name + mark: rule.get(part) for part, mark in PARTS.items()}
+    for name, of in inner.items():
+        if isinstance(of, dict):
+            yield from forms(schema, of, name)
 
 
 def _opening(path: Path) -> str:

@@ -192,10 +192,10 @@ def values() -> Iterator[str]:
     """The chart's values, as its own README lists them."""
     yield from ("# Chart values", "", EDIT, "")
     yield "What `helm install -f` may be given. A value that is not here, or of another type, is refused by the schema."
-    table = re.search(r"^\|.*(?:\n\|.*)+", (CHART / "README.md").read_text(), re.MULTILINE)
-    if table is None:
-        raise SystemExit(f"{CHART / 'README.md'}: there is no table of values; run tools/chart_readme.py")
-    yield from ("", table[0])
+    tables = re.search(r"^\| value.*?(?=\n\n## )", (CHART / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    if tables is None:
+        raise SystemExit(f"{CHART / 'README.md'}: there is no table of values; run: make docs")
+    yield from ("", tables[0])
 
 
 def _plain(text: str) -> str:

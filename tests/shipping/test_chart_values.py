@@ -92,6 +92,14 @@ def test_each_value_is_explained_above_it() -> None:
     assert [name for name, _, said in chart_readme.values(text) if not said] == []
 
 
+def test_each_form_that_helm_shows_as_a_regular_expression_is_told_in_words() -> None:
+    forms = dict(chart_readme.forms(SCHEMA, SCHEMA))
+    assert forms[".tls.existingSecret"].startswith("small letters")
+    assert forms[".networkPolicy.runners[].to[].cidr"].endswith("10.20.0.0/16")
+    readme = (CHART / "README.md").read_text()
+    assert [form for form in forms.values() if f"| {form} |" not in readme] == []
+
+
 def test_the_readme_is_as_the_values_are() -> None:
     assert chart_readme.main(["--check"]) == 0
 
