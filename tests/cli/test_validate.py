@@ -97,6 +97,12 @@ BAD_CONSTANT = [
         ("SyncSource", "config", {"pth": "x.duckdb"}, "spec.config.pth: unknown field; did you mean path?"),
         ("SyncSource", "connector", "postgres", "spec.config.host: is required"),
         ("SyncDestination", "config.url", "ftp://x", "spec.config.url: must begin with http:// or https://"),
+        (
+            "SyncDestination",
+            "config.idempotency",
+            {"header": "Idempotency Key"},
+            "spec.config.idempotency.header: 'Idempotency Key': a header's name has letters",
+        ),
         ("SyncModel", "sourceRef.name", "lake", "spec.sourceRef.name: there is no SyncSource 'lake' in these files"),
         ("SyncRun", "syncRef.name", "x", "spec.syncRef.name: there is no ReverseETLSync 'x' in these files"),
         ("ReverseETLSync", "destinationRef.name", "x", "spec.destinationRef.name: there is no SyncDestination 'x'"),

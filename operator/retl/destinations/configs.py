@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
+from retl.resources.rules import Matches
 from retl.runspec.capabilities import STANDARD_MODES, Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
@@ -65,7 +66,9 @@ def _placeholders(value: str | None) -> str | None:
 
 Url = Annotated[str, AfterValidator(_endpoint)]
 RecordsUrl = Annotated[str, AfterValidator(_endpoint), AfterValidator(_placeholders)]
-HeaderName = Annotated[str, Field(pattern=f"^{HEADER_NAME}$")]
+HeaderName = Annotated[
+    str, Matches(HEADER_NAME, "a header's name has letters, digits, '-' and no blanks, such as Idempotency-Key")
+]
 
 
 class HttpOperation(ConnectorConfig):
