@@ -52,16 +52,18 @@ class Names:
     pull_policy: str
 
     def image(self, program: str, tag: str) -> str:
-        return f"{self.registry}/reverse-etl-{program}:{tag}"
+        return f"{self._repository(program)}:{tag}"
 
     def values(self, tag: str) -> Values:
         """The chart's values of them."""
 
         def described(program: str) -> dict[str, str]:
-            repository = self.image(program, tag).rpartition(":")[0]
-            return {"repository": repository, "tag": tag, "pullPolicy": self.pull_policy}
+            return {"repository": self._repository(program), "tag": tag, "pullPolicy": self.pull_policy}
 
         return {"image": described("operator"), "runner": {"image": described("runner")}}
+
+    def _repository(self, program: str) -> str:
+        return f"{self.registry}/reverse-etl-{program}"
 
 
 class Ground(Protocol):

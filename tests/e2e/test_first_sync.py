@@ -50,7 +50,7 @@ def test_the_first_rows_come_as_the_guide_says_and_the_namespace_goes_when_it_is
     assert letter["record_keys"] == {"customer_id": 3}
 
     said = stage.shell(mend)
-    assert "read 4 = 3 unchanged + 1 created" in said, said
+    assert "read 4 = 1 created + 3 unchanged" in said, said
     assert set(stage.shell(ROWS).splitlines()) == {*rows, "3|Garonne Textiles|40|FR"}
     [end] = re.findall(r"`(kubectl delete namespace \S+)`", GUIDE)
     stage.shell(f"{end} --timeout=60s")
