@@ -13,6 +13,7 @@ from retl.cli.text import plain
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncModel, SyncRun, SyncSource
+from retl.resources.sync import Mapping
 from retl.runspec import contradictions
 from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import Registry
@@ -145,8 +146,17 @@ def _contradictions(spec: RunSpec) -> list[str]:
     capabilities = DESTINATIONS.info(name).capabilities
     if capabilities is None:
         return []
-    problems = _engine() or contradictions.problems
-    return problems(spec, capabilities(config))
+    problems = _engine() if any(_for_the_engine(spec.mappings)) else None
+    return (problems or contradictions.problems)(spec, capabilities(config))
+
+
+def _for_the_engine(mappings: Sequence[Mapping]) -> Iterator[str]:
+    """Fields that it takes the engine to judge."""
+    for i, mapping in enumerate(mappings):
+        if mapping.expression is not None:
+            yield f"spec.mappings[{i}].expression"
+        elif mapping.cast and mapping.value is not None:
+            yield f"spec.mappings[{i}].value"
 
 
 def _engine() -> Callable[[RunSpec, Capabilities], list[str]] | None:
@@ -160,12 +170,10 @@ def _engine() -> Callable[[RunSpec, Capabilities], list[str]] | None:
 
 def _unchecked(resource: Resource) -> Iterator[str]:
     """What an installation without the engine cannot judge."""
-    if not isinstance(resource, ReverseETLSync) or _engine():
-        return
-    for i, mapping in enumerate(resource.spec.mappings):
-        if mapping.expression is not None or (mapping.cast and mapping.value is not None):
-            field = "value" if mapping.expression is None else "expression"
-            yield f"spec.mappings[{i}].{field}: not checked without the engine; install reverse-etl-operator[runner]"
+    fields = list(_for_the_engine(resource.spec.mappings)) if isinstance(resource, ReverseETLSync) else []
+    if fields and _engine() is None:
+        for field in fields:
+            yield f"{field}: not checked without the engine; install reverse-etl-operator[runner]"
 
 
 def _lines(verdict: Verdict) -> str:
