@@ -19,7 +19,7 @@ FILE_BY_FILE := -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check static e2e bench bench-controller bench-rest faults chart docs site release cluster cluster-down crds format lock clean
+.PHONY: help demo demo-down test check static e2e first-rows bench bench-controller bench-rest faults chart docs site release cluster cluster-down crds format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -55,6 +55,9 @@ static: $(READY)
 e2e: $(READY) ## Real pods, images and the chart: a cluster of its own (root, Debian packages), or RETL_E2E_KUBECONFIG
 	$(PYTEST) tests/e2e
 
+first-rows: $(READY) ## Time README's way from a clone to the first rows in a cluster (root, Debian packages)
+	@$(BIN)/python -m tools.first_rows
+
 bench: $(READY) ## Rows per second and peak memory
 	$(BIN)/python -m bench
 
@@ -87,7 +90,7 @@ docs: $(READY) ## Write what is generated: pages of states, references, the char
 	$(BIN)/python -m tools.reference
 
 site: $(READY) ## The documentation as a site, in build/site
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 release: $(READY) ## Of a clean commit: wheel, chart, images (as root, with buildah), bills of materials and checksums, in dist
 	$(BIN)/python -m tools.release
