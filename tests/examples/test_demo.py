@@ -32,8 +32,18 @@ def _demo(directory: Path, *args: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=die_with_parent(),
+        preexec_fn=_as_at_a_terminal(die_with_parent()),
     )
+
+
+def _as_at_a_terminal(prepare: Callable[[], None]) -> Callable[[], None]:
+    """What a shell starts in the background ignores Ctrl-C, and so does all that is started by that: tests, too."""
+
+    def heeding() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        prepare()
+
+    return heeding
 
 
 def _recorded(directory: Path) -> tuple[dict[str, Identity], list[Path]]:
