@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 
-from tests.e2e.given import GivenGround
+from tests.e2e.given import GivenError, GivenGround
 from tests.e2e.ground import Ground, OwnGround
 from tests.e2e.machine import missing
 from tests.e2e.runs import GATE
@@ -19,11 +20,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "e2e: needs root on Debian and a few minutes; leave out with -m 'not e2e'")
 
 
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """What is wrong with a cluster that somebody names is said once, and no test is begun."""
+    try:
+        yield
+    except GivenError as error:
+        pytest.exit(f"e2e: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
 @pytest.fixture(scope="session")
 def ground() -> Ground:
     """The cluster that somebody named, else one of this machine."""
     if os.environ.get("RETL_E2E_KUBECONFIG"):
-        return GivenGround(os.environ)
+        with said_plainly():
+            return GivenGround(os.environ)
     if reason := missing():
         pytest.skip(reason)
     return OwnGround()
@@ -32,9 +43,12 @@ def ground() -> Ground:
 @pytest.fixture(scope="session")
 def stage(ground: Ground) -> Iterator[Stage]:
     """The product on a real cluster; what cannot be built or started is an error, not a skip."""
-    with Stage(ground) as started:
-        print("seconds:", {step: round(seconds, 1) for step, seconds in started.seconds.items()})
-        yield started
+    started = Stage(ground)
+    with said_plainly():
+        started.start()
+    print("seconds:", {step: round(seconds, 1) for step, seconds in started.seconds.items()})
+    yield started
+    started.stop()
 
 
 @pytest.fixture

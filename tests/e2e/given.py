@@ -31,8 +31,11 @@ class GivenGround:
     """
 
     def __init__(self, said: Mapping[str, str]) -> None:
+        kubeconfig = Path(said["RETL_E2E_KUBECONFIG"])
         registry, tag = said.get("RETL_E2E_REGISTRY", "").rstrip("/"), said.get("RETL_E2E_TAG", "")
         images = said.get("RETL_E2E_IMAGES", "")
+        if not kubeconfig.is_file():  # kubectl would look for another cluster
+            raise GivenError(f"RETL_E2E_KUBECONFIG: there is no file {kubeconfig}")
         if not registry:
             raise GivenError("RETL_E2E_REGISTRY: is empty; say HOST/PATH where the cluster's nodes find the images")
         if images not in ("", "prebuilt"):
@@ -44,7 +47,7 @@ class GivenGround:
         self.names = Names(registry, tag, tag if self._prebuilt else f"{tag}-next", "IfNotPresent")
         # kubectl keeps what a server serves, and this one's kinds come and go.
         self._cache = tempfile.TemporaryDirectory(prefix="retl-e2e-")
-        self.kubectl = Kubectl(Path(said["RETL_E2E_KUBECONFIG"]).resolve(), Path(self._cache.name))
+        self.kubectl = Kubectl(kubeconfig.resolve(), Path(self._cache.name))
         self._begun = False
 
     def start(self, timed: Stopwatch) -> None:
@@ -78,7 +81,8 @@ class GivenGround:
             return
         if reason := missing():
             raise GivenError(
-                f"no Docker engine answers, nor can buildah be used: {reason}; or RETL_E2E_IMAGES=prebuilt"
+                f"nothing here builds images: no Docker engine answers, and as to buildah, {reason}. Push them from "
+                "elsewhere, and say RETL_E2E_IMAGES=prebuilt"
             )
         install()
         build_images()

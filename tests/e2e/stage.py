@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
-from types import TracebackType
 from typing import Any, Self
 
 from tests.chart import PROJECT, SYSTEM, Helm, HelmError
@@ -40,14 +39,6 @@ class Stage:
     warehouse: Warehouse = field(init=False)
     crm: Crm = field(init=False)
     _ending: ExitStack = field(default_factory=ExitStack, init=False)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def kubectl(self) -> Kubectl:

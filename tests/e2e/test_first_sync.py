@@ -47,7 +47,7 @@ def test_the_first_rows_come_as_the_guide_says_and_the_namespace_goes_when_it_is
     assert "violates check constraint" in stage.shell(ask)
     listed = stage.shell(f"retl dlq list customers-to-crm -n {FIRST_SYNC} -o json")
     [letter] = [json.loads(line) for line in listed.splitlines()]
-    assert letter["record_keys"] == {"customer_id": 3}
+    assert letter["record_keys"] == {"customer_id": "3"}
 
     said = stage.shell(mend)
     assert "read 4 = 1 created + 3 unchanged" in said, said
