@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import orjson
 import typer
 
-from retl.cli import letters, local, stores
+from retl.cli import letters, local
 from retl.cli.options import DEFAULT_NAMESPACE, command, program
 from retl.cli.text import count, terminal_width
 from retl.errors import InvalidInput
@@ -46,6 +46,8 @@ class LocalQueue:
     namespace: str = DEFAULT_NAMESPACE
 
     def ask(self, question: Callable[[StateReader, str], Awaitable[T]]) -> T:
+        from retl.cli import stores  # a cluster's queue has no need of a database's driver
+
         return stores.ask(self.state, lambda store: question(store, self.namespace))
 
     def command(self, verb: str, *words: str, sync: str | None = None) -> str:
