@@ -49,9 +49,13 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
+{{- define "retl.state.scheme" -}}
+{{ ternary "http" "https" (eq .Values.tls.mode "off") }}
+{{- end }}
+
 {{/* Where runners and the controller find the state service. */}}
 {{- define "retl.state.url" -}}
-{{ if eq .Values.tls.mode "off" }}http{{ else }}https{{ end }}://{{ include "retl.name" . }}-api.{{ .Release.Namespace }}.svc:{{ .Values.api.service.statePort }}
+{{ include "retl.state.scheme" . }}://{{ include "retl.name" . }}-api.{{ .Release.Namespace }}.svc:{{ .Values.api.service.statePort }}
 {{- end }}
 
 {{/* The Secret with the state database's URL and the key that dead letters are sealed with. */}}
