@@ -4,7 +4,7 @@
 # Both run as user 10001 on a read-only root file system. They share their lowest layer, and the requirements are a layer
 # of their own, so that a new version of the project costs a registry and a node only the few megabytes that changed.
 # The base is any Debian with Python, venv and pip; to have it the same each time, name it by its digest:
-#   --build-arg BASE_IMAGE=python:3.13-slim@sha256:...
+#   --build-arg BASE_IMAGE=python@sha256:...
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS venv
