@@ -53,8 +53,9 @@ class GivenGround:
     def start(self, timed: Stopwatch) -> None:
         """As of `Ground` (raises GivenError where it has the operator, or one of the namespaces, already)."""
         if there := ours(self.kubectl):
+            named = ", ".join(there[:3]) + (f" and {len(there) - 3} more of the sort" if len(there) > 3 else "")
             raise GivenError(
-                f"{self.kubectl.kubeconfig}: the cluster has {', '.join(there)}. The tests make these and remove them "
+                f"{self.kubectl.kubeconfig}: the cluster has {named}. The tests make these and remove them "
                 "again: take another cluster; or, if nobody needs them, delete them"
             )
         if not self._prebuilt:

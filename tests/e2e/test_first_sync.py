@@ -67,7 +67,7 @@ def test_the_chart_brings_policies_of_who_reaches_whom(stage: Stage) -> None:
 def test_a_cluster_that_has_the_operator_is_left_alone(stage: Stage) -> None:
     said = {"RETL_E2E_KUBECONFIG": str(stage.kubectl.kubeconfig), "RETL_E2E_REGISTRY": "localhost"}
     another = GivenGround({**said, "RETL_E2E_IMAGES": "prebuilt", "RETL_E2E_TAG": "none"})
-    with pytest.raises(GivenError, match=f"the cluster has namespace/{SYSTEM}, .*flowschema"):
+    with pytest.raises(GivenError, match=rf"the cluster has namespace/{SYSTEM}, .* and \d+ more"):
         another.start(Stopwatch())
     another.stop()
     assert stage.get("deployment", "retl-api", SYSTEM)
