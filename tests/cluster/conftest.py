@@ -11,7 +11,7 @@ from tests.cluster.cluster import EXTERNAL_KUBECONFIG, Cluster, open_cluster
 from tests.cluster.controllers import account, at_work, controller, shop  # noqa: F401 - fixtures
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.node import ProcessNode
-from tests.cluster.processes import wait_until
+from tests.cluster.objects import Namespace
 from tests.cluster.rest_api import rest  # noqa: F401 - fixture
 from tests.cluster.rest_people import people, pod  # noqa: F401 - fixtures
 
@@ -42,11 +42,6 @@ def node(cluster: Cluster) -> ProcessNode:
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A fresh namespace with its default ServiceAccount; deleted afterwards, without waiting for the end of that."""
-    name = f"test-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
-    arrived = wait_until(
-        lambda: bool(cluster.kubectl("get", "serviceaccount", "default", "-n", name, "--ignore-not-found")), limit=30
-    )
-    assert arrived, f"namespace {name} has no default ServiceAccount after 30 s"
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    made = Namespace(cluster, f"test-{secrets.token_hex(4)}").make()
+    yield made.name
+    made.drop()

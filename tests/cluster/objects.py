@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import wait_until
@@ -23,6 +23,17 @@ class Namespace:
 
     cluster: Cluster
     name: str
+
+    def make(self) -> Self:
+        """Make it, and wait for the ServiceAccount that each namespace has."""
+        self.cluster.kubectl("create", "namespace", self.name)
+        there = ("get", "serviceaccount", "default", "-n", self.name, "--ignore-not-found")
+        assert wait_until(lambda: bool(self.cluster.kubectl(*there)), PATIENCE), f"{self.name}: no ServiceAccount"
+        return self
+
+    def drop(self) -> None:
+        """Delete it, without waiting for the end of that."""
+        self.cluster.kubectl("delete", "namespace", self.name, "--wait=false")
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         items = [m | {"metadata": m["metadata"] | {"namespace": self.name}} for m in manifests]

@@ -22,7 +22,6 @@ from tests.cluster.controlplane import ControlPlane
 from tests.cluster.objects import (
     EVERY_MINUTE,
     FAR_AWAY,
-    PATIENCE,
     Namespace,
     condition,
     crm,
@@ -37,7 +36,6 @@ from tests.cluster.objects import (
     sync,
     warehouse,
 )
-from tests.cluster.processes import wait_until
 from tests.unit.controller.kstatus import kstatus
 
 ACCOUNT = "system:serviceaccount:retl-system:retl-controller"
@@ -83,14 +81,11 @@ class Played:
 def played(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     if cluster.control_plane is None:
         pytest.skip("needs the audit log of a control plane of its own")
-    shop = Namespace(cluster, f"test-{secrets.token_hex(4)}")
-    cluster.kubectl("create", "namespace", shop.name)
-    account_there = ("get", "serviceaccount", "default", "-n", shop.name, "--ignore-not-found")
-    assert wait_until(lambda: bool(cluster.kubectl(*account_there)), PATIENCE)
+    shop = Namespace(cluster, f"test-{secrets.token_hex(4)}").make()
     controller = ControllerProcess(tmp_path_factory.mktemp("scenario"), account, [shop.name])
     with running(controller):
         yield _play(shop, controller, cluster.control_plane)
-    cluster.kubectl("delete", "namespace", shop.name, "--wait=false")
+    shop.drop()
 
 
 def _play(shop: Namespace, controller: ControllerProcess, plane: ControlPlane) -> Played:

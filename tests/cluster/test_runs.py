@@ -206,15 +206,12 @@ def test_a_record_that_somebody_edits_is_found_again(at_work: ControllerProcess,
 def test_a_namespace_that_goes_away_takes_its_runs_along_without_a_word(
     controller: ControllerProcess, shop: Namespace
 ) -> None:
-    going = Namespace(shop.cluster, f"{shop.name}-going")
-    shop.cluster.kubectl("create", "namespace", going.name)
-    there = ("get", "serviceaccount", "default", "-n", going.name, "--ignore-not-found")
-    assert wait_until(lambda: bool(shop.cluster.kubectl(*there)), PATIENCE)
+    going = Namespace(shop.cluster, f"{shop.name}-going").make()
     controller.namespaces = [shop.name, going.name]
     with running(controller):
         going.apply(warehouse(), crm(), sync("accounts", "wait"), sync("other", schedule=EVERY_MINUTE))
         running_pod(going, f"{going.create(run_of('accounts'))}-1")
-        shop.cluster.kubectl("delete", "namespace", going.name, "--wait=false")
+        going.drop()
         controller.advance(MINUTE)
         gone = ("get", "namespace", going.name, "--ignore-not-found")
         assert wait_until(lambda: not shop.cluster.kubectl(*gone), PATIENCE)

@@ -45,8 +45,7 @@ class Watched:
 def watched(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:  # noqa: F811
     directory = tmp_path_factory.mktemp("watched")
     name = f"alerts-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
-    shop = Namespace(cluster, name)
+    shop = Namespace(cluster, name).make()
     shop.apply(warehouse())  # which nobody can reach
     told: Queue[Message] = Queue()
     with at_work_in(cluster, shop, account, directory) as whole, _webhook(told) as url:
@@ -63,7 +62,7 @@ def watched(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFa
             Prometheus(directory / "prometheus", targets, rules, alertmanager.address) as prometheus,
         ):
             yield Watched(whole, prometheus, told)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    shop.drop()
 
 
 def _ticked(whole: Whole) -> None:

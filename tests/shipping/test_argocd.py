@@ -29,7 +29,6 @@ from tests.cluster.objects import (
     sync,
     warehouse,
 )
-from tests.cluster.processes import wait_until
 from tests.shipping.argo import CUSTOMIZATIONS, Object, act, health, merge_patch, offered
 from tests.unit.controller.kstatus import kstatus
 from tools import argocd
@@ -133,10 +132,8 @@ class Stage:
 def stage(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:  # noqa: F811
     kubectl, name = cluster.kubectl, "argo-actions"
     kubectl("apply", *based(*PERMISSIONS, *POLICIES))
-    kubectl("create", "namespace", name)
+    shop = Namespace(cluster, name).make()
     kubectl("create", "rolebinding", "argo", "--clusterrole=retl-operator", f"--user={ARGO}", "-n", name)
-    assert wait_until(lambda: bool(kubectl("get", "sa", "default", "-n", name, "--ignore-not-found")), 30)
-    shop = Namespace(cluster, name)
     table = {"sourceRef": {"name": "warehouse"}, "table": "accounts"}
     model, lost = object_of("SyncModel", "accounts", table), object_of("SyncModel", "lost", table)
     lost["spec"] |= {"sourceRef": {"name": "nowhere"}}
@@ -149,7 +146,7 @@ def stage(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFact
         for each in ("accounts", "held", "busy", "paused"):
             shop.until("retl", each, ready)
         yield Stage(shop)
-    kubectl("delete", "namespace", name, "--wait=false")
+    shop.drop()
 
 
 @pytest.mark.parametrize(

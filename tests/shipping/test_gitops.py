@@ -151,21 +151,20 @@ def kept(
 ) -> Iterator[Kept]:
     kubectl, name = cluster.kubectl, f"gitops-{secrets.token_hex(3)}"
     kubectl("apply", *based(*PERMISSIONS, *POLICIES))
-    kubectl("create", "namespace", name)
-    assert wait_until(lambda: bool(kubectl("get", "sa", "default", "-n", name, "--ignore-not-found")), 30)
+    shop = Namespace(cluster, name).make()
     for secret in ("warehouse-login", "crm-login"):
         kubectl("create", "secret", "generic", secret, "-n", name, "--from-literal=token=t")
     wanted = [_tracked(each, name) for each in built()]
     # The tiny runner does what the sync's object says, and ticks are not what this is about.
     [sync] = [each for each in wanted if each["kind"] == "ReverseETLSync"]
     sync["spec"] |= {"object": "wait", "schedule": FAR_AWAY}
-    kept = Kept(Namespace(cluster, name), wanted, {})
+    kept = Kept(shop, wanted, {})
     with running(ControllerProcess(tmp_path_factory.mktemp("gitops"), account, [name])):
         kept.apply(1)
         kept.generations.update({kind: each["metadata"]["generation"] for kind, each in kept.live().items()})
         kept.shop.until("retl", "accounts-to-crm", ready)
         yield kept
-    kubectl("delete", "namespace", name, "--wait=false")
+    shop.drop()
 
 
 def _tracked(manifest: Manifest, namespace: str) -> Manifest:

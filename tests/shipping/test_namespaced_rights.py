@@ -45,11 +45,8 @@ class Teams:
 @pytest.fixture(scope="module")
 def teams(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:  # noqa: F811
     kubectl, suffix = cluster.kubectl, secrets.token_hex(3)
-    places = [Namespace(cluster, f"{name}-{suffix}") for name in ("growth", "finance", "elsewhere")]
+    places = [Namespace(cluster, f"{name}-{suffix}").make() for name in ("growth", "finance", "elsewhere")]
     for place in places:
-        kubectl("create", "namespace", place.name)
-        there = ("get", "sa", "default", "-n", place.name, "--ignore-not-found")
-        assert wait_until(lambda there=there: bool(kubectl(*there)), 30)  # type: ignore[misc]
         place.apply(warehouse(), crm(), sync("accounts", schedule=EVERY_MINUTE))
     if not kubectl("get", "namespace", SYSTEM, "--ignore-not-found"):
         kubectl("create", "namespace", SYSTEM)

@@ -19,6 +19,7 @@ from retl.runspec.pod import CHECK_SPEC_ANNOTATION, RUN_SPEC_ANNOTATION, SECRETS
 from tests.cluster.cluster import PERMISSIONS, POLICIES, Cluster, based
 from tests.cluster.conftest import cluster  # noqa: F401 - fixture
 from tests.cluster.kubectl import KubectlError
+from tests.cluster.objects import Namespace
 from tests.cluster.processes import wait_until
 from tests.unit.controller.views import meta, run_spec
 
@@ -71,16 +72,15 @@ class Policed:
 def policed(cluster: Cluster) -> Iterator[Policed]:  # noqa: F811
     kubectl, name = cluster.kubectl, "policed-runners"
     kubectl("apply", *based(*PERMISSIONS, *POLICIES))
-    kubectl("create", "namespace", name)
+    place = Namespace(cluster, name).make()
     kubectl("create", "rolebinding", "edit", "--clusterrole=edit", f"--user={PERSON}", "-n", name)
     kubectl("create", "clusterrole", "debugs", "--verb=get,patch", "--resource=pods/ephemeralcontainers")
     kubectl("create", "rolebinding", "debugs", "--clusterrole=debugs", f"--user={PERSON}", "-n", name)
-    assert wait_until(lambda: bool(kubectl("get", "sa", "default", "-n", name, "--ignore-not-found")), limit=30)
     policed = Policed(cluster, name)
     # A policy takes about a second to come into force.
     assert wait_until(lambda: ITS_MAKERS in policed.creates(PERSON, run_job()), 30, every=0.2)
     yield policed
-    kubectl("delete", "namespace", name, "--wait=false")
+    place.drop()
     kubectl("delete", "clusterrole", "debugs")
 
 
