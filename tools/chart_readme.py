@@ -16,7 +16,7 @@ import yaml
 from tools.generated import PROJECT, settle
 
 CHART = PROJECT / "charts" / "reverse-etl-operator"
-PARTS = {"propertyNames": " (keys)", "additionalProperties": ".*", "items": "[]"}
+PARTS = {"additionalProperties": ".*", "items": "[]"}
 TEXT = """\
 <!-- Written by tools/chart_readme.py; edit values.yaml and this tool instead. -->
 # reverse-etl-operator {version}
@@ -43,7 +43,7 @@ Other keys than these, and values of another form, are refused before anything i
 |---|---|---|
 {values}
 
-Where helm says that a value "does not match pattern", it wants:
+Where helm says "does not match pattern", or of keys "additional properties … not allowed", it wants:
 
 | form | of |
 |---|---|
@@ -115,6 +115,9 @@ def forms(schema: dict[str, Any], rule: dict[str, Any], name: str = "") -> Itera
         yield name, rule["description"]
     inner = {f"{name}.{each}": of for each, of in rule.get("properties", {}).items()}
     inner |= {name + mark: rule.get(part) for part, mark in PARTS.items()}
+    for of in rule.get("patternProperties", {}).values():
+        yield f"{name} (keys)", rule["description"]
+        inner[f"{name}.*"] = of
     for name, of in inner.items():
         if isinstance(of, dict):
             yield from forms(schema, of, name)

@@ -281,6 +281,19 @@ def test_a_certificate_stays_through_upgrades_until_its_secret_is_deleted(plane:
     assert data(plane, "retl-state-tls")["tls.key"] != first["tls.key"]
 
 
+def test_the_charts_certificate_outlasts_the_mode_that_made_it(plane: ControlPlane, helm: Helm) -> None:
+    """Helm deletes what was in the release before, unless the object itself says that it stays."""
+    own = {**FIRST, "tls": {"mode": "secret", "existingSecret": "retl-state-tls"}}
+    first = data(plane, "retl-state-tls")
+    said = refusal(helm, own)
+    assert said.startswith(f"tls.existingSecret: Secret retl-state-tls in namespace {SYSTEM} is one that this release")
+    follow(plane, said)
+    helm.install(own)
+    assert data(plane, "retl-state-tls") == first
+    helm.install(FIRST)
+    assert data(plane, "retl-state-tls") == first
+
+
 def test_a_second_installation_has_a_name_and_namespaces_of_its_own(plane: ControlPlane, helm: Helm) -> None:
     said = refusal(helm, {**SECOND, "rbac": FIRST["rbac"]}, **SECOND_PLACE)
     assert "works in namespace growth. Leave it to one of both" in said

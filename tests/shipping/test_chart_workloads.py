@@ -310,6 +310,9 @@ def test_cert_manager_signs_with_a_ca_that_outlasts_the_certificate_or_with_the_
     assert (ca["spec"]["isCA"], issuer["spec"]["ca"]["secretName"]) == (True, ca["spec"]["secretName"])
     assert leaf["spec"]["issuerRef"] == {"name": issuer["metadata"]["name"], "kind": "Issuer"}
     assert f"retl-api.{SYSTEM}.svc" in leaf["spec"]["dnsNames"]
+    objects = rendered({"nameOverride": "n" * 40, "tls": {"mode": "certManager"}}, "-n", "s" * 63)
+    long = one(objects, "Certificate", f"{'n' * 40}-state-tls-ca")
+    assert len(long["spec"]["commonName"]) == 64, "cert-manager refuses a longer one"
     reference = {"name": "internal", "kind": "ClusterIssuer", "group": "cert-manager.io"}
     [only] = [
         each
