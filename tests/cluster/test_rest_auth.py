@@ -349,6 +349,15 @@ async def test_a_key_of_the_command_line_is_as_good_as_any(
     kubectl("delete", "namespace", name, "--wait=false")
 
 
+def test_a_key_has_the_role_of_the_installation_that_is_named(place: Place, tmp_path: Path) -> None:
+    """Of any other role, the pod of an installation with a nameOverride could not speak for the key."""
+    where = ["--operator-name", "growth", "-n", place.name]
+    made = retl("apikey", "create", "--role", "viewer", *where, cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig))
+    assert f"speaks for ServiceAccount {place.name}/growth-viewer until" in made.err
+    binding = ["get", "rolebinding", "growth-viewer", "-n", place.name, "-o", "jsonpath={.roleRef.name}"]
+    assert place.cluster.kubectl(*binding) == "growth-viewer"
+
+
 def test_a_damaged_key_is_shown_so_that_it_can_be_mended(place: Place, tmp_path: Path) -> None:
     damaged = keys.id_of(place.key(data={"service-account": ""}))
     shown = retl("apikey", "list", cwd=tmp_path, KUBECONFIG=str(place.cluster.kubeconfig), COLUMNS="200")

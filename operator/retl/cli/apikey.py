@@ -35,12 +35,21 @@ KeysNamespace = Annotated[
 def create(
     role: Annotated[
         Role | None,
-        typer.Option("--role", help="Speak for the ServiceAccount retl-ROLE, which is made if need be, with its role."),
+        typer.Option("--role", help="Speak for the ServiceAccount NAME-ROLE, which is made if need be, with its role."),
     ] = None,
     account: Annotated[
         str | None,
         typer.Option("--service-account", metavar="NAME", help="Or speak for this one, with the rights that it has."),
     ] = None,
+    operator_name: Annotated[
+        str,
+        typer.Option(
+            "--operator-name",
+            metavar="NAME",
+            envvar="RETL_OPERATOR_NAME",
+            help="The NAME of NAME-ROLE: what the chart's nameOverride is.",
+        ),
+    ] = "retl",
     expires: Annotated[
         str, typer.Option("--expires", metavar="DURATION", help="For how long it is good, at most 366d.")
     ] = "90d",
@@ -56,7 +65,7 @@ def create(
     """Make a key for a ServiceAccount of a namespace, and print it; it is shown this once."""
     from retl.cli.cluster.apikeys import Wish, create
 
-    wish = Wish(role.value if role else None, account, expires, description)
+    wish = Wish(f"{operator_name}-{role}" if role else None, account, expires, description)
     create(reach(kubeconfig, context, namespace), keys_namespace, wish, as_json=output is Output.json)
 
 

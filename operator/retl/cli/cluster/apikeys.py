@@ -25,7 +25,6 @@ from retl.resources.marks import API_KEY
 from retl.rest.callers import keys
 
 _LONGEST = timedelta(days=366)
-_ROLES = ("viewer", "operator", "admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,8 @@ class Wish:
     """What a key is to be.
 
     Attributes:
-        role: of the ServiceAccount that is made for it if need be; None where `account` names one that is there.
+        role: the ClusterRole, and the name of the ServiceAccount that is made for it if need be; None where `account`
+            names one that is there.
         expires: after how long.
     """
 
@@ -64,7 +64,7 @@ def create(reach: Reach, keys_namespace: str, wish: Wish, *, as_json: bool) -> N
         return
     say(f"key {identity} speaks for ServiceAccount {account} until {exact(expires)}; it is not shown again:", err=True)
     typer.echo(text)
-    if account.name not in map(_account_name, _ROLES):
+    if wish.role is None:
         say(f"the API pod must have the right to impersonate serviceaccounts {account.name}", err=True)
 
 
@@ -135,13 +135,9 @@ def _life(text: str) -> timedelta:
     return life
 
 
-def _account_name(role: str) -> str:
-    return f"retl-{role}"
-
-
 async def _account(cluster: Cluster, wish: Wish) -> keys.Account:
     """The ServiceAccount that the key is to speak for; one of a role is made if it is not there."""
-    name = wish.account or _account_name(str(wish.role))
+    name = str(wish.account or wish.role)
     there = await cluster.find(ACCOUNT, name)
     if wish.role is not None:
         await _bind(cluster, name)
