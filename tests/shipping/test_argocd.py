@@ -18,7 +18,7 @@ from tests.cluster.conftest import cluster  # noqa: F401 - fixture
 from tests.cluster.controllers import ControllerProcess, account, running  # noqa: F401 - fixtures
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.objects import (
-    EVERY_MINUTE,
+    FAR_AWAY,
     Namespace,
     crm,
     free,
@@ -139,7 +139,7 @@ def stage(cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFact
     lost["spec"] |= {"sourceRef": {"name": "nowhere"}}
     shop.apply(
         *(warehouse(), crm(), model, lost),
-        *(sync("accounts"), sync("held", "approval"), sync("busy", "wait"), sync("paused", schedule=EVERY_MINUTE)),
+        *(sync("accounts"), sync("held", "approval"), sync("busy", "wait"), sync("paused", schedule=FAR_AWAY)),
         sync("never", schedule={"cron": "0 0 30 2 *"}),
     )
     with running(ControllerProcess(tmp_path_factory.mktemp("argo"), account, [name])):
