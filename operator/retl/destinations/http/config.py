@@ -1,7 +1,4 @@
-"""Settings and logins of the destination connectors, as they stand in manifests and Secrets.
-
-No driver is imported here.
-"""
+"""Settings and login of the http connector, as they stand in manifests and Secrets."""
 
 import re
 from typing import Annotated, ClassVar, Literal, Self
@@ -9,9 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from retl.postgresql import PostgresConnection, PostgresLogin
-from retl.runspec.capabilities import STANDARD_MODES, Capabilities
-from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
+from retl.runspec.capabilities import Capabilities
+from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials, ConnectorInfo
 
 HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 HEADER_TEXT = r"[\x20-\x7e\t]*"
@@ -184,23 +180,6 @@ class HttpCredentials(ConnectorCredentials):
         return self
 
 
-class PostgresDestinationConfig(PostgresConnection):
-    """How to reach the PostgreSQL server that is written into."""
-
-    place: ClassVar[frozenset[str]] = frozenset({"host", "port", "database"})
-
-
-class PostgresDestinationCredentials(PostgresLogin):
-    """Login of a role that may SELECT, INSERT, UPDATE and DELETE, as the mode needs, and create temporary tables."""
-
-
-def postgres_capabilities(config: PostgresDestinationConfig) -> Capabilities:
-    """What a table can do."""
-    return Capabilities(
-        modes=frozenset(STANDARD_MODES),
-        default_batch=20_000,
-        max_batch=100_000,
-        payload="arrow",
-        only_if_empty=True,
-        lookups=True,
-    )
+CONNECTOR = ConnectorInfo(
+    HttpConfig, HttpCredentials, "retl.destinations.http.connector:HttpDestination", http_capabilities
+)

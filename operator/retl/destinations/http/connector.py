@@ -1,34 +1,21 @@
 """Writes JSON records to an HTTP endpoint, and reads what became of each record from the reply."""
 
-import asyncio
 import base64
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
-
-from retl import __version__
 from retl.destinations.base import Batch, Destination, LoginRefused, Outcome, RateSignal, Rejected, Target, TryLater
-from retl.destinations.calls import Call, Request, call_of
-from retl.destinations.configs import HttpConfig, HttpCredentials, http_capabilities
-from retl.destinations.rates import rate_signal, retry_after
-from retl.destinations.reply import Reader, Reply
-from retl.destinations.words import Redaction
+from retl.destinations.http.calls import Call, call_of
+from retl.destinations.http.config import HttpConfig, HttpCredentials, http_capabilities
+from retl.destinations.http.reply import Reader
+from retl.destinations.web.rates import rate_signal, retry_after
+from retl.destinations.web.transport import Reply, Request, Transport
+from retl.destinations.web.words import Redaction
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
-MAX_CONNECTIONS = 64
-"""As many as a sync may have calls in flight."""
-MAX_REPLY = 16 * 1024 * 1024
-"""Bytes of a reply that are read, before and after it is unpacked."""
-CONNECT_SECONDS = 10.0
 CHECK_TIMEOUT = timedelta(seconds=30)
-ANY_ZLIB = 47
-"""Window bits with which zlib takes gzip and deflate."""
 
 
 class HttpDestination(Destination):
@@ -43,7 +30,7 @@ class HttpDestination(Destination):
         self._config = config
         self._credentials = credentials or HttpCredentials()
         self._redact = Redaction(_secrets(self._credentials))
-        self._client: httpx.AsyncClient | None = None
+        self._transport: Transport | None = None
 
     async def open(self, target: Target) -> None:
         config = self._config
@@ -63,16 +50,7 @@ class HttpDestination(Destination):
         return ""
 
     def _connect(self, timeout: timedelta) -> None:
-        self._timeout = timeout.total_seconds()
-        self._client = httpx.AsyncClient(
-            # Three to five times the requests of httpx's own transport at 4 to 8 calls in flight, measured.
-            transport=AiohttpTransport(limits=httpx.Limits(max_connections=MAX_CONNECTIONS)),
-            headers=self._headers(),
-            # Shorter than the whole call, so that nobody wonders whether a call was carried out that never began.
-            timeout=httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout * 0.75)),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._transport = Transport(timeout, headers=self._headers(), redact=self._redact)
 
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         assert batch.payloads is not None
@@ -88,9 +66,9 @@ class HttpDestination(Destination):
         return reader.outcomes(reply, batch.payloads, now)
 
     async def close(self) -> None:
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            await transport.close()
 
     def _call_of(self, operation: str) -> tuple[Call, Reader]:
         """How an operation is called, and how its replies are read."""
@@ -125,30 +103,12 @@ class HttpDestination(Destination):
             raise DestinationError(f"{where} answered {reply.status}; correct config.checkUrl")
 
     async def _send(self, where: str, method: str, request: Request) -> Reply:
-        """Make one call (raises TryLater, or DestinationError for a URL that is none)."""
-        assert self._client is not None, "open comes first"
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._client.stream(method, request.url, content=request.content, headers=request.headers) as response,
-            ):
-                body, whole = await _body(response)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise DestinationError(f"{where}: {self._redact(str(error))}; correct config.url") from None
-        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, zlib.error) as error:
-            # The transport calls every lost connection one that timed out; what it was told says whether there was one.
-            cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
-            if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-                unreachable = f"{where} cannot be reached: {self._redact(str(cause))}"
-                raise TryLater("DESTINATION_UNAVAILABLE", unreachable.rstrip(": ")) from None
-            raise TryLater("OUTCOME_UNKNOWN", f"{where} {_trouble(cause)}") from None
-        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body, whole)
+        assert self._transport is not None, "open comes first"
+        return await self._transport.send(where, method, request)
 
     def _headers(self) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "User-Agent": f"reverse-etl-operator/{__version__}",
         }
         headers |= self._config.headers
         login = self._credentials
@@ -160,32 +120,6 @@ class HttpDestination(Destination):
             pair = f"{login.username.get_secret_value()}:{login.password.get_secret_value()}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return headers
-
-
-async def _body(response: httpx.Response) -> tuple[bytes, bool]:
-    """What a reply holds, unpacked, and whether that is all of it (raises zlib.error, httpx.DecodingError)."""
-    packing = response.headers.get("content-encoding", "identity").strip().lower()
-    if packing not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise httpx.DecodingError(packing)
-    unpack = zlib.decompressobj(ANY_ZLIB) if packing not in ("identity", "") else None
-    body, read = bytearray(), 0
-    async for chunk in response.aiter_raw():
-        read += len(chunk)
-        body += unpack.decompress(chunk, MAX_REPLY + 1 - len(body)) if unpack else chunk
-        if max(read, len(body)) > MAX_REPLY:
-            return bytes(body[:MAX_REPLY]), False
-    if unpack and read and not unpack.eof:
-        raise zlib.error
-    return bytes(body), True
-
-
-def _trouble(cause: BaseException) -> str:
-    """What happened to a call that was begun."""
-    if isinstance(cause, TimeoutError):
-        return "did not answer in time"
-    if isinstance(cause, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
-        return "broke off before it had answered in full"
-    return "answered in a way that cannot be read"
 
 
 def _signal(reply: Reply, now: datetime) -> RateSignal | None:

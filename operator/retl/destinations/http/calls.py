@@ -11,21 +11,13 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from retl.destinations.base import Batch, Target
-from retl.destinations.configs import HttpConfig, HttpIdempotency, HttpOperation
-from retl.destinations.reply import field_at
-from retl.destinations.words import parsed
+from retl.destinations.http.config import HttpConfig, HttpIdempotency, HttpOperation
+from retl.destinations.http.reply import field_at
+from retl.destinations.web.transport import Request
+from retl.destinations.web.words import parsed
 from retl.errors import DestinationError
 
 KEY = "{key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request, besides what all of them share. No body if `content` is None."""
-
-    url: str
-    headers: dict[str, str]
-    content: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retl.destinations.words import parsed, spoken
+from retl.destinations.web.words import parsed, spoken
 
 SIGNS = ("success", "ok", "status", "error", "errors", "hasErrors")
 FAULTS = ("error", "errors")

@@ -6,7 +6,7 @@ import adbc_driver_manager
 from adbc_driver_postgresql import dbapi
 
 from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected
-from retl.destinations.postgres_sql import SWALLOWED, Ranged, Statements
+from retl.destinations.postgres.sql import SWALLOWED, Ranged, Statements
 from retl.postgresql import ServerError, server_error
 
 UNIQUE_VIOLATION = "23505"

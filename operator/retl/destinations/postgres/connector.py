@@ -25,14 +25,14 @@ from retl.destinations.base import (
     Target,
     TryLater,
 )
-from retl.destinations.configs import (
+from retl.destinations.postgres.config import (
     PostgresDestinationConfig,
     PostgresDestinationCredentials,
     postgres_capabilities,
 )
-from retl.destinations.postgres_sql import STAGE, staged, statements
-from retl.destinations.postgres_table import Table, describe
-from retl.destinations.postgres_write import Interrupted, Writer, code_of, read
+from retl.destinations.postgres.sql import STAGE, staged, statements
+from retl.destinations.postgres.table import Table, describe
+from retl.destinations.postgres.write import Interrupted, Writer, code_of, read
 from retl.errors import DestinationError, DestinationUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted
 from retl.postgresql_tables import SERVER_VERSION, listed, tables_of

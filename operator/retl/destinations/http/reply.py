@@ -22,10 +22,11 @@ from retl.destinations.base import (
     TryLater,
     Unknown,
 )
-from retl.destinations.configs import HttpResults
-from retl.destinations.faults import Verdict, of_call, of_results
-from retl.destinations.rates import rate_signal, retry_after
-from retl.destinations.words import is_page, message, parsed, printable, spoken
+from retl.destinations.http.config import HttpResults
+from retl.destinations.http.faults import Verdict, of_call, of_results
+from retl.destinations.web.rates import rate_signal, retry_after
+from retl.destinations.web.transport import Reply
+from retl.destinations.web.words import is_page, message, parsed, printable, spoken
 from retl.errors import DestinationError
 
 MULTI_STATUS = 207
@@ -41,21 +42,6 @@ SETTLED: Mapping[tuple[str, int], Outcome] = {
 
 STEP = re.compile(r"(?P<name>(?:\\.|[^\\.\[\]])+)|\[(?P<place>[0-9]{1,6})\]")
 """A member's name, in which a backslash stands before a dot, or a place in an array."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply as it came.
-
-    Attributes:
-        headers: names in lower case.
-        whole: False if it was too long to be read to its end.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
