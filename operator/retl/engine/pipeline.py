@@ -158,6 +158,10 @@ class _Run:
             self.spec = self.spec.model_copy(update={"mappings": list(mappings), "all_columns": None})
         if found := contradictions.problems(self.spec, self.destination.capabilities):
             raise InvalidInput("; ".join(found)[:MESSAGE_MAX])
+        documented = self.destination.capabilities.rate
+        if documented is not None and self.spec.destination.rate_limit is None:
+            account = self.spec.destination.model_copy(update={"rate_limit": documented})
+            self.spec = self.spec.model_copy(update={"destination": account})
         self.target = replace(target(self.spec), began=self.began)
         try:
             await self.destination.open(self.target)

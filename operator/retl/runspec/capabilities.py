@@ -6,6 +6,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from retl.resources.destination import RateLimit
+
 STANDARD_MODES = ("upsert", "insert", "update", "delete", "mirror", "append")
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -31,6 +33,7 @@ class Capabilities:
         describes: whether it can list objects and fields, so that mappings can be checked before a run.
         every_row: modes of its own that must send every row each time, after which `Destination.complete` drops what
             was not sent.
+        rate: the vendor's documented limit of an account, kept to where the manifest has no rateLimit.
         patience: how long a job may take before nobody waits for it any more.
     """
 
@@ -47,6 +50,7 @@ class Capabilities:
     nulls: Literal["clear", "ignore"] = "clear"
     describes: bool = False
     every_row: frozenset[str] = frozenset()
+    rate: RateLimit | None = None
     patience: timedelta = timedelta(hours=24)
 
     def semantics(self, mode: str) -> str:

@@ -6,7 +6,7 @@ of the group `retl.sources` or `retl.destinations`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -50,12 +50,14 @@ class ConnectorInfo:
         credentials: model of the Secret's keys; None if it takes none.
         code: import path of the connector class, `package.module:Class`.
         capabilities: of a destination, what it can do with these settings; None for a source.
+        example: the fewest settings that are valid, as a manifest has them: for lists and documentation.
     """
 
     config: type[ConnectorConfig]
     credentials: type[ConnectorCredentials] | None
     code: str
     capabilities: Callable[[Any], Capabilities] | None = None
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 class UnknownConnector(InvalidInput):

@@ -35,5 +35,10 @@ class DuckDBConfig(ConnectorConfig):
         return self
 
 
-POSTGRES = ConnectorInfo(PostgresConfig, PostgresCredentials, "retl.sources.postgres:PostgresSource")
-DUCKDB = ConnectorInfo(DuckDBConfig, None, "retl.sources.duckdb:DuckDBSource")
+POSTGRES = ConnectorInfo(
+    PostgresConfig,
+    PostgresCredentials,
+    "retl.sources.postgres:PostgresSource",
+    example={"host": "db.example.com", "database": "warehouse"},
+)
+DUCKDB = ConnectorInfo(DuckDBConfig, None, "retl.sources.duckdb:DuckDBSource", example={"path": "warehouse.duckdb"})

@@ -274,7 +274,9 @@ def unpack_commit(body: bytes) -> Commit:
         for letter, (key, row, record) in zip(header.letters, hashes, strict=True)
     ]
     rest.end()
-    return Commit(header.sequence, header.counts, keys, rows, letters, records, resolved, header.notes, header.ended)
+    return Commit(
+        header.sequence, header.counts, keys, rows, letters, records, resolved, header.notes, tuple(header.ended)
+    )
 
 
 def pack_job(job: OpenJob) -> bytes:

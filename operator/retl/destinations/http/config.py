@@ -181,5 +181,9 @@ class HttpCredentials(ConnectorCredentials):
 
 
 CONNECTOR = ConnectorInfo(
-    HttpConfig, HttpCredentials, "retl.destinations.http.connector:HttpDestination", http_capabilities
+    HttpConfig,
+    HttpCredentials,
+    "retl.destinations.http.connector:HttpDestination",
+    http_capabilities,
+    example={"url": "https://crm.example.com/api/{object}"},
 )

@@ -26,6 +26,7 @@ def postgres_capabilities(config: PostgresDestinationConfig) -> Capabilities:
         payload="arrow",
         only_if_empty=True,
         lookups=True,
+        describes=True,
     )
 
 
@@ -34,4 +35,5 @@ CONNECTOR = ConnectorInfo(
     PostgresDestinationCredentials,
     "retl.destinations.postgres.connector:PostgresDestination",
     postgres_capabilities,
+    example={"host": "db.example.com", "database": "crm"},
 )

@@ -130,8 +130,9 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
             raise TryLater("DESTINATION_UNAVAILABLE", later.message, later.retry_after) from None
         said = parsed(reply.body)
         if reply.status in (408, 425, 429) or reply.status >= 500:
-            code = "RATE_LIMIT" if reply.status == 429 else "DESTINATION_UNAVAILABLE"
-            raise TryLater(code, f"{where} answered {reply.status}")
+            raise TryLater(
+                "RATE_LIMIT" if reply.status == 429 else "DESTINATION_UNAVAILABLE", f"{where} answered {reply.status}"
+            )
         if not 200 <= reply.status < 300 or not isinstance(said, dict) or not said.get("access_token"):
             error = said.get("error") if isinstance(said, dict) else None
             named = f" ({printable(error)})" if isinstance(error, str) else ""

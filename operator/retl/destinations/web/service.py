@@ -15,7 +15,7 @@ import orjson
 from retl.destinations.base import LoginRefused, RateSignal, TryLater
 from retl.destinations.web.login import Login
 from retl.destinations.web.rates import rate_signal, retry_after
-from retl.destinations.web.transport import Reply, Request, Transport
+from retl.destinations.web.transport import MAX_REPLY, Reply, Request, Transport
 from retl.destinations.web.words import Redaction, message, parsed, printable
 from retl.errors import DestinationError, DestinationUnavailable
 
@@ -47,15 +47,16 @@ class Service:
         signal: Callable[[RateSignal], None] = lambda signal: None,
         read_rate: Callable[[Mapping[str, str], datetime], RateSignal | None] = rate_signal,
         setting: str = "config.baseUrl",
-        max_reply: int | None = None,
+        max_reply: int = MAX_REPLY,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.login = login
         self._judge = judge
         self._signal = signal
         self._read_rate = read_rate
-        more = {} if max_reply is None else {"max_reply": max_reply}
-        self._transport = Transport(timeout, headers=headers or {}, redact=self.redact, setting=setting, **more)
+        self._transport = Transport(
+            timeout, headers=headers or {}, redact=self.redact, setting=setting, max_reply=max_reply
+        )
 
     async def call(
         self,
