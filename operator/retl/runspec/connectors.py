@@ -63,13 +63,9 @@ class ConnectorInfo:
 class UnknownConnector(InvalidInput):
     """No connector of that name is installed here; another image may have it."""
 
-    reason = "UnknownConnector"
-
 
 class BrokenConnector(InvalidInput):
     """A third party's connector is installed and cannot be loaded."""
-
-    reason = "BrokenConnector"
 
 
 def packaged(package: str) -> dict[str, str]:
