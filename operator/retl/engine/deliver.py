@@ -233,13 +233,10 @@ class Deliverer:
                 outcome = self._letters.shared(chunk, end.outcome)
                 await self._settlement.settle(chunk, [outcome] * chunk.size, end.attempts)
             return False
-        if found is None:
-            await self._settlement.leave(chunk)
-        else:
-            await self._settlement.settle(chunk, found, attempts)
+        await self._settlement.settle(chunk, found, attempts)
         if ended:
             await self._committer.add(ended=ended)
-        return found is not None and not any(isinstance(outcome, Rejected) for outcome in found)
+        return not any(isinstance(outcome, Rejected) for outcome in found)
 
     async def _search(self, chunk: Chunk, refused: BatchRejected) -> None:
         """Find the records for whose sake a chunk was refused as a whole: halve it until they stand alone.

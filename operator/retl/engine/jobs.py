@@ -21,6 +21,7 @@ from retl.destinations.base import (
     JobResults,
     NotBegun,
     Outcome,
+    Rejected,
     Running,
     Unknown,
 )
@@ -29,6 +30,8 @@ from retl.engine.chunk import Chunk
 from retl.engine.pauses import Over, backoff, wait_until
 from retl.engine.settle import Settlement
 from retl.state.store import HASH_BYTES, Claim, OpenJob, StateStore
+
+NEVER_BEGAN = Rejected("DESTINATION_UNAVAILABLE", "the destination took the job and never began it")
 
 
 class Postponed(Exception):
@@ -80,11 +83,11 @@ class Jobs:
         await self._settlement.settle(chunk.take(places), [outcome for outcome in said if outcome is not None])
         return chunk.take([at for at, outcome in enumerate(said) if outcome is None])
 
-    async def carry(self, chunk: Chunk, batch: Batch, *, repeatable: bool) -> tuple[str, Sequence[Outcome] | None, int]:
+    async def carry(self, chunk: Chunk, batch: Batch, *, repeatable: bool) -> tuple[str, Sequence[Outcome], int]:
         """Submit a batch and wait until the job has ended.
 
         Returns:
-            The job's id, one outcome a record or None if the job never began, and how many attempts it took to submit.
+            The job's id, one outcome a record, and how many attempts it took to submit.
         Raises:
             BatchRejected, Unanswered: as `Calls.make`, of the submission.
             Postponed.
@@ -120,7 +123,7 @@ class Jobs:
         if handle != job.handle:
             await keep(handle)
         outcomes = await self._end_of(job)
-        return job.id, None if None in outcomes else [o for o in outcomes if o is not None], attempts
+        return job.id, [outcome or NEVER_BEGAN for outcome in outcomes], attempts
 
     async def _end_of(self, job: OpenJob) -> list[Outcome | None]:
         """What became of each record; None of all if the job never began (raises Postponed)."""
