@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from retl.postgresql import PostgresConnection, PostgresLogin
 from retl.runspec.capabilities import STANDARD_MODES, Capabilities
 from retl.runspec.connectors import ConnectorInfo
@@ -11,6 +13,10 @@ class PostgresDestinationConfig(PostgresConnection):
     """How to reach the PostgreSQL server that is written into."""
 
     place: ClassVar[frozenset[str]] = frozenset({"host", "port", "database"})
+
+    create_table: bool = Field(
+        default=False, description="Whether a sync that inserts makes its table when it is not there."
+    )
 
 
 class PostgresDestinationCredentials(PostgresLogin):

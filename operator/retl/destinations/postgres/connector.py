@@ -14,26 +14,20 @@ import adbc_driver_manager
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
-from retl.destinations.base import (
-    Batch,
-    BatchRejected,
-    Destination,
-    FieldInfo,
-    LoginRefused,
-    LookupRequest,
-    Outcome,
-    Target,
-    TryLater,
-)
+from retl.destinations.base import BatchRejected, LoginRefused, LookupRequest, Outcome, TryLater
 from retl.destinations.postgres.config import (
     PostgresDestinationConfig,
     PostgresDestinationCredentials,
     postgres_capabilities,
 )
 from retl.destinations.postgres.sql import STAGE, staged, statements
-from retl.destinations.postgres.table import Table, describe
+from retl.destinations.postgres.table import describe
+from retl.destinations.postgres.types import type_of
 from retl.destinations.postgres.write import Interrupted, Writer, code_of, read
-from retl.errors import DestinationError, DestinationUnavailable
+from retl.destinations.tables.creation import create_table
+from retl.destinations.tables.destination import TableDestination
+from retl.destinations.tables.table import Table
+from retl.errors import DestinationError
 from retl.postgresql import ServerError, connection_uri, identifier, quoted
 from retl.postgresql_tables import SERVER_VERSION, listed, tables_of
 from retl.runspec.catalog import CatalogObject
@@ -42,10 +36,9 @@ from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 R = TypeVar("R")
 
 SESSION = "-c TimeZone=UTC -c client_min_messages=error"
-CHECK_TIMEOUT = timedelta(seconds=30)
 
 
-class PostgresDestination(Destination):
+class PostgresDestination(TableDestination[dbapi.Cursor]):
     """A PostgreSQL table."""
 
     name = "postgres"
@@ -56,71 +49,52 @@ class PostgresDestination(Destination):
         self.capabilities = postgres_capabilities(config)
         self._config = config
         self._credentials = credentials
-        self._where = f"PostgreSQL {config.host}:{config.port}, database {config.database!r}"
+        self.where = f"PostgreSQL {config.host}:{config.port}, database {config.database!r}"
+        self.creates = config.create_table
+        self._crowded = False  # the table had a record that was to be written
         self._idle: list[dbapi.Connection] = []
         self._open = False
 
-    async def open(self, target: Target) -> None:
-        self._target = target
-        self._log_in_as(target.timeout)
-        self._table = await self._asked(lambda cursor: self._described(cursor, target.object))
-        if problem := self._table.problem(target):
-            raise DestinationError(f"{self._where}: {problem}")
-        self._hopeful = self._table.empty
-        self._types = {name: column.type for name, column in self._table.columns.items()}
+    def read(self, session: dbapi.Cursor, name: str) -> Table | None:
+        return describe(session, name)
 
-    async def write(self, batch: Batch) -> Sequence[Outcome]:
-        assert batch.table is not None
-        table = staged(batch.table)
-        sql = statements(batch.operation, self._target, table.schema, self._types)
+    def move(self, session: dbapi.Cursor, table: Table, records: pa.Table, operation: str) -> list[Outcome]:
+        ingested = staged(records)
+        types = {name: column.type for name, column in table.columns.items()}
+        sql = statements(operation, self.target, ingested.schema, types)
+        self._ingest(session, ingested)
+        hopeful = table.empty and not self._crowded
+        writer = Writer(session, operation, sql, records.num_rows, hopeful=hopeful)
+        outcomes = writer.run()
+        self._crowded = self._crowded or not writer.hopeful
+        return outcomes
 
-        def work(cursor: dbapi.Cursor) -> list[Outcome]:
-            self._ingest(cursor, table)
-            writer = Writer(cursor, batch.operation, sql, batch.size, hopeful=self._hopeful)
-            outcomes = writer.run()
-            self._hopeful = self._hopeful and writer.hopeful
-            return outcomes
+    def make(self, session: dbapi.Cursor, schema: pa.Schema) -> None:
+        session.execute(create_table(quoted(self.target.object), self.target, schema, identifier, type_of))
 
-        return await asyncio.to_thread(self._with_cursor, work)
+    def version(self, session: dbapi.Cursor) -> str:
+        return str(_rows(session, SERVER_VERSION)[0][0])
 
-    async def fields(self) -> Sequence[FieldInfo]:
-        return self._table.fields(self._target)
-
-    async def server(self) -> str:
-        self._log_in_as(CHECK_TIMEOUT)
-        return await self._asked(lambda cursor: str(_rows(cursor, SERVER_VERSION)[0][0]))
-
-    async def objects(self) -> Sequence[CatalogObject]:
-        return await self._asked(lambda cursor: listed(_rows(cursor, tables_of(("INSERT", "UPDATE", "DELETE")))))
-
-    async def describe(self, name: str, mode: str) -> Sequence[FieldInfo]:
-        table = await self._asked(lambda cursor: self._described(cursor, name))
-        return table.described()
+    def listing(self, session: dbapi.Cursor) -> list[CatalogObject]:
+        return listed(_rows(session, tables_of(("INSERT", "UPDATE", "DELETE"))))
 
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        return await asyncio.to_thread(self._with_cursor, lambda cursor: self._look_up(cursor, request, values))
+        return await self.carried_out(lambda cursor: self._look_up(cursor, request, values))
 
     async def close(self) -> None:
         self._open = False
         while self._idle:
             await asyncio.to_thread(self._idle.pop().close)
 
-    def _log_in_as(self, timeout: timedelta) -> None:
-        """From now on, connections wait so long for a statement."""
+    def log_in(self, timeout: timedelta) -> None:
         limit = int(timeout.total_seconds() * 1000)
         self._uri = connection_uri(
             self._config, self._credentials, f"{SESSION} -c statement_timeout={limit} -c lock_timeout={limit}"
         )
         self._open = True
 
-    async def _asked(self, work: Callable[[dbapi.Cursor], R]) -> R:
-        """What the server answers before anything is written (raises DestinationError)."""
-        try:
-            return await asyncio.to_thread(self._with_cursor, work)
-        except TryLater as later:
-            raise DestinationUnavailable(str(later)) from None
-        except BatchRejected as error:
-            raise DestinationError(f"{self._where}: {error}") from None
+    async def carried_out(self, work: Callable[[dbapi.Cursor], R]) -> R:
+        return await asyncio.to_thread(self._with_cursor, work)
 
     def _with_cursor(self, work: Callable[[dbapi.Cursor], R]) -> R:
         """Do some work on a connection; one that an error came over is not used again."""
@@ -143,7 +117,7 @@ class PostgresDestination(Destination):
         return result
 
     def _error(self, error: ServerError, *, doubt: bool = False) -> Exception:
-        words = f"{self._where}: {error.words}"
+        words = f"{self.where}: {error.words}"
         if error.login_refused:
             return LoginRefused(f"{words}; check username and password in the Secret")
         if error.missing_database:
@@ -153,12 +127,6 @@ class PostgresDestination(Destination):
         if error.transient:
             return TryLater("OUTCOME_UNKNOWN" if doubt else "DESTINATION_UNAVAILABLE", words)
         return DestinationError(words)
-
-    def _described(self, cursor: dbapi.Cursor, name: str) -> Table:
-        try:
-            return describe(cursor, name)
-        except DestinationError as error:
-            raise DestinationError(f"{self._where}: {error}") from None
 
     def _ingest(self, cursor: dbapi.Cursor, table: pa.Table) -> None:
         """Fill the temporary table with a batch.
@@ -182,11 +150,11 @@ class PostgresDestination(Destination):
             ) from None
 
     def _look_up(self, cursor: dbapi.Cursor, request: LookupRequest, values: Sequence[bytes]) -> dict[bytes, bytes]:
-        table = self._described(cursor, request.object)
+        table = self.existing(cursor, request.object)
         for name in (request.match_field, request.return_field):
             if name not in table.columns:
                 raise DestinationError(
-                    f"{self._where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
+                    f"{self.where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
                 )
         match, wanted = identifier(request.match_field), identifier(request.return_field)
         select = (

@@ -7,6 +7,7 @@ from adbc_driver_postgresql import dbapi
 
 from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected
 from retl.destinations.postgres.sql import SWALLOWED, Ranged, Statements
+from retl.destinations.tables.search import refused
 from retl.postgresql import ServerError, server_error
 
 UNIQUE_VIOLATION = "23505"
@@ -45,46 +46,25 @@ class Writer:
         """One outcome a record, in order (raises Interrupted)."""
         if self._one_transaction:
             self._cursor.execute("BEGIN")
-        if refused := self._try(0, len(self._outcomes)):
-            self._search(0, len(self._outcomes), refused)
+        for place, reason in refused(len(self._outcomes), self._try).items():
+            self._outcomes[place] = reason
         if self._one_transaction:
             self._execute("COMMIT")
         return self._outcomes
-
-    def _search(self, first: int, end: int, refused: Rejected | None) -> None:
-        """Write what can be written of [first, end), which holds a record that cannot be.
-
-        One bad record among N costs at most 2·log2 N statements: where the first half can be written, the bad one is
-        in the second, which is then halved without being tried.
-
-        Args:
-            refused: what was said of the whole range; None if it was not tried.
-        """
-        if end - first == 1:
-            if refused := refused or self._try(first, end):
-                self._outcomes[first] = refused
-            return
-        middle = (first + end) // 2
-        if refused := self._try(first, middle):
-            self._search(first, middle, refused)
-            if refused := self._try(middle, end):
-                self._search(middle, end, refused)
-        else:
-            self._search(middle, end, None)
 
     def _try(self, first: int, end: int) -> Rejected | None:
         """Write [first, end), all or nothing; why the server refuses it, if it does for the sake of some record."""
         if self._one_transaction:
             self._cursor.execute("SAVEPOINT retl")
         try:
-            refused = self._write(first, end)
+            reason = self._write(first, end)
         except Interrupted as interrupted:
             if not interrupted.error.about_rows:
                 raise
-            refused = Rejected(code_of(interrupted.error), interrupted.error.words)
-        if refused and self._one_transaction:
+            reason = Rejected(code_of(interrupted.error), interrupted.error.words)
+        if reason and self._one_transaction:
             self._cursor.execute("ROLLBACK TO SAVEPOINT retl")
-        return refused
+        return reason
 
     def _write(self, first: int, end: int) -> Rejected | None:
         sql = self._sql
