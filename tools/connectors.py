@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from retl.destinations.registry import DESTINATIONS
+from retl.resources.structural import JsonSchema
 from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorInfo
 
@@ -55,7 +56,9 @@ def _page(name: str, info: ConnectorInfo, notes: str, manifest: str) -> Iterator
     yield from (" ".join((info.config.__doc__ or "").split()), "", "## What it can do", "")
     yield from _table(("", ""), list(_abilities(can)))
     yield from ("", "With these settings; others may offer more, as the notes say.", "", "## Settings", "")
-    yield from _table(("setting", "default", "means"), list(_settings(info.config.model_json_schema(by_alias=True))))
+    yield from _table(
+        ("setting", "default", "means"), list(_settings(info.config.model_json_schema(schema_generator=JsonSchema)))
+    )
     if info.credentials is not None:
         yield from ("", "## Secret", "", " ".join((info.credentials.__doc__ or "").split()), "")
         yield from _table(("key", "needed", "means"), list(_keys(info.credentials)))

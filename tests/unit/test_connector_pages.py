@@ -42,3 +42,7 @@ def test_every_reference_in_a_schema_leads_somewhere(name: str) -> None:
     for root in found.get("oneOf", [found]):
         held = {f"#/$defs/{each}" for each in root["$defs"]}
         assert set(references(root)) <= held
+
+
+def test_a_schema_has_durations_as_manifests_do() -> None:
+    assert schema("SyncDestination")["$defs"]["RateLimit"]["properties"]["per"]["default"] == "1s"

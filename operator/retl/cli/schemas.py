@@ -8,6 +8,7 @@ import typer
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import InvalidInput
 from retl.resources import KINDS, Resource, SyncDestination, SyncSource
+from retl.resources.structural import JsonSchema
 from retl.runspec.connectors import ConnectorInfo
 from retl.sources.registry import SOURCES
 
@@ -42,12 +43,12 @@ def schema(name: str, *, credentials: bool = False) -> dict[str, Any]:
 
 
 def _manifest(model: type[Resource]) -> dict[str, Any]:
-    return model.model_json_schema(by_alias=True)
+    return model.model_json_schema(schema_generator=JsonSchema)
 
 
 def _of_connector(model: type[Resource], name: str, info: ConnectorInfo) -> dict[str, Any]:
     """The kind's schema, with the connector's settings in the place of any settings."""
-    manifest, config = _manifest(model), info.config.model_json_schema(by_alias=True)
+    manifest, config = _manifest(model), info.config.model_json_schema(schema_generator=JsonSchema)
     definitions = manifest["$defs"] | {f"{name}.{each}": held for each, held in config.pop("$defs", {}).items()}
     own = orjson.loads(orjson.dumps(config).replace(b'"#/$defs/', f'"#/$defs/{name}.'.encode()))
     definitions = {
