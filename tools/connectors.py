@@ -85,9 +85,10 @@ def _settings(schema: Mapping[str, Any], prefix: str = "", above: Mapping[str, A
     for name, held in schema.get("properties", {}).items():
         default = "required" if name in required else _default(held)
         yield f"`{prefix}{name}`", default, held.get("description", "")
-        references = [each["$ref"] for each in (held, *held.get("anyOf", ())) if "$ref" in each]
-        for reference in references:
-            yield from _settings(definitions[reference.rpartition("/")[2]], f"{prefix}{name}.", definitions)
+        below = [(each, ".") for each in (held, *held.get("anyOf", ()))] + [(held.get("items", {}), "[].")]
+        for each, joint in below:
+            if reference := each.get("$ref"):
+                yield from _settings(definitions[reference.rpartition("/")[2]], f"{prefix}{name}{joint}", definitions)
 
 
 def _default(held: Mapping[str, Any]) -> str:

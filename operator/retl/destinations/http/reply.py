@@ -4,7 +4,6 @@ Pure: status, headers and body in, outcomes or one of the destination errors out
 into outcomes and `said` alone, because it may repeat a record's values.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +21,10 @@ from retl.destinations.base import (
     TryLater,
     Unknown,
 )
-from retl.destinations.http.config import HttpResults
 from retl.destinations.http.faults import Verdict, of_call, of_results
+from retl.destinations.http.paths import field_at, list_path
+from retl.destinations.http.reading import HttpResults, HttpRule
+from retl.destinations.http.rules import means
 from retl.destinations.web.rates import rate_signal, retry_after
 from retl.destinations.web.transport import Reply
 from retl.destinations.web.words import is_page, message, parsed, printable, spoken
@@ -38,10 +39,8 @@ SETTLED: Mapping[tuple[str, int], Outcome] = {
     ("delete", 410): ACKNOWLEDGED,
 }
 """Statuses of a single record that refuse nothing: things are as the operation leaves them."""
-
-
-STEP = re.compile(r"(?P<name>(?:\\.|[^\\.\[\]])+)|\[(?P<place>[0-9]{1,6})\]")
-"""A member's name, in which a backslash stands before a dot, or a place in an array."""
+OF_RULE: Mapping[str, Code | None] = {"refused": None, "later": "DESTINATION_UNAVAILABLE", "rateLimit": "RATE_LIMIT"}
+"""The code of a record whose result a rule speaks of; None for what its status means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,7 @@ class Reader:
         operation: what the records were sent for.
         of_record: the URL names the record, so that a 404 is about the record.
         repeatable: the call may be made again when nobody knows what became of it.
+        rules: what replies and results mean, before the usual reading of them.
     """
 
     endpoint: str
@@ -67,6 +67,7 @@ class Reader:
     operation: str = "upsert"
     of_record: bool = False
     repeatable: bool = True
+    rules: Sequence[HttpRule] = ()
 
     def outcomes(self, reply: Reply, payloads: Sequence[bytes], now: datetime) -> Sequence[Outcome]:
         """One outcome a record, in order.
@@ -77,16 +78,28 @@ class Reader:
             BatchRejected: a refusal that names no record.
             DestinationError: an answer that no record can be the cause of, such as a redirect.
         """
-        self._call_failed(reply, now)
         status = reply.status
-        taken = status in self.success if self.success else 200 <= status < 300
         body = parsed(reply.body, exactly=self.results is not None and self.results.by == "key")
+        verdict = means(self.rules, "reply", status, body) if self.rules else None
+        if verdict == "skipped":
+            return [Skipped("the reply says that nothing is to be done")] * len(payloads)
+        if verdict == "refused":
+            return self._refused_by_rule(reply, payloads)
+        taken = status in self.success if self.success else 200 <= status < 300
+        if verdict is None:
+            self._call_failed(reply, now)
+        elif verdict == "taken":
+            taken = True
+        else:
+            raise self._failure(verdict, reply, now)
         if taken:
             self._unreadable(reply, body)
         if self.results is not None:
             found = _list(body, self.results)
             if found is not None:
                 return self._per_record(found, self.results, payloads, taken=taken)
+        if verdict == "taken" and self.results is None:
+            return [ACKNOWLEDGED] * len(payloads)
         if taken:
             return self._taken(status, body, payloads)
         settled = SETTLED.get((self.operation, status))
@@ -100,19 +113,32 @@ class Reader:
         """Raises what an answer to the call as such means."""
         status = reply.status
         if status in (401, 403):
-            refused = f"{self.endpoint} refused the credentials with status {status}"
-            raise LoginRefused(refused, said=self._words(reply))
+            raise self._failure("login", reply, now)
         if status in LATER_STATUSES or status >= 500:
-            wait = retry_after(reply.headers, now)
-            signal = rate_signal(reply.headers, now) if status == 429 and wait is None else None
-            code: Code = "RATE_LIMIT" if status == 429 else "DESTINATION_UNAVAILABLE"
-            answered = f"{self.endpoint} answered {status}"
-            raise TryLater(code, answered, wait or (signal.reset if signal else None), said=self._words(reply))
+            raise self._failure("rateLimit" if status == 429 else "later", reply, now)
         if 300 <= status < 400:
             where = printable(self.redact(_place(reply.headers.get("location", "")))) or "elsewhere"
             raise DestinationError(
                 f"{self.endpoint} redirects to {where}, and redirects are not followed; correct config.url"
             )
+
+    def _failure(self, verdict: str, reply: Reply, now: datetime) -> Exception:
+        """The error that a call ended with."""
+        answered, said = f"{self.endpoint} answered {reply.status}", self._words(reply)
+        if verdict == "login":
+            return LoginRefused(f"{self.endpoint} refused the credentials with status {reply.status}", said=said)
+        if verdict == "stop":
+            return DestinationError(f"{answered} with what config.rules call the end; correct config or object")
+        wait = retry_after(reply.headers, now)
+        signal = rate_signal(reply.headers, now) if verdict == "rateLimit" and wait is None else None
+        code: Code = "RATE_LIMIT" if verdict == "rateLimit" else "DESTINATION_UNAVAILABLE"
+        return TryLater(code, answered, wait or (signal.reset if signal else None), said=said)
+
+    def _refused_by_rule(self, reply: Reply, payloads: Sequence[bytes]) -> list[Outcome]:
+        words = f"status {reply.status}{self._words(reply)}"
+        if reply.status >= 400 or self.repeatable or len(payloads) == 1:
+            raise BatchRejected(_refusal(reply.status) if reply.status >= 400 else "DESTINATION_VALIDATION", words)
+        return [Unknown(f"{self.endpoint} answered with {words}")] * len(payloads)
 
     def _unreadable(self, reply: Reply, body: Any) -> None:
         """Raises TryLater if a success says nothing that can be read: the records may be written, or may not."""
@@ -193,7 +219,7 @@ class Reader:
         complete = results.covers == "all" and len(found) == len(payloads)
 
         def by_index(position: int, result: Any) -> int | None:
-            named = result.get(results.index_field) if isinstance(result, dict) else None
+            named = field_at(result, results.index_field)
             index = position if named is None and complete else named
             if isinstance(index, bool) or not isinstance(index, int):
                 return None
@@ -204,17 +230,24 @@ class Reader:
     def _outcome(self, result: Any, results: HttpResults, *, taken: bool) -> Outcome:
         if not isinstance(result, dict):
             return Unknown("the record's result is not an object")
-        status = result.get(results.status_field)
-        good = result.get(results.success_field)
+        status = field_at(result, results.status_field)
+        good = field_at(result, results.success_field)
         if not isinstance(good, bool):
             good = _succeeded(status, results) if status is not None else taken
-        if good:
-            return ACKNOWLEDGED
-        number = status if isinstance(status, int) else 0
+        number = status if isinstance(status, int) and not isinstance(status, bool) else 0
+        verdict = means(self.rules, "result", number, result) if self.rules else None
+        if verdict in ("taken", "skipped"):
+            return ACKNOWLEDGED if verdict == "taken" else Skipped("the result says that nothing is to be done")
         words = [
-            spoken(value) or str(value) for f in (results.code_field, results.message_field) if (value := result.get(f))
+            spoken(value) or str(value)
+            for field in (results.code_field, results.message_field)
+            if (value := field_at(result, field))
         ]
-        return self._refused(number, ": ".join(words) or f"status {status}")
+        said = ": ".join(words) or f"status {status}"
+        if verdict is not None:
+            code = OF_RULE[verdict] or (_refusal(number) if number >= 400 else "DESTINATION_VALIDATION")
+            return Rejected(code, printable(self.redact(said)))
+        return ACKNOWLEDGED if good else self._refused(number, said)
 
     def _refused(self, number: int, words: str) -> Outcome:
         """What a record's refusal with a status means; 0 if it has none."""
@@ -265,22 +298,7 @@ def _name(record: Any, paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(field_at(record, path)) for path in paths)
 
 
-def field_at(record: Any, path: str) -> Any:
-    """A record's field by its name, or by its path as mappings write it: `a.b[0]`; None if it has none."""
-    if isinstance(record, dict) and path in record:
-        return record[path]
-    for step in STEP.finditer(path):
-        if step["name"] is not None:
-            name = re.sub(r"\\(.)", r"\1", step["name"])
-            record = record.get(name) if isinstance(record, dict) else None
-        else:
-            place = int(step["place"])
-            record = record[place] if isinstance(record, list) and place < len(record) else None
-    return record
-
-
 def _list(body: Any, results: HttpResults) -> list[Any] | None:
     """The list of results in a reply."""
-    for name in results.path.split(".") if results.path else []:
-        body = body.get(name) if isinstance(body, dict) else None
-    return body if isinstance(body, list) else None
+    found = list_path(results.path).one(body)
+    return found if isinstance(found, list) else None
