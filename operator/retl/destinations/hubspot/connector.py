@@ -139,7 +139,7 @@ class HubSpot(Destination):
             self._config.base_url,
             self._login(),
             timeout=timeout,
-            judge=lambda reply: call_failure(reply, self._zone, datetime.now(UTC)),
+            judge=lambda reply: call_failure(reply, self._zone, datetime.now(UTC), service.redact),
             signal=lambda said: self.signal(said),
             read_rate=rate,
         )

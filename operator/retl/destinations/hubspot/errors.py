@@ -5,7 +5,7 @@ optional there, and messages often repeat the value that they complain of.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -46,6 +46,8 @@ DAILY = "DAILY"
 SHORTEST_VALUE = 3
 """Characters of a value that is taken out of messages; shorter ones would only blank out words."""
 DETAILS_MAX = 3
+NAMED = ("propertyName", "requiredGranularScopes", "missingScopes")
+"""Fields of a detail's context that say what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def problem_of(error: Mapping[str, Any]) -> Problem:
     """What an error says, one of a list or the whole reply."""
     category = str(error.get("category") or error.get("subCategory") or "")
     details = list(_details(error))
-    taken = frozenset(name for code, name, _ in details if code == TAKEN)
+    taken = frozenset(name for detail, name, _ in details if detail == TAKEN)
     code = "CONFLICT" if taken else CATEGORIES.get(category, "UNKNOWN")
-    said = [_phrase(code, name, message) for code, name, message in details[:DETAILS_MAX]]
+    said = [_phrase(detail or category, name, message) for detail, name, message in details[:DETAILS_MAX]]
     words = "; ".join(said) or _phrase(category, "", str(error.get("message") or ""))
     return Problem(code, category, words, taken)
 
@@ -82,11 +84,12 @@ def without_values(words: str, values: Iterable[str]) -> str:
     return printable(words)
 
 
-def call_failure(reply: Reply, zone: tzinfo, now: datetime) -> Exception | None:
+def call_failure(reply: Reply, zone: tzinfo, now: datetime, redact: Callable[[str], str]) -> Exception | None:
     """What a reply means for the call as such; None if what all vendors mean by its status.
 
     Args:
         zone: of the account; its quota of the day is renewed at midnight there.
+        redact: takes secrets out of HubSpot's words.
     """
     wait = retry_after(reply.headers, now)
     if reply.status == 429:
@@ -106,7 +109,7 @@ def call_failure(reply: Reply, zone: tzinfo, now: datetime) -> Exception | None:
         return LoginRefused(
             "HubSpot answered 403: the app lacks a scope, or the account the product, that this object needs; see the "
             "scopes on the connector's page",
-            said=f": {problem_of(body_of(reply)).words}",
+            said=f": {printable(redact(problem_of(body_of(reply)).words))}",
         )
     return None
 
@@ -146,14 +149,14 @@ def _policy(reply: Reply) -> str:
 
 
 def _details(error: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with single properties: code, property and words.
+    """What is wrong with single properties or scopes: code, what it is about, and words.
 
     They stand in `errors`, or as JSON behind a colon in the message.
     """
     for each in _objects(error.get("errors")):
         context = each.get("context")
-        names = context.get("propertyName") if isinstance(context, dict) else None
-        name = names[0] if isinstance(names, list) and names else each.get("in")
+        named = [context[field] for field in NAMED if context.get(field)] if isinstance(context, dict) else []
+        name = ", ".join(map(str, named[0])) if named and isinstance(named[0], list) else each.get("in")
         yield str(each.get("code") or each.get("subCategory") or ""), str(name or ""), str(each.get("message") or "")
     embedded = re.search(r"\[\{.*\}\]", str(error.get("message") or ""), re.DOTALL)
     for each in _objects(parsed(embedded[0].encode("utf-8", "replace")) if embedded else None):
