@@ -132,7 +132,9 @@ class Client:
         if config.token_query:
             raise InvalidInput("config.tokenQuery needs the key token in the Secret")
         if credentials.password is not None:
-            return Fixed({"Authorization": _basic(credentials.plain("username"), credentials.plain("password"))}, hidden)
+            return Fixed(
+                {"Authorization": _basic(credentials.plain("username"), credentials.plain("password"))}, hidden
+            )
         return Fixed({}, hidden)
 
     def _fetched(self, oauth2: HttpOAuth2, credentials: HttpCredentials, hidden: Sequence[str]) -> Login:
