@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from retl.testing import Conformance, ConnectorCase, Row
+from tests.destinations.relay import Relay
 from tests.engine.warehouse import Warehouse
 from tests.postgres import Postgres, postgres
 
@@ -23,10 +24,12 @@ class Tables(ConnectorCase):
     async def serving(self) -> AsyncIterator[None]:
         with Warehouse(self.server, self.server.create_database()) as self.warehouse:
             self.warehouse.run("CREATE TABLE accounts (id text UNIQUE, name text CHECK (name <> 'refused'))")
-            yield
+            self.relay = Relay(self.server.port, b'INSERT INTO "accounts"')
+            async with self.relay.serving():
+                yield
 
     def config(self) -> Mapping[str, Any]:
-        return self.warehouse.config
+        return {**self.warehouse.config, "port": self.relay.port}
 
     def login(self) -> Mapping[str, str]:
         return self.warehouse.login
@@ -45,6 +48,12 @@ class Tables(ConnectorCase):
 
     def refused(self, number: int) -> Row:
         return Row(self.row(number).key, "refused")
+
+    async def fail(self, calls: int) -> None:
+        self.relay.cut = calls
+
+    async def drop_reply(self) -> None:
+        self.relay.lose = 1
 
 
 class TestTables(Conformance):

@@ -15,22 +15,23 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from retl.destinations.base import BatchRejected, LoginRefused, LookupRequest, Outcome, TryLater
+from retl.destinations.postgres.column_types import type_of
 from retl.destinations.postgres.config import (
     PostgresDestinationConfig,
     PostgresDestinationCredentials,
     postgres_capabilities,
 )
-from retl.destinations.postgres.sql import STAGE, staged, statements
+from retl.destinations.postgres.sql import staged, statements
 from retl.destinations.postgres.table import describe
-from retl.destinations.postgres.types import type_of
 from retl.destinations.postgres.write import Interrupted, Writer, code_of, read
 from retl.destinations.tables.creation import create_table
 from retl.destinations.tables.destination import TableDestination
+from retl.destinations.tables.steps import STAGE
 from retl.destinations.tables.table import Table
 from retl.errors import DestinationError
 from retl.postgresql import ServerError, connection_uri, identifier, quoted
-from retl.postgresql_tables import SERVER_VERSION, listed, tables_of
-from retl.runspec.catalog import CatalogObject
+from retl.postgresql_tables import SERVER_VERSION, tables_of
+from retl.runspec.catalog import CatalogObject, listed
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 R = TypeVar("R")

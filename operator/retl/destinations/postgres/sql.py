@@ -9,30 +9,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retl.destinations.base import ACKNOWLEDGED, Outcome, Rejected, Skipped, Target
+from retl.destinations.base import ACKNOWLEDGED, Outcome, Rejected, Target
+from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged
 from retl.postgresql import identifier, quoted
 
-STAGE = "retl_batch"
-"""Temporary table that a batch is ingested into."""
-PLACE = "retl_place"
-"""Its column that says which record of the batch a row is."""
 JSON_TYPES = ("json", "jsonb")
 BIT_TYPES = ('"bit"', "bit varying")
 
 
 SWALLOWED = Rejected("DESTINATION_VALIDATION", "a trigger or rule of the table kept the record from being written")
-
-
-@dataclass(frozen=True, slots=True)
-class Ranged:
-    """A statement over a range of the ingested records."""
-
-    head: str
-    tail: str = ""
-
-    def over(self, first: int, end: int) -> str:
-        """For the records [first, end)."""
-        return f"{self.head} s.{PLACE} >= {first} AND s.{PLACE} < {end} {self.tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +68,7 @@ def statements(operation: str, target: Target, schema: pa.Schema, types: Mapping
         changes = changes or [f"{identifier(name)} = t.{identifier(name)}" for name in target.key]
         update = f"UPDATE {table} t SET {', '.join(changes)} FROM {stage} WHERE {same} AND"
         written = Ranged(update, f"RETURNING s.{PLACE}")
-        return Statements(None, written, present, if_absent=Skipped("there is no such record"))
+        return Statements(None, written, present, if_absent=ABSENT)
     updates = operation == "upsert" and changes
     action = f"UPDATE SET {', '.join(changes)}" if updates else "NOTHING"
     conflict = f"ON CONFLICT ({', '.join(map(identifier, target.key))}) DO {action}"
@@ -96,7 +81,7 @@ def statements(operation: str, target: Target, schema: pa.Schema, types: Mapping
     )
     if updates:
         return Statements(Ranged(insert, conflict), written, present, plain=Ranged(insert))
-    untouched = Skipped("the record exists") if operation == "insert" else ACKNOWLEDGED
+    untouched = EXISTS if operation == "insert" else ACKNOWLEDGED
     return Statements(None, written, present, if_present=untouched)
 
 

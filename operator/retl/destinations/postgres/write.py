@@ -6,8 +6,9 @@ import adbc_driver_manager
 from adbc_driver_postgresql import dbapi
 
 from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected
-from retl.destinations.postgres.sql import SWALLOWED, Ranged, Statements
+from retl.destinations.postgres.sql import SWALLOWED, Statements
 from retl.destinations.tables.search import refused
+from retl.destinations.tables.steps import Ranged
 from retl.postgresql import ServerError, server_error
 
 UNIQUE_VIOLATION = "23505"

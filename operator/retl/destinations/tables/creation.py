@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from retl.destinations.base import ACKNOWLEDGED, Outcome, Skipped, Target
+from retl.destinations.base import ACKNOWLEDGED, Outcome, Target
+from retl.destinations.tables.steps import ABSENT
 from retl.destinations.tables.table import INSERTING, operations_of
 
 TypeOf = Callable[[pa.DataType, bool], str]
@@ -40,4 +41,4 @@ def create_table(
 
 def without_table(operation: str) -> Outcome:
     """What becomes of a record of an operation that makes none, in a table that is not there."""
-    return ACKNOWLEDGED if operation == "delete" else Skipped("there is no such record")
+    return ACKNOWLEDGED if operation == "delete" else ABSENT
