@@ -139,6 +139,14 @@ async def test_addresses_that_are_not_allowed_are_not_called(url: str) -> None:
         ("10.0.0.0/8, fd00::/8", "fd00::7", True),
         ("10.0.0.0/8", "192.168.0.1", False),
         ("169.254.0.0/16", "169.254.169.254", True),
+        ("10.1.2.3/8", "10.9.9.9", True),
+        (None, "64:ff9b::a9fe:a9fe", False),  # 169.254.169.254 behind a gateway of NAT64
+        (None, "::a9fe:a9fe", False),
+        ("", "64:ff9b::808:808", True),
+        ("", "2002:a00:1::", False),  # 10.0.0.1 in 6to4
+        ("", "::1", False),
+        ("", "100.64.0.1", False),
+        ("", "0.0.0.0", False),
     ],
 )
 def test_which_addresses_may_be_called(allowed: str | None, address: str, may: bool) -> None:

@@ -162,7 +162,10 @@ def _values(tag: str) -> Values:
     return {
         "imageRegistry": registry,
         "image": {"repository": operator, "tag": tag, "pullPolicy": "Never"},
-        "runner": {"image": {"repository": runner, "tag": tag, "pullPolicy": "Never"}},
+        "runner": {
+            "image": {"repository": runner, "tag": tag, "pullPolicy": "Never"},
+            "allowedPrivateNetworks": [f"{NODE}/32"],
+        },
         "state": {"existingSecret": "state-database"},
         "networkPolicy": {"runners": [{"namespace": TEAM, "to": reached}]},
     }

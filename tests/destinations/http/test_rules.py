@@ -1,6 +1,6 @@
 """Paths into replies, and what an endpoint's own words mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_list_may_be_written_with_or_without_its_items() -> None:
 
 
 def read(
-    rules: Sequence[Mapping[str, Any]],
+    rules: Sequence[Any],
     status: int,
     body: Any,
     results: dict[str, Any] | None = None,

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from retl.errors import DestinationError, InvalidInput
+from retl.runspec.pod import ENV_PRIVATE_NETWORKS as VARIABLE
 
-VARIABLE = "RETL_ALLOWED_PRIVATE_NETWORKS"
+EMBEDDING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+"""IPv6 addresses that end with an IPv4 address which gateways send them to (RFC 6052), or did (RFC 4291, 2.5.5.1)."""
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -37,14 +39,7 @@ class Egress:
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "Egress":
         """As RETL_ALLOWED_PRIVATE_NETWORKS says (raises InvalidInput)."""
         text = environment.get(VARIABLE)
-        if text is None:
-            return cls()
-        try:
-            return cls(tuple(ip_network(part.strip()) for part in text.split(",") if part.strip()))
-        except ValueError as error:
-            raise InvalidInput(
-                f"{VARIABLE}: {error}; write networks such as 10.20.0.0/16, with commas between"
-            ) from None
+        return cls() if text is None else cls(networks(text, VARIABLE))
 
     def permits(self, text: str) -> bool:
         """Whether an address, as text, may be called."""
@@ -60,8 +55,16 @@ class Egress:
         if not self.permits(text):
             raise EgressRefused(
                 f"{host} leads to {text}, an address that is not public; if it is meant, its network must be allowed "
-                f"in {VARIABLE}"
+                f"in {VARIABLE}, which the Helm chart sets from runner.allowedPrivateNetworks"
             )
+
+
+def networks(text: str, where: str) -> tuple[Network, ...]:
+    """Networks with commas between; those of a host's address with its mask, too (raises InvalidInput)."""
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InvalidInput(f"{where}: {error}; write networks such as 10.20.0.0/16, with commas between") from None
 
 
 def literal(host: str) -> str | None:
@@ -78,6 +81,8 @@ def literal(host: str) -> str | None:
 
 def _plain(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for, if it does."""
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
+    if not isinstance(address, IPv6Address):
+        return address
+    if any(address in network for network in EMBEDDING) and int(address) > 1:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
