@@ -36,6 +36,8 @@ from retl.destinations.web.words import parsed
 from retl.errors import RetlError
 
 OVER = frozenset({"JobComplete", "Failed", "Aborted"})
+TOO_LATE = frozenset({400, 409})
+"""Statuses with which a change of a job's state is refused."""
 UNSAID = Unknown("the job's results do not speak of this record")
 GONE = Unknown(
     "the job is not there any more, and with it what became of this record; Salesforce keeps jobs for 7 days"
@@ -90,6 +92,10 @@ class Jobs:
         self._sobject = sobject
         self._key = key
         self._fields = fields
+
+    def can(self, operation: str) -> bool:
+        """Whether the operation's results can be told apart: by a key that must be sent, and so be writable."""
+        return operation != "update" or self._key.type == "id" or self._key.updateable
 
     def marks(self, batch: Batch) -> list[str]:
         """The key of each record as the job's results will tell it."""
@@ -183,21 +189,24 @@ class Jobs:
             await self._api.call("PATCH", f"/jobs/ingest/{job}", json=complete)
         except (TryLater, BatchRejected, RetlError) as error:
             try:
-                aborted = await self._abort(job)
+                never = await self._never_begins(job)
             except (TryLater, RetlError):
                 if isinstance(error, TryLater):
                     raise TryLater("OUTCOME_UNKNOWN", str(error), error.retry_after, error.said) from None
                 raise error from None
-            if aborted:
+            if never:
                 raise
 
+    async def _never_begins(self, job: str) -> bool:
+        """Abort a job that is still open; False if it has begun, and must not be aborted any more."""
+        info = await self._info(job)
+        return info is None or (info.get("state") == "Open" and await self._abort(job))
+
     async def _abort(self, job: str) -> bool:
-        """Whether a job is over without having begun; False if it is too late for that."""
-        refused = frozenset({400, 404, 409})
-        reply = await self._api.call(
-            "PATCH", f"/jobs/ingest/{job}", json={"state": "Aborted"}, refused_as_reply=refused
-        )
-        return reply.status not in (400, 409)
+        """Whether a job was aborted; False if it is too late for that."""
+        aborted = {"state": "Aborted"}
+        reply = await self._api.call("PATCH", f"/jobs/ingest/{job}", json=aborted, refused_as_reply=TOO_LATE)
+        return reply.status not in TOO_LATE
 
     async def _info(self, job: str) -> Mapping[str, Any] | None:
         """What the org knows of a job; None if it is not there any more."""

@@ -56,7 +56,8 @@ class Salesforce(Destination):
 
     def batching(self, operation: str, rows: int) -> Batching:
         config = self._config
-        if self._jobs is None or config.bulk_from is None or rows < config.bulk_from:
+        by_job = self._jobs is not None and self._jobs.can(operation)
+        if not by_job or config.bulk_from is None or rows < config.bulk_from:
             return Batching(config.collection_records, config.collection_records)
         return Batching(config.bulk_records, config.bulk_records, config.bulk_bytes, asynchronous=True)
 

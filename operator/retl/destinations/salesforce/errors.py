@@ -44,10 +44,13 @@ QUOTED = (
     (re.compile(r"(data value too large:).*(\(max length)", re.DOTALL), r"\1 … \2"),
     (re.compile(r"(bad value for restricted picklist field:).*", re.DOTALL), r"\1 …"),
     (re.compile(r"(Foreign key external ID:).*( not found)", re.DOTALL), r"\1 …\2"),
-    (re.compile(r"((?:Duplicate external id specified|invalid email address|invalid \w+ value|id):).*", re.I), r"\1 …"),
+    (
+        re.compile(r"((?:Duplicate external id specified|invalid email address|invalid \w+ value):).*", re.DOTALL),
+        r"\1 …",
+    ),
     (re.compile(r"(from VALUE_\w+ value) .*?( or request|$)", re.DOTALL), r"\1 …\2"),
 )
-JOB_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]+):(?P<message>.*?):(?P<fields>[^:]*?)\s*--\s*", re.DOTALL)
+JOB_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]+):(?P<message>.*):(?P<fields>[^:]*?)\s*--\s*", re.DOTALL)
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,80}")
 
 
@@ -71,7 +74,7 @@ class Fault:
     @classmethod
     def of_job(cls, text: str) -> "Fault":
         """A job's sf__Error: `CODE:message:fields --`."""
-        found = JOB_ERROR.match(text)
+        found = JOB_ERROR.fullmatch(text)
         if found is None:
             code, _, message = text.partition(":")
             return cls(code.strip(), message.strip())

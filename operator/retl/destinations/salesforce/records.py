@@ -64,7 +64,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    return text.getvalue().encode(errors="replace")
+    return text.getvalue().encode()
 
 
 def rows(body: bytes) -> Iterator[dict[str, str]]:
@@ -119,8 +119,12 @@ def _cell(record: Mapping[str, Any], steps: Sequence[str], sobject: SObject) -> 
 def _value(value: Any, kind: str) -> Any:
     if isinstance(value, list):
         return ";".join(text(each) for each in value if each is not None)  # several values of a picklist
+    if isinstance(value, dict):
+        return {name: _value(inner, "") for name, inner in value.items()}
     if kind == "datetime" and isinstance(value, str) and (at := MOMENT.fullmatch(value)):
         return f"{at[1]}.{(at[2] or '')[:3]:0<3}{at[3] or 'Z'}"
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="replace").decode()  # half a surrogate pair is no text
     return value
 
 
