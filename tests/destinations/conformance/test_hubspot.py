@@ -7,7 +7,7 @@ from bench.destinations import Bench
 from retl.testing import Conformance, Row
 from tests.destinations.simulators.base import Window
 from tests.destinations.simulators.case import SimulatedCase
-from tests.destinations.simulators.hubspot import HubSpotApi
+from tests.destinations.simulators.hubspot import HubSpotApi, Kind
 
 
 class Contacts(SimulatedCase):
@@ -34,14 +34,14 @@ class Contacts(SimulatedCase):
         self.vendor.expire_tokens()
 
     async def records(self) -> Mapping[str, str]:
-        return {held["email"]: held.get("firstname", "") for held in self._contacts.values()}
+        return {held["email"]: held.get("firstname", "") for held in self._contacts.records.values()}
 
     async def events(self) -> Sequence[str]:
-        return [held["email"] for held in self._contacts.values()]
+        return [held["email"] for held in self._contacts.records.values()]
 
     async def seed(self, rows: Sequence[Row]) -> None:
         for number, row in enumerate(rows):
-            self._contacts[str(number)] = {"email": row.key, "firstname": row.name}
+            self._contacts.put(str(number), {"email": row.key, "firstname": row.name})
 
     def row(self, number: int, version: int = 0) -> Row:
         row = super().row(number, version)
@@ -51,10 +51,10 @@ class Contacts(SimulatedCase):
         return Row(f"no-address-{number}", "name")
 
     @property
-    def _contacts(self) -> dict[str, dict[str, str]]:
+    def _contacts(self) -> Kind:
         contacts = self.vendor.kind("contacts")
         assert contacts is not None
-        return contacts.records
+        return contacts
 
 
 BENCHES = [Bench("hubspot", Contacts, documented=Window(100, 10.0))]

@@ -65,10 +65,15 @@ def kind(api: HubSpotApi, name: str) -> Kind:
     return found
 
 
+def put(api: HubSpotApi, name: str, records: dict[str, dict[str, str]]) -> None:
+    for record_id, properties in records.items():
+        kind(api, name).put(record_id, properties)
+
+
 @pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
 async def test_records_end_each_with_hubspots_code_and_words_in_every_version(api: HubSpotApi, version: str) -> None:
     session = await Session(api, {"apiVersion": version}).opened("email", "plan", "age", "badge")
-    kind(api, "contacts").records["1"] = {"email": "other@x.at", "badge": "b1"}
+    kind(api, "contacts").put("1", {"email": "other@x.at", "badge": "b1"})
     outcomes = await session.write(
         {"email": "a@x.at", "plan": "free"},
         {"email": "b@x.at", "plan": "secret-plan"},
@@ -180,7 +185,7 @@ async def test_records_that_are_missing_are_skipped_by_update_and_acknowledged_b
 
 
 async def test_hubspots_own_id_updates_and_deletes_without_a_read(api: HubSpotApi) -> None:
-    kind(api, "contacts").records |= {"1": {"email": "a@x.at"}, "2": {"email": "b@x.at"}}
+    put(api, "contacts", {"1": {"email": "a@x.at"}, "2": {"email": "b@x.at"}})
     session = await Session(api).opened("hs_object_id", "firstname", mode="update", key="hs_object_id")
     assert await session.write({"hs_object_id": 1, "firstname": "Ann"}, operation="update") == [ACKNOWLEDGED]
     assert await session.write({"hs_object_id": "2"}, operation="delete") == [ACKNOWLEDGED]
@@ -199,7 +204,7 @@ ASSOCIATED = {"associations": {"employer": {"object": "companies", "label": "Pri
 
 @pytest.mark.parametrize("operation", ["upsert", "insert", "append"])
 async def test_records_are_associated_as_the_mapping_says(api: HubSpotApi, operation: str) -> None:
-    kind(api, "companies").records |= {"7": {}, "8": {}}
+    put(api, "companies", {"7": {}, "8": {}})
     session = await Session(api, ASSOCIATED).opened(
         "email", "associations.employer", "associations.companies", mode=operation
     )
@@ -213,7 +218,7 @@ async def test_records_are_associated_as_the_mapping_says(api: HubSpotApi, opera
 
 
 async def test_an_association_that_hubspot_refuses_is_its_records(api: HubSpotApi) -> None:
-    kind(api, "companies").records["7"] = {}
+    kind(api, "companies").put("7", {})
     session = await Session(api).opened("email", "associations.companies")
     outcomes = await session.write(
         {"email": "a@x.at", "associations": {"companies": "7"}},
@@ -227,7 +232,7 @@ async def test_an_association_that_hubspot_refuses_is_its_records(api: HubSpotAp
 
 
 async def test_associations_travel_as_many_in_a_call_as_hubspot_takes(api: HubSpotApi) -> None:
-    kind(api, "companies").records |= {str(number): {} for number in range(5)}
+    put(api, "companies", {str(number): {} for number in range(5)})
     session = await Session(api, {"maxAssociations": 2}).opened("email", "associations.companies")
     await session.write({"email": "a@x.at", "associations": {"companies": list(range(5))}})
     assert sum(call.path.endswith("/companies/batch/create") for call in api.calls) == 3
@@ -241,7 +246,7 @@ def test_a_label_that_there_is_not_is_named_with_those_there_are() -> None:
 
 
 async def test_ids_are_looked_up_by_any_unique_property(api: HubSpotApi) -> None:
-    kind(api, "companies").records |= {"7": {"company_ref": "Acme"}, "8": {"company_ref": "5"}}
+    put(api, "companies", {"7": {"company_ref": "Acme"}, "8": {"company_ref": "5"}})
     session = await Session(api, {"maxRecords": 2}).opened("email")
     request = LookupRequest("companies", "company_ref", "hs_object_id")
     found = await session.connector.lookup(request, [b'"acme"', b"5", b'"none"'])

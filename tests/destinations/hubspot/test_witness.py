@@ -104,9 +104,11 @@ async def test_the_same_rows_give_the_same_requests(api: HubSpotApi, operation: 
     assert contacts is not None
     requests = []
     for send in (through_the_client, through_us):
-        contacts.records.clear()
+        for record_id in list(contacts.records):
+            contacts.drop(record_id)
         if operation in ("update", "delete"):
-            contacts.records |= {str(place): {"email": row["email"]} for place, row in enumerate(ROWS)}
+            for place, row in enumerate(ROWS):
+                contacts.put(str(place), {"email": row["email"]})
         api.inputs.clear()
         before = len(api.calls)
         await send(api, operation)
@@ -141,7 +143,7 @@ async def test_the_client_reads_partial_failures_refusals_and_descriptions(api: 
 async def test_the_client_associates_and_logs_in(api: HubSpotApi) -> None:
     companies = api.kind("companies")
     assert companies is not None
-    companies.records["7"] = {}
+    companies.put("7", {})
     client = Client(access_token=api.private)
     pair = PublicAssociationMultiPost(
         _from=PublicObjectId("1"), to=PublicObjectId("7"), types=[AssociationSpec("HUBSPOT_DEFINED", 279)]

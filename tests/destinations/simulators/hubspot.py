@@ -69,17 +69,30 @@ class Kind:
     properties: Mapping[str, Property]
     required: tuple[str, ...] = ()
     records: dict[str, dict[str, str]] = field(default_factory=dict)
-    archived: set[str] = field(default_factory=set)
+    _places: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def unique(self, name: str) -> bool:
         return name in self.properties and (self.properties[name].unique or (self.type_id, name) == ("0-1", "email"))
 
     def find(self, name: str | None, value: str) -> str | None:
-        """The id of the record that has this value."""
-        if name is None:
+        """The id of the record that has this value of a unique property."""
+        if name is None or name == "hs_object_id":
             return value if value in self.records else None
-        wanted = value.strip().lower()
-        return next((i for i, held in self.records.items() if held.get(name, "").lower() == wanted), None)
+        return self._places.get((name, value.strip().lower()))
+
+    def put(self, record_id: str, properties: Mapping[str, str]) -> None:
+        """Make or change a record."""
+        held = self.records.setdefault(record_id, {})
+        for name, value in properties.items():
+            if self.unique(name):
+                self._places.pop((name, held.get(name, "").lower()), None)
+                self._places[name, value.lower()] = record_id
+        held |= properties
+
+    def drop(self, record_id: str) -> None:
+        """Archive a record."""
+        for name, value in self.records.pop(record_id, {}).items():
+            self._places.pop((name, value.lower()), None)
 
 
 def kind(type_id: str, *names: str, properties: Sequence[Property], required: tuple[str, ...] = ()) -> Kind:
@@ -263,7 +276,7 @@ class HubSpotApi(Simulator):
             return self._read(request, found, body)
         if verb == "archive":
             for each in inputs:
-                found.records.pop(str(each["id"]), None)
+                found.drop(str(each["id"]))
             return web.Response(status=204)
         if (refused := self._unusable(found, verb, inputs)) is not None:
             return refused
@@ -312,7 +325,7 @@ class HubSpotApi(Simulator):
             (errors if "category" in done else results).append(done)
         if errors and not all("objectWriteTraceId" in each for each in inputs):
             for result in results:  # without trace ids, a call is carried out as a whole or not at all
-                found.records.pop(result["id"], None)
+                found.drop(result["id"])
             return reply(errors[0], 409 if errors[0]["category"] == "CONFLICT" else 400)
         return answer(request, results, errors, 201 if verb == "create" else 200)
 
@@ -334,9 +347,9 @@ class HubSpotApi(Simulator):
         new = held is None
         if held is None:
             held, self._next = str(self._next), self._next + 1
-            found.records[held] = {name: str(given["id"])} if name else {}
+            found.put(held, {name: str(given["id"])} if name else {})
         stored = {key: value.lower() if key == "email" else value for key, value in properties.items()}
-        found.records[held] |= stored
+        found.put(held, stored)
         result = {"id": held, "properties": {**stored, "hs_object_id": held}, "archived": False}
         result |= {"createdAt": "2026-11-22T00:00:00.000Z", "updatedAt": "2026-11-22T00:00:00.000Z"}
         if verb == "upsert":
