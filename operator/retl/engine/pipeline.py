@@ -270,7 +270,8 @@ class _Run:
 
     async def save_plan(self, *, schema: pa.Schema, **known: Any) -> None:
         """Keep what this run would do, for people to look at, with what has drifted since the last run."""
-        drift = plan.drift(self.claim.notes.columns, schema, self.spec, await self.destination.fields())
+        fields, can = await self.destination.fields(), self.destination.capabilities
+        drift = plan.drift(self.claim.notes.columns, schema, self.spec, fields, can)
         identity = {"run": self.spec.run.name, "sync": self.spec.sync.name, "namespace": self.spec.sync.namespace}
         document = Plan(**identity, mode=self.spec.mode, drift=drift, **known)
         await self.state.save_plan(self.claim, document.model_dump_json(by_alias=True).encode())
