@@ -1,7 +1,8 @@
 """The connector against the simulated account: bad input, discovery, associations, look-ups, limits, versions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
@@ -25,6 +26,9 @@ from retl.destinations.hubspot.config import HubSpotAssociation, HubSpotConfig, 
 from retl.destinations.hubspot.connector import HubSpot
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import DestinationError, InvalidInput
+from retl.state.sql import SqlStateStore
+from retl.testing import Row, Stage
+from tests.destinations.conformance.test_hubspot import Contacts
 from tests.destinations.simulators.base import Fault
 from tests.destinations.simulators.hubspot import HubSpotApi, Kind
 
@@ -266,3 +270,33 @@ async def test_the_account_its_objects_and_their_fields_are_described(api: HubSp
     assert {field.name: field.type for field in await connector.describe("contacts", "upsert")}["plan"] == "enumeration"
     with pytest.raises(DestinationError, match="no object 'nothing'"):
         await connector.describe("nothing", "upsert")
+
+
+LOOKED_UP = {
+    "source": "name",
+    "destination": "associations.companies",
+    "lookup": {"object": "companies", "matchField": "company_ref", "returnField": "hs_object_id", "onMiss": "Fail"},
+}
+
+
+class Employees(Contacts):
+    """Contacts that are associated with the company of which their row has the name."""
+
+    more: Mapping[str, Any] = {"mappings": [{"source": "key", "destination": "email", "key": True}, LOOKED_UP]}
+
+
+async def test_rows_are_associated_by_what_is_looked_up_through_the_whole_engine(tmp_path: Path) -> None:
+    case = Employees()
+    state = await SqlStateStore.open(f"sqlite:///{tmp_path}/state.db", key=bytes(32))
+    try:
+        async with case.serving():
+            put(case.vendor, "companies", {"7": {"company_ref": "Acme"}})
+            stage = Stage(case, state, tmp_path)
+            stage.rows([Row("a@x.at", "acme"), Row("b@x.at", "Nobody Inc")])
+            result = await stage.run()
+            assert (result.status, result.counts.created, result.counts.rejected) == ("Succeeded", 1, 1)
+            [letter] = await stage.letters()
+            assert letter.code == "NOT_FOUND"
+            assert {(end, type_id) for _, end, type_id in case.vendor.associations} == {("7", 279)}
+    finally:
+        await state.close()
