@@ -99,6 +99,21 @@ async def test_values_stay_out_of_what_is_said_of_a_lookup(api: RestApi) -> None
     assert str(raised.value) == f"GET {api.url}/{{object}}/by/{{value}} answered 503"
 
 
+async def test_reads_have_the_headers_of_all_calls_and_their_rules(api: RestApi) -> None:
+    config = {
+        **discovery(api),
+        "body": "object",
+        "headers": {"X-Tenant": "t1", "X-Record": "{record.id}"},
+        "rules": [{"statuses": [403], "path": "$.code", "values": ["QUOTA"], "means": "rateLimit"}],
+    }
+    async with connector(config, LOGIN) as made:
+        await made.describe("accounts", "upsert")
+        api.faults.next.append(Fault(403, {}, {"code": "QUOTA"}))
+        with pytest.raises(DestinationUnavailable):
+            await made.describe("accounts", "upsert")
+    assert api.tenants == ["t1"] * 2
+
+
 async def test_a_mapping_that_looks_up_needs_the_setting(api: RestApi) -> None:
     async with connector({"url": f"{api.url}/any/x"}, LOGIN) as made:
         with pytest.raises(DestinationError, match="set it, or remove lookup"):

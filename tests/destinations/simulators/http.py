@@ -33,6 +33,7 @@ class RestApi(Simulator):
         bodies: what came in, as it was read.
         requests: what came in, as it came.
         query: of each call.
+        tenants: header X-Tenant of each call for fields.
     """
 
     free = ("/token",)
@@ -54,6 +55,7 @@ class RestApi(Simulator):
         self.bodies: list[Any] = []
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.query: list[dict[str, str]] = []
+        self.tenants: list[str | None] = []
 
     def routes(self) -> Sequence[tuple[str, str, Handler]]:
         return [
@@ -131,6 +133,7 @@ class RestApi(Simulator):
 
     async def _fields(self, request: web.Request) -> web.Response:
         """A page by a cursor."""
+        self.tenants.append(request.headers.get("X-Tenant"))
         fields = self.fields.get(request.match_info["object"])
         if fields is None:
             return reply({"error": "no such object"}, 404)

@@ -6,16 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote_plus
 
-from retl.destinations.base import Code, LoginRefused, RateSignal, TryLater
+from retl.destinations.base import RateSignal
 from retl.destinations.http.access import HttpCredentials, HttpOAuth2
 from retl.destinations.http.calls import endpoint_name, with_query
 from retl.destinations.http.config import HttpConfig
+from retl.destinations.http.failures import ended
+from retl.destinations.http.rules import means
+from retl.destinations.http.templates import OF_TEXT
 from retl.destinations.web.login import Bearer, Fixed, Login, grant
 from retl.destinations.web.rates import rate_signal, retry_after
 from retl.destinations.web.signature import Signature, signing_key
 from retl.destinations.web.tls import tls_context
 from retl.destinations.web.transport import Reply, Request, Transport
-from retl.destinations.web.words import Redaction
+from retl.destinations.web.words import Redaction, parsed
 from retl.errors import DestinationError, InvalidInput
 
 
@@ -37,6 +40,8 @@ class Client:
     ) -> None:
         self._signature = _signature(config, credentials)
         self._query = {config.token_query: credentials.plain("token")} if config.token_query else {}
+        self._headers = {name: held for name, held in config.headers.items() if not OF_TEXT.search(held)}
+        self._rules = config.rules
         self._signal = signal
         self._login = self._login_of(config, credentials)
         self._hidden: tuple[str, ...] = ()
@@ -92,14 +97,14 @@ class Client:
         Raises:
             TryLater, LoginRefused, DestinationError: as `Destination.write`.
         """
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        headers = {"Accept": "application/json", **self._headers}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         reply = await self.send(where, method, Request(url, headers, content))
-        status = reply.status
-        if status in (401, 403):
-            raise LoginRefused(f"{where} refused the credentials with status {status}")
-        if status in (408, 425, 429) or status >= 500:
-            code: Code = "RATE_LIMIT" if status == 429 else "DESTINATION_UNAVAILABLE"
-            raise TryLater(code, f"{where} answered {status}", retry_after(reply.headers, datetime.now(UTC)))
+        now, status = datetime.now(UTC), reply.status
+        verdict = means(self._rules, "reply", status, parsed(reply.body)) if self._rules else None
+        if error := ended(verdict, reply, where, self.redact, now):
+            raise error
         if not 200 <= status < 300 and not (may_miss and status in (404, 410)):
             raise DestinationError(f"{where} answered {status}; correct {setting}")
         if not reply.whole:

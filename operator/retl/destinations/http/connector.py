@@ -43,14 +43,14 @@ class HttpDestination(Destination):
     async def open(self, target: Target) -> None:
         self._key = _key_fields(self._config, target)
         self._target = target
-        self._connect(target.timeout)
+        await self._connect(target.timeout)
         self._calls: dict[str, tuple[Call, Reader]] = {}
         for operation in ("upsert", "delete") if target.mode == "mirror" else (target.mode,):
             self._call_of(operation)
         await self._check()
 
     async def server(self) -> str:
-        self._connect(CHECK_TIMEOUT)
+        await self._connect(CHECK_TIMEOUT)
         await self._check()
         return ""
 
@@ -103,7 +103,8 @@ class HttpDestination(Destination):
         assert self._connected is not None, "open or server comes first"
         return self._connected
 
-    def _connect(self, timeout: timedelta) -> None:
+    async def _connect(self, timeout: timedelta) -> None:
+        await self.close()
         self._connected = Client(self._config, self._credentials, timeout, lambda signal: self.signal(signal))
 
     def _call_of(self, operation: str) -> tuple[Call, Reader]:

@@ -8,30 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from retl.destinations.base import (
     ACKNOWLEDGED,
     BatchRejected,
     Code,
-    LoginRefused,
     Outcome,
     Rejected,
     Skipped,
     TryLater,
     Unknown,
 )
+from retl.destinations.http.failures import LATER_STATUSES, ended, said_by
 from retl.destinations.http.faults import Verdict, of_call, of_results
 from retl.destinations.http.paths import field_at, list_path
 from retl.destinations.http.reading import HttpResults, HttpRule
 from retl.destinations.http.rules import means
-from retl.destinations.web.rates import rate_signal, retry_after
 from retl.destinations.web.transport import Reply
-from retl.destinations.web.words import is_page, message, parsed, printable, spoken
+from retl.destinations.web.words import is_page, parsed, printable, spoken
 from retl.errors import DestinationError
 
 MULTI_STATUS = 207
-LATER_STATUSES = frozenset({408, 425, 429})
 SETTLED: Mapping[tuple[str, int], Outcome] = {
     ("insert", 409): Skipped("the record exists"),
     ("update", 404): Skipped("there is no such record"),
@@ -85,13 +82,9 @@ class Reader:
             return [Skipped("the reply says that nothing is to be done")] * len(payloads)
         if verdict == "refused":
             return self._refused_by_rule(reply, payloads)
-        taken = status in self.success if self.success else 200 <= status < 300
-        if verdict is None:
-            self._call_failed(reply, now)
-        elif verdict == "taken":
-            taken = True
-        else:
-            raise self._failure(verdict, reply, now)
+        if error := ended(verdict, reply, self.endpoint, self.redact, now):
+            raise error
+        taken = verdict == "taken" or (status in self.success if self.success else 200 <= status < 300)
         if taken:
             self._unreadable(reply, body)
         if self.results is not None:
@@ -107,38 +100,13 @@ class Reader:
             return [settled]
         if status == 405 or (status in (404, 410) and not self.of_record):
             raise DestinationError(f"{self.endpoint} answered {status}; correct config.url or object")
-        raise BatchRejected(_refusal(status), f"status {status}{self._words(reply)}")
-
-    def _call_failed(self, reply: Reply, now: datetime) -> None:
-        """Raises what an answer to the call as such means."""
-        status = reply.status
-        if status in (401, 403):
-            raise self._failure("login", reply, now)
-        if status in LATER_STATUSES or status >= 500:
-            raise self._failure("rateLimit" if status == 429 else "later", reply, now)
-        if 300 <= status < 400:
-            where = printable(self.redact(_place(reply.headers.get("location", "")))) or "elsewhere"
-            raise DestinationError(
-                f"{self.endpoint} redirects to {where}, and redirects are not followed; correct config.url"
-            )
-
-    def _failure(self, verdict: str, reply: Reply, now: datetime) -> Exception:
-        """The error that a call ended with."""
-        answered, said = f"{self.endpoint} answered {reply.status}", self._words(reply)
-        if verdict == "login":
-            return LoginRefused(f"{self.endpoint} refused the credentials with status {reply.status}", said=said)
-        if verdict == "stop":
-            return DestinationError(f"{answered} with what config.rules call the end; correct config or object")
-        wait = retry_after(reply.headers, now)
-        signal = rate_signal(reply.headers, now) if verdict == "rateLimit" and wait is None else None
-        code: Code = "RATE_LIMIT" if verdict == "rateLimit" else "DESTINATION_UNAVAILABLE"
-        return TryLater(code, answered, wait or (signal.reset if signal else None), said=said)
+        raise BatchRejected(_refusal(status), f"status {status}{said_by(reply, self.redact)}")
 
     def _refused_by_rule(self, reply: Reply, payloads: Sequence[bytes]) -> list[Outcome]:
-        words = f"status {reply.status}{self._words(reply)}"
+        said = f"status {reply.status}{said_by(reply, self.redact)}"
         if reply.status >= 400 or self.repeatable or len(payloads) == 1:
-            raise BatchRejected(_refusal(reply.status) if reply.status >= 400 else "DESTINATION_VALIDATION", words)
-        return [Unknown(f"{self.endpoint} answered with {words}")] * len(payloads)
+            raise BatchRejected(_refusal(reply.status) if reply.status >= 400 else "DESTINATION_VALIDATION", said)
+        return [Unknown(f"{self.endpoint} answered with {said}")] * len(payloads)
 
     def _unreadable(self, reply: Reply, body: Any) -> None:
         """Raises TryLater if a success says nothing that can be read: the records may be written, or may not."""
@@ -256,22 +224,9 @@ class Reader:
         code = _refusal(number) if number else "DESTINATION_VALIDATION"
         return Rejected(code, printable(self.redact(words)))
 
-    def _words(self, reply: Reply) -> str:
-        """What the endpoint said, as `: …`; empty if it said nothing in words."""
-        return self._said(message(reply.body))
-
     def _said(self, text: str) -> str:
         text = printable(self.redact(text))
         return f": {text}" if text else ""
-
-
-def _place(location: str) -> str:
-    """Where a redirect leads, without the parts of a URL that may hold secrets or values."""
-    try:
-        parts = urlsplit(location)
-        return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
-    except ValueError:
-        return ""
 
 
 def _refusal(status: int) -> Code:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from retl.destinations.base import LoginRefused, TryLater
+from retl.destinations.web.rates import retry_after
 from retl.destinations.web.transport import Reply, Request
 from retl.destinations.web.words import message, parsed, printable
 from retl.errors import InvalidInput
@@ -131,7 +133,9 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
         said = parsed(reply.body)
         if reply.status in (408, 425, 429) or reply.status >= 500:
             raise TryLater(
-                "RATE_LIMIT" if reply.status == 429 else "DESTINATION_UNAVAILABLE", f"{where} answered {reply.status}"
+                "RATE_LIMIT" if reply.status == 429 else "DESTINATION_UNAVAILABLE",
+                f"{where} answered {reply.status}",
+                retry_after(reply.headers, datetime.now(UTC)),
             )
         if not 200 <= reply.status < 300 or not isinstance(said, dict) or not said.get("access_token"):
             error = said.get("error") if isinstance(said, dict) else None
