@@ -46,6 +46,7 @@ class GoogleCase(SimulatedCase):
 
     def __init__(self) -> None:
         self.vendor: GoogleApi = GoogleApi()
+        self.patience = timedelta(hours=1)
 
     def config(self) -> Mapping[str, Any]:
         return {
@@ -53,6 +54,7 @@ class GoogleCase(SimulatedCase):
             "baseUrl": self.vendor.url,
             "tokenUrl": f"{self.vendor.url}/token",
             "statusInterval": AT_ONCE,
+            "patience": self.patience,
             "clockTolerance": timedelta(microseconds=1),
         }
 
@@ -105,6 +107,17 @@ class TestGoogleAds(Conformance):
         stage.case.vendor.tells_places = False
         result = await stage.run()
         assert (result.counts.unknown, result.counts.created) == (10, 15)
+
+    async def test_a_request_that_is_never_processed_ends_with_its_records_unknown(self, stage: Stage) -> None:
+        """Patience has an end; the next run sends them again."""
+        rows = await begin(stage, "upsert")
+        assert isinstance(stage.case, GoogleCase)
+        stage.case.vendor.slow, stage.case.patience = 1_000_000, timedelta(milliseconds=50)
+        assert (await stage.run()).counts.unknown == len(rows)
+        assert {letter.code for letter in await stage.letters()} == {"OUTCOME_UNKNOWN"}
+        stage.case.vendor.slow, stage.case.patience = 0, timedelta(hours=1)
+        assert (await stage.run()).counts.unknown == 0
+        await expect(stage, rows)
 
     async def test_a_replacement_leaves_nobody_who_was_not_sent(self, stage: Stage) -> None:
         """Whoever wrote them; every run sends all, and drops who was last added before it began."""

@@ -7,7 +7,7 @@ session has one of its own. num_invalid_entries are those whose format or hashin
 from dataclasses import dataclass
 from typing import Any
 
-from retl.destinations.base import ACKNOWLEDGED, BatchRejected, Outcome, Rejected, Unknown
+from retl.destinations.base import ACKNOWLEDGED, BatchRejected, Outcome, Rejected, TryLater, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ def outcome(now: Counts | None, size: int, *, before: Counts = Counts(), search:
         search: whether it may be made again with fewer people, to find those who are invalid.
     Raises:
         BatchRejected: some are invalid, and nobody says who.
+        TryLater: some are invalid, but perhaps of a call before, whose reply was lost.
     """
     if now is None or now.received < size:
         return Unknown("Meta did not say that it received everybody")
@@ -42,6 +43,8 @@ def outcome(now: Counts | None, size: int, *, before: Counts = Counts(), search:
     invalid = now.invalid - before.invalid if so_far else now.invalid
     if invalid <= 0:
         return ACKNOWLEDGED
+    if so_far and now.received > before.received + size:
+        raise TryLater("OUTCOME_UNKNOWN", "Meta counts a call whose reply was lost among the people of this one")
     words = f"num_invalid_entries: format or hashing of {invalid} of {size} is wrong"
     if invalid >= size:
         return Rejected("DESTINATION_VALIDATION", words)

@@ -68,7 +68,9 @@ def fault(reply: Reply, redact: Callable[[str], str] = str) -> Exception | None:
     if error.code in THROTTLED or reply.status == 429:
         return TryLater("RATE_LIMIT", f"too many calls ({where})", _regained(reply.headers), said=f": {words}")
     if error.subcode == UPDATING:
-        return TryLater("DESTINATION_UNAVAILABLE", f"the audience is being replaced by others ({where})", said=words)
+        return TryLater(
+            "DESTINATION_UNAVAILABLE", f"the audience is being replaced by others ({where})", said=f": {words}"
+        )
     if error.code in LOGIN:
         return LoginRefused(f"the access token was refused ({where}); put a new one into the Secret", said=f": {words}")
     if (stop := _stop(error, where)) is not None:
