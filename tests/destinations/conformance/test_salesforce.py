@@ -7,7 +7,8 @@ from bench.destinations import Bench
 from retl.testing import Conformance, Row
 from tests.destinations.simulators.base import Fault, Window
 from tests.destinations.simulators.case import SimulatedCase
-from tests.destinations.simulators.salesforce import KEY, SalesforceOrg
+from tests.destinations.simulators.salesforce import SalesforceOrg
+from tests.destinations.simulators.salesforce_records import KEY
 
 
 class Collections(SimulatedCase):
@@ -38,7 +39,7 @@ class Collections(SimulatedCase):
         return [record[KEY] for record in self.vendor.records.values()]
 
     async def seed(self, rows: Sequence[Row]) -> None:
-        self.vendor.put({KEY: row.key, "Name": row.name} for row in rows)
+        self.vendor.accounts.put({KEY: row.key, "Name": row.name} for row in rows)
 
     def refused(self, number: int) -> Row:
         return Row(self.row(number).key, "refused")

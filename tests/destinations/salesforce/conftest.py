@@ -13,7 +13,8 @@ from retl.engine import pauses
 from retl.state.sql import SqlStateStore
 from retl.testing import Row, Stage
 from tests.destinations.conformance.test_salesforce import Collections
-from tests.destinations.simulators.salesforce import KEY, SalesforceOrg
+from tests.destinations.simulators.salesforce import SalesforceOrg
+from tests.destinations.simulators.salesforce_records import KEY
 
 Made = Callable[..., Any]
 ROWS = 12

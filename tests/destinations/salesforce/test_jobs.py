@@ -13,7 +13,8 @@ from retl.destinations.salesforce.config import SalesforceConfig, SalesforceCred
 from retl.destinations.salesforce.connector import Salesforce
 from retl.testing import Row
 from tests.destinations.salesforce.conftest import ROWS, Made, rows
-from tests.destinations.simulators.salesforce import KEY, SalesforceOrg, refusal
+from tests.destinations.simulators.salesforce import SalesforceOrg, refusal
+from tests.destinations.simulators.salesforce_records import KEY
 
 FIELD_NOT_FOUND = "InvalidBatch : Field name not found : Gone__c"
 
@@ -76,7 +77,7 @@ async def test_a_job_that_cannot_be_begun_is_aborted_and_made_anew(sync: Made) -
 
 
 async def test_a_record_that_could_not_be_deleted_is_found_by_its_key(org: SalesforceOrg, sync: Made) -> None:
-    org.put([{KEY: "Kept", "Name": "kept"}, {KEY: "Other", "Name": "other"}])
+    org.accounts.put([{KEY: "Kept", "Name": "kept"}, {KEY: "Other", "Name": "other"}])
     stage = await sync("delete", bulkFrom=1)
     stage.rows([*rows(["x"] * 2), stage.case.row(7), *_named("KEPT", "other")])
     counts = (await stage.run()).counts

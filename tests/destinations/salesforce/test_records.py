@@ -10,7 +10,7 @@ from retl.destinations.salesforce.errors import Fault
 from retl.destinations.salesforce.objects import Field, SObject
 from retl.destinations.salesforce.records import cells, collection, columns, read, rows, same, table
 from retl.destinations.salesforce.soql import LONGEST, queries
-from tests.destinations.simulators.salesforce import DEFAULTS, FIELDS, KEY
+from tests.destinations.simulators.salesforce_records import DEFAULTS, FIELDS, KEY
 
 ACCOUNT = SObject.of({"name": "Account", "fields": [{"name": name, **DEFAULTS, **f} for name, f in FIELDS.items()]})
 

@@ -11,7 +11,8 @@ from retl.testing import Row
 from retl.testing.conformance import amid
 from tests.destinations.salesforce.conftest import ROWS, Made, rows
 from tests.destinations.simulators.base import Fault
-from tests.destinations.simulators.salesforce import KEY, SalesforceOrg
+from tests.destinations.simulators.salesforce import SalesforceOrg
+from tests.destinations.simulators.salesforce_records import KEY
 
 NAMED: dict[str, Any] = {"value": "Acme", "destination": "Name"}
 BOTH_WAYS = pytest.mark.parametrize("way", [{}, {"bulkFrom": 1}], ids=["collections", "jobs"])
@@ -35,7 +36,7 @@ def into(field: str) -> dict[str, Any]:
 async def test_a_bad_value_is_a_dead_letter_with_the_vendors_code_and_without_the_value(
     org: SalesforceOrg, sync: Made, way: dict[str, Any], field: str, good: str, bad: str, code: str, words: str
 ) -> None:
-    org.put([{KEY: "root", "Name": "root"}])
+    org.accounts.put([{KEY: "root", "Name": "root"}])
     stage = await sync("upsert", into(field), *([] if field == "Name" else [NAMED]), **way)
     stage.rows(rows([good] * 5 + [bad] + [good] * 6))
     result = await stage.run()
@@ -76,7 +77,7 @@ async def test_null_and_empty_text_clear_a_field_and_a_skipped_null_leaves_it(
     org: SalesforceOrg, sync: Made, way: dict[str, Any]
 ) -> None:
     held = {"Name": "Old", "Industry": "Energy", "Interests__c": "Golf", "ParentId": "x", "Since__c": "then"}
-    org.put({KEY: row.key, **held} for row in rows(["x"] * ROWS))
+    org.accounts.put({KEY: row.key, **held} for row in rows(["x"] * ROWS))
     nothing = {"expression": "nullif(name, name)"}
     stage = await sync(
         "update",
@@ -161,7 +162,7 @@ async def test_a_scope_that_is_missing_ends_the_run_as_a_refused_login(org: Sale
 
 
 async def test_records_are_updated_and_deleted_by_their_ids(org: SalesforceOrg, sync: Made) -> None:
-    org.put({KEY: row.key, "Name": row.name} for row in rows(["old"] * 3))
+    org.accounts.put({KEY: row.key, "Name": row.name} for row in rows(["old"] * 3))
     ids = list(org.records)
     stage = await sync("update")
     stage.case.key_field = "Id"
@@ -176,13 +177,13 @@ async def test_records_are_updated_and_deleted_by_their_ids(org: SalesforceOrg, 
 async def test_records_that_are_missing_are_skipped_by_an_update(
     org: SalesforceOrg, sync: Made, way: dict[str, Any]
 ) -> None:
-    org.put({KEY: row.key.upper(), "Name": row.name} for row in rows(["old"] * 7))
+    org.accounts.put({KEY: row.key.upper(), "Name": row.name} for row in rows(["old"] * 7))
     counts = (await (await sync("update", **way)).run()).counts
     assert (counts.updated, counts.skipped) == (7, ROWS - 7)
 
 
 async def test_a_value_that_several_records_have_is_a_conflict(org: SalesforceOrg, sync: Made) -> None:
-    org.put([{KEY: "a", "Name": "one"}, {KEY: "A", "Name": "two"}])
+    org.accounts.put([{KEY: "a", "Name": "one"}, {KEY: "A", "Name": "two"}])
     stage = await sync("delete")
     stage.rows([Row("a", "x")])
     await stage.run()
@@ -192,7 +193,7 @@ async def test_a_value_that_several_records_have_is_a_conflict(org: SalesforceOr
 
 
 async def test_a_locked_record_is_tried_again_by_itself(org: SalesforceOrg, sync: Made) -> None:
-    org.locked = {"k00003": 2}
+    org.accounts.locked = {"k00003": 2}
     stage = await sync("append")
     stage.rows(rows(["x"] * 10))
     counts = (await stage.run()).counts
@@ -201,7 +202,7 @@ async def test_a_locked_record_is_tried_again_by_itself(org: SalesforceOrg, sync
 
 
 async def test_a_record_that_stays_locked_is_sent_again_by_the_next_run(org: SalesforceOrg, sync: Made) -> None:
-    org.locked = {"k00003": 3}
+    org.accounts.locked = {"k00003": 3}
     stage = await sync("upsert", lockRetries=2)
     await stage.run()
     [letter] = await stage.letters()
@@ -220,7 +221,7 @@ class Failing(SalesforceOrg):
 
 async def test_what_was_written_is_not_lost_when_the_retry_of_locked_records_fails(sync: Made) -> None:
     async with Failing().serving() as failing:
-        failing.locked = {"k00003": 9}
+        failing.accounts.locked = {"k00003": 9}
         stage = await sync("append", instanceUrl=failing.url)
         stage.rows(rows(["x"] * 10))
         counts = (await stage.run()).counts
@@ -275,7 +276,7 @@ async def test_the_version_of_the_api_is_the_one_that_is_set(sync: Made) -> None
 
 
 async def test_values_are_looked_up_among_the_orgs_records(org: SalesforceOrg, sync: Made) -> None:
-    org.put([{KEY: f"p{number}'\\\n", "Name": "parent"} for number in range(3)])
+    org.accounts.put([{KEY: f"p{number}'\\\n", "Name": "parent"} for number in range(3)])
     parents = dict(zip((record[KEY] for record in org.records.values()), org.records, strict=True))
     lookup = {"object": "Account", "matchField": KEY, "returnField": "Id", "onMiss": "Fail"}
     stage = await sync("upsert", NAMED, {**into("ParentId"), "lookup": lookup})

@@ -16,7 +16,8 @@ from simple_salesforce.exceptions import SalesforceExpiredSession, SalesforceRes
 
 from retl.testing import Row
 from tests.destinations.salesforce.conftest import Made
-from tests.destinations.simulators.salesforce import KEY, SalesforceOrg
+from tests.destinations.simulators.salesforce import SalesforceOrg
+from tests.destinations.simulators.salesforce_records import KEY
 
 RECORDS: list[dict[str, Any]] = [{KEY: f"k{number:05}", "Name": f'name {number}, "quoted"\nü'} for number in range(12)]
 
@@ -31,7 +32,7 @@ def client(org: SalesforceOrg) -> Any:
 
 async def test_the_client_describes_queries_and_pages(client: Any) -> None:
     async with SalesforceOrg(page=5).serving() as org:
-        org.put(RECORDS)
+        org.accounts.put(RECORDS)
         client.session_id = org.issue_token()
         client.headers["Authorization"] = f"Bearer {client.session_id}"
         client.base_url = f"{org.url}/services/data/v{org.version}/"
@@ -121,7 +122,7 @@ async def test_a_collection_is_sent_as_the_guide_shows_it(org: SalesforceOrg, sy
 
 async def test_a_collection_is_answered_as_the_guide_shows_it(org: SalesforceOrg, client: Any) -> None:
     """REST API Developer Guide, Update and Delete Records Using sObject Collections: one item failed."""
-    org.put([{KEY: "AAA", "Name": "Company One"}])
+    org.accounts.put([{KEY: "AAA", "Name": "Company One"}])
     [known] = org.records
     records = [{"attributes": {"type": "Account"}, "id": each, "Name": "New"} for each in (known, "001nothere")]
     body = {"allOrNone": False, "records": records}

@@ -3,7 +3,7 @@
 Built from the vendor's guides, by section: REST API Developer Guide (sObject Collections, sObject Describe, Query,
 Limit Info Header, Status Codes and Error Responses), Bulk API 2.0 Developer Guide (Bulk API 2.0 Ingest, Prepare CSV
 Files, Get Job Failed Record Results), SOAP API Developer Guide (StatusCode, UpsertResult), Salesforce Help (OAuth 2.0
-Client Credentials Flow, JWT Bearer Flow). One object, Account, with fields of the kinds that can go wrong.
+Client Credentials Flow, JWT Bearer Flow).
 """
 
 import base64
@@ -12,7 +12,7 @@ import io
 import itertools
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,29 +23,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.destinations.simulators.base import Handler, Simulator, Window, reply
+from tests.destinations.simulators.salesforce_records import (
+    DEFAULTS,
+    FIELDS,
+    INDEXED,
+    Accounts,
+    Record,
+    nested,
+    typed,
+)
 
-Record = dict[str, Any]
-
-KEY = "External_Id__c"
-INDUSTRIES = ("Banking", "Energy")
-FIELDS: Mapping[str, Mapping[str, Any]] = {
-    "Id": {"type": "id", "createable": False, "updateable": False, "idLookup": True, "length": 18},
-    KEY: {"type": "string", "length": 40, "externalId": True, "idLookup": True, "unique": True},
-    "Name": {"type": "string", "length": 40, "nillable": False},
-    "Industry": {
-        "type": "picklist",
-        "restrictedPicklist": True,
-        "picklistValues": [{"value": value, "active": True} for value in INDUSTRIES],
-    },
-    "Interests__c": {"type": "multipicklist"},
-    "Employees": {"type": "int"},
-    "Active__c": {"type": "boolean", "nillable": False, "defaultedOnCreate": True},
-    "Since__c": {"type": "datetime"},
-    "Number__c": {"type": "double", "externalId": True, "idLookup": True},
-    "Score__c": {"type": "double", "createable": False, "updateable": False, "calculated": True},
-    "ParentId": {"type": "reference", "referenceTo": ["Account"], "relationshipName": "Parent"},
-}
-DEFAULTS = {"createable": True, "updateable": True, "nillable": True, "length": 0, "relationshipName": None}
 QUERY = re.compile(r"SELECT (?P<select>[\w,]+) FROM (?P<object>\w+) WHERE (?P<field>\w+) IN \((?P<values>.*)\)", re.S)
 LITERAL = re.compile(r"'((?:\\.|[^'\\])*)'|(-?[0-9.]+)", re.S)
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -90,8 +77,7 @@ class SalesforceOrg(Simulator):
     """One org.
 
     Attributes:
-        records: by Id.
-        locked: how often records are locked, by their key, before they are not.
+        accounts: its records.
         ends: how the next jobs end early: state, error, and how many rows were worked off.
         bodies: what calls brought: method, path, content.
         usage: API calls of 24 hours that were used before, and that there are.
@@ -104,9 +90,8 @@ class SalesforceOrg(Simulator):
         super().__init__()
         self.version = version
         self.page = page
-        self.records: dict[str, Record] = {}
+        self.accounts = Accounts()
         self.jobs: dict[str, Job] = {}
-        self.locked: dict[str, int] = {}
         self.ends: list[tuple[str, str, int]] = []
         self.bodies: list[tuple[str, str, bytes]] = []
         self.usage = (18, 100_000)
@@ -149,11 +134,10 @@ class SalesforceOrg(Simulator):
     def limit_headers(self, left: int, window: Window) -> Mapping[str, str]:
         return {"Sforce-Limit-Info": f"api-usage={window.calls - left}/{window.calls}"}
 
-    def put(self, records: Iterable[Record]) -> None:
-        """Put records there."""
-        for record in records:
-            identity = f"001{next(self._numbers):012}AAA"
-            self.records[identity] = {"Id": identity, **record}
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """By their Id."""
+        return self.accounts.records
 
     def issue_jwt_certificate(self) -> str:
         """A private key in PEM, whose certificate the app has from now on."""
@@ -224,18 +208,17 @@ class SalesforceOrg(Simulator):
 
     async def _query(self, request: web.Request) -> web.Response:
         found = QUERY.fullmatch(request.query["q"])
-        if found is None or found["field"] not in FIELDS:
+        if found is None or found["field"] not in {"Id", *INDEXED}:
             return refusal(400, "MALFORMED_QUERY", "unexpected token")
         texts = [
             text.encode().decode("unicode_escape").encode("latin-1").decode() if "\\" in text else text or number
             for text, number in LITERAL.findall(found["values"])
         ]
-        wanted = {_same(found["field"], text) for text in texts}
+        ids = dict.fromkeys(identity for text in texts for identity in self.accounts.having(found["field"], text))
         names = found["select"].split(",")
         records = [
-            {"attributes": {"type": "Account"}, **{name: record.get(name) for name in names}}
-            for record in self.records.values()
-            if _same(found["field"], record.get(found["field"])) in wanted
+            {"attributes": {"type": "Account"}, **{name: self.records[each].get(name) for name in names}}
+            for each in ids
         ]
         return self._page(request.path.rstrip("/"), records, len(records))
 
@@ -273,7 +256,7 @@ class SalesforceOrg(Simulator):
         """Write a record of a collection; its result."""
         assert record["attributes"] == {"type": "Account"}
         values = {name: value for name, value in record.items() if name not in ("attributes", "id")}
-        identity, errors = self._write(operation, key, values, record.get("id", ""), seen)
+        identity, errors = self.accounts.write(operation, key, values, record.get("id", ""), seen)
         if errors:
             return {"success": False, "errors": errors}
         result: Record = {"id": identity, "success": True, "errors": []}
@@ -285,77 +268,9 @@ class SalesforceOrg(Simulator):
         assert len(ids) <= 200
         results = []
         for identity in ids:
-            errors = self._remove(identity)
+            errors = self.accounts.remove(identity)
             results.append({"id": identity, "success": not errors, "errors": errors})
         return self._said(results)
-
-    def _remove(self, identity: str) -> list[Record]:
-        if identity not in self.records:
-            return [error("ENTITY_IS_DELETED", "entity is deleted")]
-        if self.records[identity].get("Name") == "kept":
-            return [error("DELETE_FAILED", "Your attempt to delete it could not be completed because it has cases")]
-        del self.records[identity]
-        return []
-
-    def _write(
-        self, operation: str, key: str, values: Record, identity: str, seen: set[str]
-    ) -> tuple[str, list[Record]]:
-        """Write a record; its Id, or what is wrong with it."""
-        value = values.get(KEY)
-        if operation == "upsert":
-            if not values.get(key):
-                return "", [error("MISSING_ARGUMENT", f"{key} not specified")]
-            if (same := _same(key, values[key])) in seen:
-                return "", [error("DUPLICATE_VALUE", f"Duplicate external id specified: {values[key]}", KEY)]
-            seen.add(same)
-            found = [i for i, record in self.records.items() if _same(key, record.get(key)) == same]
-            if len(found) > 1:
-                return "", [error("DUPLICATE_EXTERNAL_ID", f"{key}: more than one record found for external id field")]
-            identity = found[0] if found else ""
-        elif operation == "update" and identity not in self.records:
-            return "", [error("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
-        elif operation == "insert" and value is not None:
-            other = next((i for i, r in self.records.items() if _same(KEY, r.get(KEY)) == _same(KEY, value)), None)
-            if other:
-                words = f"duplicate value found: {KEY} duplicates value on record with id: {other}"
-                return "", [error("DUPLICATE_VALUE", words)]
-        if errors := self._wrong(values, new=not identity):
-            return "", errors
-        if self.locked.get(str(value), 0) > 0:
-            self.locked[str(value)] -= 1
-            return "", [error("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")]
-        if not identity:
-            identity = f"001{next(self._numbers):012}AAA"
-            self.records[identity] = {"Id": identity}
-        self.records[identity] |= {name: None if held == "" else held for name, held in values.items()}
-        return identity, []
-
-    def _wrong(self, values: Record, *, new: bool) -> list[Record]:
-        """What is wrong with the values of a record."""
-        for name, value in values.items():
-            kind = FIELDS.get(name) or ({} if name == "Parent" else None)
-            if kind is None:
-                return [error("INVALID_FIELD", f"No such column '{name}' on sobject of type Account")]
-            if not kind.get("createable", True):
-                words = f"Unable to create/update fields: {name}. Please check the security settings of this field"
-                return [error("INVALID_FIELD_FOR_INSERT_UPDATE", words, name)]
-            if isinstance(value, str) and kind.get("length") and len(value) > kind["length"]:
-                words = f"{name}: data value too large: {value} (max length={kind['length']})"
-                return [error("STRING_TOO_LONG", words, name)]
-            if name == "Industry" and value and value not in INDUSTRIES:
-                words = f"bad value for restricted picklist field: {value}"
-                return [error("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", words, name)]
-            if name == "Parent" and value is not None and not self._by_key(value[KEY]):
-                words = f"Foreign key external ID: {value[KEY]} not found for field {KEY} in entity Account"
-                return [error("INVALID_FIELD", words)]
-        if values.get("Name") == "refused":
-            return [error("FIELD_CUSTOM_VALIDATION_EXCEPTION", "This name is not wanted", "Name")]
-        if not values.get("Name") and (new or "Name" in values):
-            return [error("REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", "Name")]
-        return []
-
-    def _by_key(self, value: Any) -> bool:
-        return any(_same(KEY, record.get(KEY)) == _same(KEY, value) for record in self.records.values())
 
     async def _create_job(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -405,11 +320,11 @@ class SalesforceOrg(Simulator):
         job.state, job.error, most = self.ends.pop(0) if self.ends else ("JobComplete", "", len(job.rows))
         seen: set[str] = set()
         for row in job.rows[:most]:
-            values = {name: _typed(name, cell) for name, cell in row.items() if name != "Id" and cell}
+            values = {name: typed(name, cell) for name, cell in row.items() if name != "Id" and cell}
             if job.operation == "delete":
-                identity, errors = row["Id"], self._remove(row["Id"])
+                identity, errors = row["Id"], self.accounts.remove(row["Id"])
             else:
-                identity, errors = self._write(job.operation, job.key, _nested(values), row.get("Id", ""), seen)
+                identity, errors = self.accounts.write(job.operation, job.key, nested(values), row.get("Id", ""), seen)
             if errors:
                 first = errors[0]
                 words = f"{first['statusCode']}:{first['message']}:{','.join(first['fields'])} --"
@@ -434,37 +349,9 @@ class SalesforceOrg(Simulator):
         return reply(body, 200, {"Sforce-Limit-Info": f"api-usage={used + len(self.calls)}/{limit}"})
 
 
-def error(code: str, message: str, *fields: str) -> Record:
-    """What is wrong with a record."""
-    return {"statusCode": code, "message": message, "fields": list(fields)}
-
-
 def refusal(status: int, code: str, message: str) -> web.Response:
     """A call that is refused as such."""
     return reply([{"message": message, "errorCode": code}], status)
-
-
-def _same(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if FIELDS[name]["type"] in ("double", "int"):
-        return str(float(value))
-    return str(value)[:15] if FIELDS[name]["type"] == "id" else str(value).lower()
-
-
-def _typed(name: str, cell: str) -> Any:
-    if cell == "#N/A":
-        return None
-    kind = FIELDS.get(name, {}).get("type")
-    return cell == "true" if kind == "boolean" else float(cell) if kind in ("double", "int") else cell
-
-
-def _nested(values: Record) -> Record:
-    nested: Record = {}
-    for name, value in values.items():
-        outer, _, inner = name.partition(".")
-        nested[outer] = {inner: value} if inner else value
-    return nested
 
 
 def _unpacked(part: str) -> bytes:
