@@ -22,7 +22,7 @@ from retl.destinations.base import ACKNOWLEDGED, BatchRejected, LoginRefused, Tr
 from retl.destinations.registry import DESTINATIONS
 from retl.destinations.web.signature import Signature, signing_key
 from retl.destinations.web.transport import Request
-from retl.errors import DestinationUnavailable, InvalidInput
+from retl.errors import DestinationError, DestinationUnavailable, InvalidInput
 from tests.destinations.http.calling import CLIENT_LOGIN, connector, send
 from tests.destinations.simulators.base import Fault
 from tests.destinations.simulators.http import RestApi
@@ -256,6 +256,26 @@ async def test_a_version_of_tls_that_is_too_old_is_not_spoken(authority: Authori
     ):
         with pytest.raises(TryLater, match="cannot be reached"):
             await send(made, JANE)
+
+
+@pytest.mark.parametrize("allowed", ["", "10.0.0.0/8"])
+async def test_a_runner_that_may_not_call_private_addresses_sends_nothing_there(
+    api: RestApi, monkeypatch: pytest.MonkeyPatch, allowed: str
+) -> None:
+    monkeypatch.setenv("RETL_ALLOWED_PRIVATE_NETWORKS", allowed)
+    with pytest.raises(DestinationError, match=r"127\.0\.0\.1, an address that is not public"):
+        async with connector(oauth2(api), CLIENT_LOGIN):
+            pass
+    async with connector({"url": f"{api.url}/any/x"}, {"token": "test-token"}) as made:
+        with pytest.raises(DestinationError, match=r"runner\.allowedPrivateNetworks"):
+            await send(made, JANE)
+    assert api.calls == []
+
+
+async def test_a_private_network_that_is_allowed_is_called(api: RestApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETL_ALLOWED_PRIVATE_NETWORKS", "10.0.0.0/8,127.0.0.0/8")
+    async with connector(oauth2(api), CLIENT_LOGIN) as made:
+        assert await send(made, JANE) == [ACKNOWLEDGED]
 
 
 async def test_basic_login_is_as_it_was(api: RestApi) -> None:

@@ -2,10 +2,14 @@
 
 import json
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retl.destinations.base import ACKNOWLEDGED, BatchRejected, Rejected
+from retl.destinations.http.templates import OfCall, compiled, rendered, text
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import DestinationError, InvalidInput
 from tests.destinations.http.calling import connector, send
@@ -80,6 +84,28 @@ async def test_what_is_put_in_is_never_read_as_a_template(api: RestApi) -> None:
     record = {"id": 1, "name": '{record.id}","admin":true,"x":"{object}'}
     sent = await one(api, {"body": "object", "bodyTemplate": {"n": "{record.name}", "t": "<{record.name}>"}}, record)
     assert sent == {"n": record["name"], "t": f"<{record['name']}>"}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["a", "{record}", "b c"]), below),
+    max_leaves=6,
+)
+
+
+@given(VALUES)
+def test_no_value_is_ever_more_than_a_value(value: Any) -> None:
+    payload = json.dumps({"id": 1, "name": value}).encode()
+    known = OfCall("accounts", "upsert", "id", "call-1", (payload,))
+    template = {"n": "{record.name}", "r": ["{record}", "{records}"], "o": "{object}"}
+    filled = json.loads(rendered(compiled(template), known))
+    record = {"id": 1, "name": value}
+    assert filled == {"n": value, "r": [record, [record]], "o": "accounts"}
+    if isinstance(value, str) and value:
+        assert json.loads(rendered(compiled({"t": "<{record.name}>"}), known)) == {"t": f"<{value}>"}
+        url = urlsplit(text("https://crm/x/{record.name}?q={record.name}", known, "a URL", lambda v: quote(v, safe="")))
+        assert (url.path, url.query) == (f"/x/{quote(value, safe='')}", f"q={quote(value, safe='')}")
+        assert not url.fragment
 
 
 async def test_url_query_and_headers_take_fields_of_the_record(api: RestApi) -> None:
