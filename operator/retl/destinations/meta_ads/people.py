@@ -2,7 +2,8 @@
 
 Pure. After "Customer File Custom Audiences", section on hashing and normalising, and the rules of Meta's own client
 (facebook-business, CustomAudience.normalize_key). Where the client loses what the guide keeps, the guide holds: letters
-beyond a to z stay in names, and white space inside a postcode goes.
+beyond a to z stay in names, white space inside a postcode and leading zeros of a telephone number go, and MADID is not
+hashed (as in the client's own example of add_users with MADID).
 """
 
 import hashlib
