@@ -25,7 +25,7 @@ from retl.destinations.hubspot.catalog import link_of
 from retl.destinations.hubspot.config import HubSpotAssociation, HubSpotConfig, HubSpotCredentials
 from retl.destinations.hubspot.connector import HubSpot
 from retl.destinations.registry import DESTINATIONS
-from retl.errors import DestinationError, InvalidInput
+from retl.errors import DestinationError, DestinationUnavailable, InvalidInput
 from retl.state.sql import SqlStateStore
 from retl.testing import Row, Stage
 from tests.destinations.conformance.test_hubspot import Contacts
@@ -128,6 +128,20 @@ async def test_what_is_wrong_for_all_records_is_said_before_any_is_sent(
         await session.opened(*fields, **more)
     await session.connector.close()
     assert not api.inputs
+
+
+async def test_an_outage_while_a_run_begins_is_one_that_may_pass(api: HubSpotApi) -> None:
+    session = await Session(api).opened("email")
+    asked = session.connector
+    for ask in (
+        asked.server,
+        asked.objects,
+        lambda: asked.describe("contacts", "upsert"),
+        lambda: session.opened("email"),
+    ):
+        api.faults.next.append(Fault(503))
+        with pytest.raises(DestinationUnavailable, match="503"):
+            await ask()
 
 
 async def test_a_missing_scope_ends_the_run(api: HubSpotApi) -> None:
@@ -253,8 +267,8 @@ async def test_ids_are_looked_up_by_any_unique_property(api: HubSpotApi) -> None
     put(api, "companies", {"7": {"company_ref": "Acme"}, "8": {"company_ref": "5"}})
     session = await Session(api, {"maxRecords": 2}).opened("email")
     request = LookupRequest("companies", "company_ref", "hs_object_id")
-    found = await session.connector.lookup(request, [b'"acme"', b"5", b'"none"'])
-    assert found == {b'"acme"': b'"7"', b"5": b'"8"'}
+    found = await session.connector.lookup(request, [b'"acme"', b'"ACME"', b"5", b'"none"'])
+    assert found == {b'"acme"': b'"7"', b'"ACME"': b'"7"', b"5": b'"8"'}
     with pytest.raises(BatchRejected, match="no unique property"):
         await session.connector.lookup(LookupRequest("companies", "name", "hs_object_id"), [b'"a"'])
 

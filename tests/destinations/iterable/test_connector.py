@@ -21,7 +21,7 @@ from retl.destinations.base import (
 )
 from retl.destinations.iterable.config import IterableConfig, IterableCredentials, iterable_capabilities
 from retl.destinations.iterable.connector import Iterable
-from retl.errors import DestinationError
+from retl.errors import DestinationError, DestinationUnavailable
 from retl.state.sql import SqlStateStore
 from retl.testing import Stage
 from tests.destinations.conformance.test_iterable import Users
@@ -237,6 +237,14 @@ async def test_what_is_wrong_for_all_records_is_said_before_any_is_sent(
     with pytest.raises(DestinationError, match=words):
         await Session(api).opened(*fields, **more)
     assert not api.bodies
+
+
+async def test_an_outage_while_a_run_begins_is_one_that_may_pass(api: IterableApi) -> None:
+    session = Session(api)
+    for before in range(2):
+        api.faults.next.extend([*[Fault(200, {}, {"fields": {}})] * before, Fault(503)])
+        with pytest.raises(DestinationUnavailable, match="503"):
+            await session.opened(object_="catalogs/shops", key="shop")
 
 
 async def test_new_fields_are_made_if_that_is_asked_for(api: IterableApi) -> None:

@@ -2,7 +2,8 @@
 
 After Iterable's API documentation: "Users" (bulk update, delete, get fields), "Lists" (subscribe, unsubscribe),
 "Catalogs" (bulk create and delete of items) and "Events" (track bulk), with its response codes. Replies name users, and
-only those that failed. A project tells users by e-mail address or by userId; this one takes both.
+only those that failed. A project tells users by e-mail address or by userId; this one takes both. Iterable's own client
+is for JavaScript alone (@iterable/api): its strict schemas take these replies, which was tried with version 0.13.0.
 """
 
 from collections.abc import Mapping, Sequence

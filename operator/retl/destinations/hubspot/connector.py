@@ -17,6 +17,7 @@ from retl.destinations.base import (
     Outcome,
     Rejected,
     Target,
+    TryLater,
     Unknown,
 )
 from retl.destinations.hubspot.api import Api
@@ -29,11 +30,13 @@ from retl.destinations.hubspot.results import Reader, found_ids, missing
 from retl.destinations.web.login import Bearer, Fixed, Login, grant
 from retl.destinations.web.service import Service
 from retl.destinations.web.transport import Reply
-from retl.errors import DestinationError
+from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec.catalog import CatalogField, CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 CHECK_TIMEOUT = timedelta(seconds=30)
+ABSENT, HIDDEN = frozenset({400, 404}), frozenset({403, 404})
+"""Statuses of an object that there is not, and of one that the app may not see."""
 VERBS = {"upsert": "upsert", "insert": "create", "append": "create", "update": "update"}
 
 
@@ -89,13 +92,10 @@ class HubSpot(Destination):
     async def objects(self) -> Sequence[CatalogObject]:
         found = []
         for name in STANDARD:
-            reply = await self._api_service.call(
-                "GET", self._api.properties(name), refused_as_reply=frozenset({403, 404})
-            )
-            if reply.status == 200:  # of what the app may not see, nothing is listed
-                found.append(_listed(name, fields_of(_results(body_of(reply)))))
-        reply = await self._api_service.call("GET", self._api.schemas, refused_as_reply=frozenset({403, 404}))
-        for schema in _results(body_of(reply)) if reply.status == 200 else []:
+            said = await self._asked(self._api.properties(name), HIDDEN)
+            if said is not None:  # of what the app may not see, nothing is listed
+                found.append(_listed(name, fields_of(_results(said))))
+        for schema in _results(await self._asked(self._api.schemas, HIDDEN)):
             name = str(schema.get("fullyQualifiedName") or schema.get("objectTypeId"))
             found.append(
                 _listed(name, fields_of(schema.get("properties") or (), schema.get("requiredProperties") or ()))
@@ -105,23 +105,23 @@ class HubSpot(Destination):
     async def describe(self, name: str, mode: str) -> Sequence[FieldInfo]:
         required: Sequence[str] = ()
         if name not in STANDARD:
-            found = await self._api_service.call(
-                "GET", self._api.schema(name), refused_as_reply=frozenset({400, 403, 404})
-            )
-            required = body_of(found).get("requiredProperties") or ()
+            schema = await self._asked(self._api.schema(name), HIDDEN | ABSENT)
+            required = (schema or {}).get("requiredProperties") or ()
         return fields_of(await self._properties(name), required)
 
     async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
         match, wanted, most = request.match_field, request.return_field, self._config.max_records
-        asked = {same(text(orjson.loads(value))): value for value in values}
+        asked: dict[str, list[bytes]] = {}
+        for value in values:
+            asked.setdefault(same(text(orjson.loads(value))), []).append(value)
         found: dict[bytes, bytes] = {}
         for at in range(0, len(asked), most):
             said = await self._read(request.object, match, list(asked)[at : at + most], wanted)
             for result in _results(said):
                 held = {RECORD_ID: result.get("id"), **(result.get("properties") or {})}
-                value = asked.get(same(str(held.get(match))))
-                if value is not None and held.get(wanted) is not None:
-                    found[value] = orjson.dumps(held[wanted])
+                if held.get(wanted) is not None:
+                    answer = orjson.dumps(held[wanted])
+                    found |= dict.fromkeys(asked.get(same(str(held.get(match))), ()), answer)
         return found
 
     async def close(self) -> None:
@@ -135,6 +135,7 @@ class HubSpot(Destination):
 
     async def _connect(self, timeout: timedelta) -> Mapping[str, Any]:
         """Log in; what HubSpot says of the account."""
+        await self.close()
         service = Service(
             self._config.base_url,
             self._login(),
@@ -171,13 +172,25 @@ class HubSpot(Destination):
         return Bearer(fetch, [form["client_secret"], form["refresh_token"]])
 
     async def _properties(self, name: str) -> list[dict[str, Any]]:
-        reply = await self._api_service.call("GET", self._api.properties(name), refused_as_reply=frozenset({400, 404}))
-        if reply.status != 200:
+        said = await self._asked(self._api.properties(name), ABSENT)
+        if said is None:
             raise DestinationError(
                 f"object: HubSpot has no object {name!r}; a custom object is called by its full name, p123_car, or its "
                 "type, 2-123"
             )
-        return _results(body_of(reply))
+        return _results(said)
+
+    async def _asked(self, path: str, nothing: frozenset[int]) -> Mapping[str, Any] | None:
+        """What HubSpot says before anything is written; None if it answers with a status that means there is nothing.
+
+        Raises:
+            DestinationUnavailable, LoginRefused.
+        """
+        try:
+            reply = await self._api_service.call("GET", path, refused_as_reply=nothing)
+        except TryLater as later:
+            raise DestinationUnavailable(str(later)) from None
+        return body_of(reply) if 200 <= reply.status < 300 else None
 
     async def _link(self, name: str) -> Link:
         labelled = self._config.associations.get(name)

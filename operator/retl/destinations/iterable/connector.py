@@ -16,6 +16,7 @@ from retl.destinations.base import (
     Outcome,
     Rejected,
     Target,
+    TryLater,
 )
 from retl.destinations.iterable.config import IterableConfig, IterableCredentials, iterable_capabilities
 from retl.destinations.iterable.objects import IDENTITIES, Call, Items, Kind, Members, Record, Users, kind_of
@@ -23,7 +24,7 @@ from retl.destinations.iterable.results import NOBODY, body_of, call_failure, ou
 from retl.destinations.web.login import Fixed
 from retl.destinations.web.service import Service
 from retl.destinations.web.transport import Reply
-from retl.errors import DestinationError
+from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec import paths
 from retl.runspec.catalog import CatalogField, CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
@@ -49,7 +50,7 @@ class Iterable(Destination):
     async def open(self, target: Target) -> None:
         self._kind: Kind = kind_of(target, self._config)
         self._target = target
-        self._connect(target.timeout)
+        await self._connect(target.timeout)
         self._user_fields = await self._fields_of_users()
         if isinstance(self._kind, Members) and self._kind.list_id not in await self._lists():
             raise DestinationError(f"object: Iterable has no list {self._kind.list_id}")
@@ -80,7 +81,7 @@ class Iterable(Destination):
         return None if self._config.create_new_fields or not isinstance(self._kind, Users) else self._user_fields
 
     async def server(self) -> str:
-        self._connect(CHECK_TIMEOUT)
+        await self._connect(CHECK_TIMEOUT)
         self._user_fields = await self._fields_of_users()
         return ""
 
@@ -108,7 +109,8 @@ class Iterable(Destination):
         assert self._service is not None, "open or server comes first"
         return self._service
 
-    def _connect(self, timeout: timedelta) -> None:
+    async def _connect(self, timeout: timedelta) -> None:
+        await self.close()
         self._service = Service(
             self._config.base_url,
             Fixed({"Api-Key": self._key}, [self._key]),
@@ -135,7 +137,10 @@ class Iterable(Destination):
 
     async def _find_catalog(self, name: str) -> None:
         path = f"/api/catalogs/{quote(name, safe='')}/fieldMappings"
-        reply = await self._api.call("GET", path, refused_as_reply=frozenset({400, 404}))
+        try:
+            reply = await self._api.call("GET", path, refused_as_reply=frozenset({400, 404}))
+        except TryLater as later:
+            raise DestinationUnavailable(str(later)) from None
         if reply.status != 200:
             raise DestinationError(f"object: Iterable has no catalog {name!r}")
 
