@@ -6,6 +6,7 @@ Of JSONPath there is what replies need: names, places, wildcards and descendants
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 STEP = re.compile(r"(?P<name>(?:\\.|[^\\.\[\]])+)|\[(?P<place>[0-9]{1,6})\]")
@@ -54,10 +55,11 @@ class JsonPath:
         return next(iter(self.find(body)), None)
 
 
+@lru_cache(256)
 def json_path(text: str) -> JsonPath:
     """Read a path: `$.data[0].id`, or without `$` as mappings write it: `data[0].id` (raises ValueError)."""
     if not text.startswith("$"):
-        return JsonPath(tuple(_mapped(text)))
+        return _of_record(text)
     segments, at = [], 1
     while at < len(text):
         found = SEGMENT.match(text, at)
@@ -71,6 +73,7 @@ def json_path(text: str) -> JsonPath:
     return JsonPath(tuple(segments))
 
 
+@lru_cache(256)
 def list_path(text: str) -> JsonPath:
     """The path of one list, which may be written with `[*]` at its end (raises ValueError)."""
     path = json_path(text.removesuffix("[*]"))
@@ -83,7 +86,12 @@ def field_at(record: Any, path: str) -> Any:
     """A record's field by its name, or by its path as mappings write it: `a.b[0]`; None if it has none."""
     if isinstance(record, dict) and path in record:
         return record[path]
-    return JsonPath(tuple(_mapped(path))).one(record)
+    return _of_record(path).one(record)
+
+
+@lru_cache(1024)
+def _of_record(path: str) -> JsonPath:
+    return JsonPath(tuple(_mapped(path)))
 
 
 def _mapped(path: str) -> Iterator[Segment]:
