@@ -28,7 +28,7 @@ class Ranged:
 
     def over(self, first: int, end: int) -> str:
         """For the records [first, end)."""
-        return f"{self.head} s.{PLACE} >= {first} AND s.{PLACE} < {end} {self.tail}"
+        return f"{self.head} {PLACE} >= {first} AND {PLACE} < {end} {self.tail}"
 
 
 @dataclass(frozen=True, slots=True)
