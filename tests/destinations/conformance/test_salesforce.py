@@ -87,6 +87,6 @@ class Many(Collections):
 
 DAILY = Window(100_000, 86_400.0)
 BENCHES = [
-    Bench("salesforce (collections)", Wide, documented=DAILY),
-    Bench("salesforce (jobs)", Many, documented=DAILY),
+    Bench("salesforce", Wide, documented=DAILY),
+    Bench("salesforce-jobs", Many, documented=DAILY),
 ]

@@ -135,7 +135,7 @@ def refusal(reply: Reply, pause: timedelta, words: Callable[[str], str]) -> Exce
         concurrent = "concurrent" in message.lower()
         what = "too many calls are under way" if concurrent else "the org's allowance of 24 hours is used up"
         return TryLater("RATE_LIMIT", f"{answered}: {what}", None if concurrent else pause, said=said)
-    if code in LATER:
+    if code in LATER and reply.status < 500:  # what 5xx means is known without a code
         return TryLater("DESTINATION_UNAVAILABLE", answered, said=said)
     if reply.status == 403:
         return LoginRefused(f"{answered}; check the app's scopes and the integration user's permissions", said=said)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 import orjson
@@ -76,12 +77,12 @@ def rows(body: bytes) -> Iterator[dict[str, str]]:
 
 def columns(fields: Sequence[str]) -> list[str]:
     """The head of a table with these destination fields: a path through a relationship with dots between."""
-    return [".".join(str(step) for step in paths.parse(field)) for field in fields]
+    return [".".join(_steps(field)) for field in fields]
 
 
 def cells(record: Mapping[str, Any], fields: Sequence[str], sobject: SObject) -> list[str]:
     """A record as a row of a table."""
-    return [_cell(record, [str(step) for step in paths.parse(field)], sobject) for field in fields]
+    return [_cell(record, _steps(field), sobject) for field in fields]
 
 
 def text(value: Any) -> str:
@@ -104,6 +105,12 @@ def same(value: Any, key: Field) -> str:
     if key.type in ("id", "reference"):
         return shown[:LONG_ID]
     return shown if key.case_sensitive else shown.lower()
+
+
+@cache
+def _steps(field: str) -> tuple[str, ...]:
+    """A destination field's path."""
+    return tuple(str(step) for step in paths.parse(field))
 
 
 def _cell(record: Mapping[str, Any], steps: Sequence[str], sobject: SObject) -> str:
