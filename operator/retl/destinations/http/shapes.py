@@ -57,9 +57,15 @@ def _list_path(value: str) -> str:
     return value
 
 
+def _header_name(value: str) -> str:
+    if not re.fullmatch(HEADER_NAME, value):
+        raise ValueError("is no name of a header; write for example X-Api-Key")
+    return value
+
+
 def _header(value: str) -> str:
     if not re.fullmatch(HEADER_TEXT, value):
-        raise ValueError("names and values of headers are printable ASCII on one line")
+        raise ValueError("values of headers are printable ASCII on one line")
     return value
 
 
@@ -70,7 +76,7 @@ RecordsUrl = Annotated[Url, AfterValidator(_of_records)]
 LookupText = Annotated[str, AfterValidator(_of_lookup)]
 LookupUrl = Annotated[Url, AfterValidator(_of_lookup)]
 FieldsUrl = Annotated[Url, AfterValidator(_of_fields)]
-HeaderName = Annotated[str, Field(pattern=f"^{HEADER_NAME}$")]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderText = Annotated[str, AfterValidator(_header)]
 ValuePath = Annotated[str, AfterValidator(_json_path)]
 ListPath = Annotated[str, AfterValidator(_list_path)]
