@@ -24,7 +24,7 @@ from retl.destinations.base import (
 )
 from retl.destinations.google_ads.config import GoogleAdsConfig, GoogleAdsCredentials
 from retl.destinations.google_ads.connector import GoogleAds
-from retl.errors import DestinationError, InvalidInput
+from retl.errors import DestinationError, DestinationUnavailable, InvalidInput
 from retl.testing import Conformance, Row, Stage
 from retl.testing.conformance import begin, expect
 from tests.destinations.simulators.base import Fault, Window
@@ -317,11 +317,16 @@ async def test_a_daily_quota_that_is_gone_is_waited_for_until_it_begins_anew(ven
     assert waits[1] == timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("field", ["userId", "mobileId", "emailAddress"])
+async def test_terms_that_are_not_accepted_are_told_before_a_row_is_read(vendor: GoogleApi, field: str) -> None:
+    vendor.terms = False
+    with pytest.raises(DestinationError, match="terms are not accepted"):
+        async with audience(vendor, field):
+            pass
+
+
 async def test_terms_that_are_accepted_only_by_the_call_are_told_in_it(vendor: GoogleApi) -> None:
     vendor.terms = False
-    async with audience(vendor, "userId") as google:
-        with pytest.raises(DestinationError, match="terms are not accepted"):
-            await told(google, {"userId": "1"})
     async with audience(vendor, "userId", acceptCustomerMatchTerms=True) as google:
         assert await told(google, {"userId": "1"}) == [ACKNOWLEDGED]
 
@@ -343,6 +348,22 @@ async def test_what_cannot_be_is_said_before_a_row_is_read(
     vendor.lists["556"] = UserList(read_only=True)
     with pytest.raises(DestinationError, match=said):
         async with audience(vendor, *fields, object=object):
+            pass
+
+
+@pytest.mark.parametrize("mode", ["upsert", "delete"])
+async def test_what_is_only_validated_changes_nothing(vendor: GoogleApi, mode: str) -> None:
+    async with audience(vendor, "emailAddress", mode=mode):
+        pass
+    verb = {"upsert": "ingest", "delete": "remove"}[mode]
+    assert vendor.calls[-1].path == f"/v1/audienceMembers:{verb}"
+    assert (vendor.bodies, vendor.lists[LIST].members) == ([], {})
+
+
+async def test_an_outage_while_a_call_is_validated_is_no_fault_of_the_settings(vendor: GoogleApi) -> None:
+    vendor.faults.next.extend([Fault(200, {}, {"id": LIST}), Fault(503)])
+    with pytest.raises(DestinationUnavailable):
+        async with audience(vendor, "userId"):
             pass
 
 

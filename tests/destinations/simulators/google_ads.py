@@ -55,7 +55,7 @@ class GoogleApi(Simulator):
 
     Attributes:
         lists: audiences by their ids.
-        bodies: verb and body of each request that was taken, or only validated.
+        bodies: verb and body of each request that was taken.
         requests: by their ids.
         unprocessable: identifiers that fail in processing, each with its reason.
         tells_places: whether errors name the places of the records that they are of.
@@ -139,6 +139,8 @@ class GoogleApi(Simulator):
         violations = list(_violations(members, body.get("encoding")))
         if violations:
             return error(400, "INVALID_ARGUMENT", "There was a problem with the request.", violations=violations)
+        if body.get("validateOnly"):
+            return reply({})
         self.bodies.append((verb, body))
         audience = self.lists[body["destinations"][0]["productDestinationId"]]
         failed: dict[str, list[int]] = {}
@@ -147,7 +149,7 @@ class GoogleApi(Simulator):
             reason = next((self.unprocessable[each] for each in identifiers if each in self.unprocessable), "")
             if reason:
                 failed.setdefault(reason, []).append(place)
-            elif not body.get("validateOnly"):
+            else:
                 effect(audience, identifiers)
         return self._taken_up(failed, len(members))
 

@@ -1,6 +1,6 @@
 """Adds members to Google customer match audiences and removes them; Google says later what became of them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,11 +24,11 @@ from retl.destinations.base import (
 from retl.destinations.google_ads.api import DataManager, account_name
 from retl.destinations.google_ads.config import GoogleAdsConfig, GoogleAdsCredentials, google_ads_capabilities
 from retl.destinations.google_ads.faults import said
-from retl.destinations.google_ads.members import FIELDS, Unusable, identify, kind_of, member
+from retl.destinations.google_ads.members import FIELDS, NOBODY, Unusable, identify, kind_of, member
 from retl.destinations.google_ads.requests import ID_LONGEST, Request
 from retl.destinations.google_ads.status import destination_status, refusal, results
 from retl.destinations.web.words import parsed
-from retl.errors import DestinationError
+from retl.errors import DestinationError, DestinationUnavailable
 from retl.runspec.catalog import CatalogField, CatalogObject
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
@@ -56,6 +56,7 @@ class GoogleAds(Destination):
         self._target = target
         self._connect(target.timeout)
         await self._user_list(target.object)
+        await self._rehearse("delete" if target.mode == "delete" else "upsert")
 
     def batching(self, operation: str, rows: int) -> Batching:
         most = self._config.max_members
@@ -143,6 +144,20 @@ class GoogleAds(Destination):
         if isinstance(found, dict) and found.get("readOnly"):
             raise DestinationError(f"audience {name} is read-only for this account; use one that it owns")
 
+    async def _rehearse(self, operation: str) -> None:
+        """Have Google validate a call and carry out nothing: may the login change members, and are the terms signed?
+
+        Raises:
+            DestinationUnavailable, DestinationError, LoginRefused.
+        """
+        verb, body = self._body(operation, [NOBODY[kind_of(self._target.fields)]])
+        try:
+            await self._told(f"/audienceMembers:{verb}", {**body, "validateOnly": True})
+        except TryLater as later:
+            raise DestinationUnavailable(str(later)) from None
+        except BatchRejected as refused:
+            raise DestinationError(f"Google does not take members for this audience: {refused}") from None
+
     async def _request(self, batch: Batch) -> Request:
         """Tell Google of a batch, less the members that are at fault (raises as `write`).
 
@@ -177,10 +192,10 @@ class GoogleAds(Destination):
                     del members[places[index]]
         raise BatchRejected("DESTINATION_VALIDATION", "Google found members at fault again and again")
 
-    def _body(self, operation: str, members: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    def _body(self, operation: str, members: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
         """The verb of a call, and what it brings."""
         config = self._config
-        body: dict[str, Any] = {"destinations": [self._destination()], "audienceMembers": members}
+        body: dict[str, Any] = {"destinations": [self._destination()], "audienceMembers": list(members)}
         if "userData" in members[0]:
             body["encoding"] = "HEX"
         if operation == "delete":
@@ -213,6 +228,8 @@ class GoogleAds(Destination):
             if error is None or not error.members:
                 raise BatchRejected("DESTINATION_VALIDATION", f"Google answered {reply.status} without a reason")
             return "", dict(error.members)
+        if body.get("validateOnly"):
+            return "", {}
         found = parsed(reply.body)
         id_ = found.get("requestId") if isinstance(found, dict) else None
         if not isinstance(id_, str) or not 0 < len(id_) <= ID_LONGEST:

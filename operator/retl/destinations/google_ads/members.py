@@ -93,6 +93,15 @@ FIELDS: Mapping[str, Field] = {
     "adPersonalization": Field("consent: GRANTED or DENIED", _consent, None),
 }
 
+NOBODY: Mapping[Kind, Mapping[str, Any]] = {
+    "userData": {
+        "userData": {"userIdentifiers": [{"emailAddress": hashlib.sha256(b"nobody@example.com").hexdigest()}]}
+    },
+    "mobileData": {"mobileData": {"mobileIds": ["00000000-0000-0000-0000-000000000000"]}},
+    "userIdData": {"userIdData": {"userId": "nobody"}},
+}
+"""Members of each kind, to have a call validated with."""
+
 
 def kind_of(fields: Sequence[str]) -> Kind:
     """The kind of members that these fields identify (raises Unusable if of none, or of several)."""
