@@ -1,7 +1,7 @@
 """`python -m bench destinations`: each connector against its vendor's API, without a limit and under it.
 
 Each module tests/destinations/conformance/test_NAME.py says in BENCHES what is measured. The vendor is its simulator,
-in the same process: rows per second are a floor, calls are exact.
+in the same process: rows per second are a floor, calls are exact. A database is a real one, and its calls are batches.
 """
 
 import argparse
@@ -13,8 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from retl.destinations.base import Batch, Destination, Outcome
 from retl.state.sql import SqlStateStore
-from retl.testing import Stage
+from retl.testing import ConnectorCase, Stage
 from tests.destinations import conformance
 from tests.destinations.simulators.base import Window
 from tests.destinations.simulators.case import SimulatedCase
@@ -34,7 +35,7 @@ class Bench:
     """
 
     name: str
-    case: type[SimulatedCase]
+    case: type[ConnectorCase]
     mode: str = "upsert"
     rows: int = 20_000
     documented: Window | None = None
@@ -60,7 +61,7 @@ def found() -> Iterator[Bench]:
 
 async def _line(bench: Bench) -> str:
     seconds, calls = await _measure(bench, bench.rows, None)
-    free = f"{bench.rows:,} | {bench.rows / seconds:,.0f} | {calls * 1_000 / bench.rows:,.1f}"
+    free = f"{bench.rows:,} | {bench.rows / seconds:,.0f} | {_few(calls * 1_000 / bench.rows)}"
     limit = share = "–"
     if (window := bench.documented) is not None:
         seconds, calls = await _measure(bench, bench.limited_rows, window)
@@ -69,8 +70,25 @@ async def _line(bench: Bench) -> str:
     return f"| {bench.name} | {bench.mode} | {free} | {limit} | {share} |"
 
 
+def _few(number: float) -> str:
+    """With as many digits as it takes to tell it from nothing."""
+    return f"{number:,.1f}" if number >= 0.1 else f"{number:.1g}"
+
+
 async def _measure(bench: Bench, rows: int, window: Window | None) -> tuple[float, int]:
     """Seconds, and the calls that the vendor took."""
+    batches = 0
+
+    def count(destination: Destination) -> None:
+        written = destination.write
+
+        async def counted(batch: Batch) -> Sequence[Outcome]:
+            nonlocal batches
+            batches += 1
+            return await written(batch)
+
+        setattr(destination, "write", counted)  # noqa: B010 - a method, as far as types know
+
     with TemporaryDirectory(prefix="retl-bench-") as directory:
         state = await SqlStateStore.open(f"sqlite:///{directory}/state.db", key=bytes(32))
         case = bench.case()
@@ -80,11 +98,12 @@ async def _measure(bench: Bench, rows: int, window: Window | None) -> tuple[floa
                 stage = Stage(case, state, Path(directory))
                 stage.mode = bench.mode
                 stage.rows([case.row(number) for number in range(rows)])
-                case.vendor.faults.window = window
+                if isinstance(case, SimulatedCase):
+                    case.vendor.faults.window = window
                 began = time.monotonic()
-                result = await stage.run()
+                result = await stage.run(prepare=count)
                 took = time.monotonic() - began
                 assert result.status == "Succeeded", result.message
-                return took, case.bench_calls()
+                return took, case.bench_calls() if isinstance(case, SimulatedCase) else batches
         finally:
             await state.close()

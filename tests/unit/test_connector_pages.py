@@ -23,6 +23,11 @@ def test_every_destination_has_its_page() -> None:
     assert {path.stem for path in connectors.pages()} == set(DESTINATIONS.builtin)
 
 
+def test_the_page_of_all_connectors_leads_to_each() -> None:
+    text = (connectors.DIRECTORY.parent / "connectors.md").read_text()
+    assert [name for name in DESTINATIONS.builtin if f"(connectors/{name}.md)" not in text] == []
+
+
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_the_manifest_of_a_page_is_right(path: Path) -> None:
     objects = local.read([path])
