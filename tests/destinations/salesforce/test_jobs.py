@@ -8,7 +8,18 @@ import orjson
 import pytest
 from aiohttp import web
 
-from retl.destinations.base import ACKNOWLEDGED, Batch, Ended, JobResults, NotBegun, Rejected, Skipped, Target, Unknown
+from retl.destinations.base import (
+    ACKNOWLEDGED,
+    Batch,
+    BatchRejected,
+    Ended,
+    JobResults,
+    NotBegun,
+    Rejected,
+    Skipped,
+    Target,
+    Unknown,
+)
 from retl.destinations.salesforce.config import SalesforceConfig, SalesforceCredentials
 from retl.destinations.salesforce.connector import Salesforce
 from retl.testing import Row
@@ -159,6 +170,36 @@ async def test_results_that_do_not_add_up_acknowledge_nothing_that_they_do_not_n
     await connector.close()
 
 
+async def test_results_without_the_key_acknowledge_nothing(org: SalesforceOrg) -> None:
+    connector = await _opened(org)
+    handle = await connector.submit(_batch("upsert", "a", "refused"), _keep)
+    while await connector.poll(handle) != Ended():
+        pass
+    [job] = org.jobs.values()
+    for row in [*job.succeeded, *job.failed]:
+        del row[KEY]
+    batch, results = _batch("upsert", "a", "refused"), await connector.collect(handle)
+    assert all(isinstance(results.outcomes.get(mark, results.rest), Unknown) for mark in connector.marks(batch))
+    await connector.close()
+
+
+async def test_a_job_never_deletes_by_a_value_that_several_records_have(org: SalesforceOrg) -> None:
+    org.accounts.put([{KEY: "a", "Name": "one"}, {KEY: "A", "Name": "two"}, {KEY: "b", "Name": "three"}])
+    connector = await _opened(org, "delete")
+    with pytest.raises(BatchRejected, match="DUPLICATE_EXTERNAL_ID: 2 records have this value"):
+        await connector.submit(_batch("delete", "a", "b"), _keep)
+    assert (len(org.records), len(org.jobs)) == (3, 0)
+    await connector.close()
+
+
+@pytest.mark.parametrize(("key", "by_job"), [(KEY, True), ("Number__c", False), ("Id", True)])
+async def test_only_a_unique_key_updates_and_deletes_by_job(org: SalesforceOrg, key: str, by_job: bool) -> None:
+    for mode in ("update", "delete"):
+        connector = await _opened(org, mode, key)
+        assert connector.batching(mode, 5_000).asynchronous is by_job
+        await connector.close()
+
+
 async def test_a_handle_holds_no_key_of_a_record_and_no_secret(org: SalesforceOrg) -> None:
     connector = await _opened(org)
     handle = await connector.submit(_batch("upsert", "a-key-of-a-record"), _keep)
@@ -180,11 +221,11 @@ def _batch(operation: str, *keys: str) -> Batch:
     return Batch(len(keys), [orjson.dumps(record) for record in records], operation=operation)
 
 
-async def _opened(org: SalesforceOrg, mode: str = "upsert") -> Salesforce:
+async def _opened(org: SalesforceOrg, mode: str = "upsert", key: str = KEY) -> Salesforce:
     login = {"client_id": org.client, "client_secret": org.secret}
     connector = Salesforce(
         SalesforceConfig(instance_url=org.url, bulk_from=1), SalesforceCredentials.model_validate(login)
     )
     seconds = timedelta(seconds=5)
-    await connector.open(Target("Account", mode, (KEY,), (KEY, "Name"), seconds, began=datetime.now(UTC)))
+    await connector.open(Target("Account", mode, (key,), (key, "Name"), seconds, began=datetime.now(UTC)))
     return connector

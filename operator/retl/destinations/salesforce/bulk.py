@@ -3,8 +3,9 @@ reached.
 
 See the Bulk API 2.0 Developer Guide, Bulk API 2.0 Ingest. A job has no effect before it is told that its upload is
 complete, so its handle is kept before: what is found open later was never begun, and is aborted so that it never will.
-Results repeat the columns that were sent, in any order; records are told apart by their key. Deletes send Ids alone,
-and a record that could not be deleted is still there: its key is asked for.
+Results repeat the columns that were sent, in any order; records are told apart by their key, and nothing is taken for
+written that is not named. Deletes send Ids alone, and a record that could not be deleted is still there: its key is
+asked for.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -94,8 +95,11 @@ class Jobs:
         self._fields = fields
 
     def can(self, operation: str) -> bool:
-        """Whether the operation's results can be told apart: by a key that must be sent, and so be writable."""
-        return operation != "update" or self._key.type == "id" or self._key.updateable
+        """Whether the operation can be told of each record in results that repeat what was sent."""
+        key = self._key
+        if key.type == "id" or operation not in ("update", "delete"):
+            return True
+        return key.unique and (key.updateable or operation == "delete")
 
     def marks(self, batch: Batch) -> list[str]:
         """The key of each record as the job's results will tell it."""
@@ -140,12 +144,13 @@ class Jobs:
         failed = await self._rows(of, "failedResults")
         left = await self._rows(of, "unprocessedrecords")
         outcomes = await self._outcomes(of, failed, left, info)
-        done = int(info.get("numberRecordsProcessed") or 0) - int(info.get("numberRecordsFailed") or 0)
-        whole = done + len(failed) + len(left) == of.sent
-        if whole and not of.missing:
-            return JobResults(outcomes, rest=ACKNOWLEDGED)
+        if of.operation == "delete":
+            done = int(info.get("numberRecordsProcessed") or 0) - int(info.get("numberRecordsFailed") or 0)
+            whole = done + len(failed) + len(left) == of.sent
+            return JobResults(outcomes, rest=ACKNOWLEDGED if whole else UNSAID)
         succeeded = {row.get(of.key, ""): ACKNOWLEDGED for row in await self._rows(of, "successfulResults")}
-        return JobResults({**succeeded, **outcomes}, rest=NO_RECORD if whole else UNSAID)
+        named = {**succeeded, **outcomes}
+        return JobResults(named, rest=NO_RECORD if of.missing and len(named) == of.sent else UNSAID)
 
     async def _content(self, batch: Batch) -> tuple[bytes, int]:
         """The CSV, and how many records are in it."""
@@ -155,6 +160,9 @@ class Jobs:
             sheet = table(columns(self._fields), [cells(record, self._fields, self._sobject) for record in records])
             return sheet, len(records)
         settled, ready = await located(self._api, self._sobject.name, self._key, batch.operation, records)
+        for outcome in settled.values():
+            if isinstance(outcome, Rejected):  # a job has no place to say so of one record
+                raise BatchRejected(outcome.code, outcome.message)
         places = [place for place in range(batch.size) if place not in settled]
         if batch.operation == "delete":
             ids = dict.fromkeys(ready[place]["id"] for place in places)
