@@ -6,6 +6,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import orjson
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import ObjectStore as Bucket
 
-from retl.destinations.base import Batch, Destination, Outcome
+from retl.destinations.base import Batch, Destination, Outcome, Target
 from retl.destinations.objects import destination
+from retl.destinations.registry import DESTINATIONS
+from retl.errors import DestinationError
 from retl.testing import Conformance, Stage
 from retl.testing.case import Row
 from retl.testing.conformance import amid, begin, expect
@@ -201,6 +204,32 @@ class FilesConformance(Conformance):
         if mode == "replace":
             assert isinstance(stage.case, Files)
             assert len([*stage.case.rows_below("")]) == len(rows)
+
+    async def test_no_record_is_written_twice_because_a_run_was_killed(self, stage: Stage) -> None:
+        rows = await own(stage, "append")
+        uid = str(uuid.uuid4())
+        await stage.killed(uid)
+        result = await stage.run(uid=uid, attempt=2)
+        written = await stage.case.events()
+        assert len(written) == len({*written})
+        assert len(written) + result.counts.unknown >= len(rows)
+        assert result.counts.unknown <= 2 * stage.case.batch_size, "more than was in flight"
+
+    async def test_a_check_asks_for_the_bucket_and_writes_nothing(self, stage: Stage) -> None:
+        connector = stage.connector()
+        await connector.server()
+        assert isinstance(stage.case, Files)
+        assert {call.method for call in stage.case.vendor.calls} == {"GET"}
+        assert await connector.objects() is None
+        await connector.close()
+
+    async def test_a_bucket_that_is_not_there_is_named_before_rows_are_read(self, stage: Stage) -> None:
+        name, config = stage.case.connector, stage.case.config()
+        elsewhere = {each: "no-such-place" for each in ("bucket", "container") if each in config}
+        code, login = DESTINATIONS.code(name), DESTINATIONS.login(name, "login", stage.case.login())
+        connector = code(DESTINATIONS.check(name, {**config, **elsewhere}), login)
+        with pytest.raises(DestinationError, match=r"'no-such-place'.* there is no such bucket"):
+            await connector.open(Target("accounts", "append", (), ("id",), timedelta(seconds=5)))
 
     @pytest.mark.parametrize("mode", OWN_MODES)
     async def test_every_row_is_sent_again_when_that_is_asked_for(self, stage: Stage, mode: str) -> None:

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from obstore.store import S3Store
 
 from bench.destinations import Bench
-from tests.destinations.conformance.files import Files, FilesConformance
+from retl.testing import Stage
+from tests.destinations.conformance.files import Files, FilesConformance, own
 from tests.destinations.simulators.base import Window
 from tests.destinations.simulators.objects import Gate
 from tests.unit.state.object_stores import BUCKET, s3
@@ -72,3 +74,17 @@ class TestS3(FilesConformance):
         """One server for all tests."""
         with s3() as Objects.server:
             yield
+
+    async def test_files_are_encrypted_with_the_key_that_is_named(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        case = stage.case
+        assert isinstance(case, Objects)
+        config = {**case.config(), "kmsKey": "alias/exports"}
+        monkeypatch.setattr(case, "config", lambda: config)
+        await own(stage, "append")
+        await stage.run()
+        login = {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/s3/aws4_request"}
+        async with httpx.AsyncClient(trust_env=False, headers=login) as client:
+            answer = await client.head(f"http://127.0.0.1:{case.server.port}/{BUCKET}/{case.paths()[0]}")
+        assert answer.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/exports"
