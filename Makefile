@@ -19,7 +19,7 @@ FILE_BY_FILE := -n 2 --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check static e2e first-rows bench bench-controller bench-rest faults chart docs site release cluster cluster-down crds format lock clean
+.PHONY: help demo demo-down test check static e2e first-rows bench bench-controller bench-rest bench-destinations faults chart docs site release cluster cluster-down crds format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -51,6 +51,7 @@ static: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/retl crds crds --check
 	$(BIN)/python -m tools.pages --check
+	$(BIN)/python -m tools.connectors --check
 
 e2e: $(READY) ## Real pods, images and the chart: a cluster of its own (root, Debian packages), or RETL_E2E_KUBECONFIG
 	$(PYTEST) tests/e2e
@@ -63,6 +64,9 @@ bench: $(READY) ## Rows per second and peak memory
 
 bench-rest: $(READY) ## Requests a second of the REST API, beside kubectl
 	$(BIN)/python -m bench rest
+
+bench-destinations: $(READY) ## Rows per second and calls of each destination connector against its simulator
+	$(BIN)/python -m bench destinations
 
 bench-controller: $(READY) ## 10,000 syncs on a real API server, beside as many CronJobs
 	$(BIN)/python -m bench controller
@@ -88,6 +92,7 @@ docs: $(READY) ## Write what is generated: pages of states, references, the char
 	$(BIN)/python -m tools.kustomize
 	$(BIN)/python -m tools.argocd
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.connectors
 
 site: $(READY) ## The documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

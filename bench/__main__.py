@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench import cases, letters
+from bench import cases, destinations, letters
 from bench.cases import OURS, Row
 from bench.controller import report as controller
 from bench.measure import Measured
@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments[:1] == ["controller"]:
         controller.main(arguments[1:])
         return
+    if arguments[:1] == ["destinations"]:
+        destinations.main(arguments[1:])
+        return
     if arguments[:1] == ["rest"]:
         rest.main(arguments[1:])
         return
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "groups",
         nargs="*",
         metavar="GROUP",
-        help="postgresql http flights diff letters; all if none; or controller, or rest",
+        help="postgresql http flights diff letters; all if none; or controller, destinations, or rest",
     )
     options.add_argument("--quick", action="store_true", help="a tenth of the rows, each case once")
     options.add_argument("--no-peers", action="store_true", help="without the other tools")

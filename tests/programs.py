@@ -50,17 +50,22 @@ def _unpacked(package: str, name: str) -> Path:
     """A program of a Debian package: the one on PATH, else that of the package, unpacked once."""
     if found := shutil.which(name):
         return Path(found)
+    return unpacked(package) / "usr" / "bin" / name
+
+
+def unpacked(package: str) -> Path:
+    """The files of a Debian package, unpacked once and not installed (raises BuildError)."""
     directory = cache_directory() / "debian" / package
     if not directory.exists():
         if shutil.which("apt-get") is None:
-            raise BuildError(f"{name} is not on PATH, and there is no apt-get to fetch Debian's package {package}")
+            raise BuildError(f"there is no apt-get to fetch Debian's package {package}")
         with one_at_a_time():
             if not directory.exists():
                 directory.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=directory.parent) as temporary:
                     _unpack(package, Path(temporary))
                     Path(temporary, "root").rename(directory)
-    return directory / "usr" / "bin" / name
+    return directory
 
 
 def _unpack(package: str, into: Path) -> None:

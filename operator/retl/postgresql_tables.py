@@ -1,13 +1,11 @@
-"""Which tables a role finds in a PostgreSQL database: the question, and its answer as objects of a catalog.
+"""Which tables a role finds in a PostgreSQL database: the question, whose answer `runspec.catalog.listed` reads.
 
 What the PostgreSQL source and the PostgreSQL destination share; no driver is imported here.
 """
 
 from collections.abc import Sequence
-from itertools import groupby
-from typing import Any
 
-from retl.runspec.catalog import MAX_COLUMNS, MAX_OBJECTS, CatalogField, CatalogObject
+from retl.runspec.catalog import MAX_COLUMNS, MAX_OBJECTS
 
 SERVER_VERSION = "SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1)"
 
@@ -38,17 +36,3 @@ def tables_of(rights: Sequence[str]) -> str:
         "FROM tables t JOIN pg_attribute ON attrelid = t.oid AND attnum > 0 AND NOT attisdropped "
         f'ORDER BY t.name COLLATE "C", attnum LIMIT {MAX_COLUMNS}'
     )
-
-
-def listed(rows: Sequence[tuple[Any, ...]]) -> list[CatalogObject]:
-    """The answer's rows as objects."""
-    return [
-        CatalogObject(
-            name=name,
-            fields=[
-                CatalogField(name=column, type=kind, required=required, read_only=read_only)
-                for _, column, kind, required, read_only in columns
-            ],
-        )
-        for name, columns in groupby(rows, lambda row: row[0])
-    ]

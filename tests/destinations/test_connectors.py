@@ -28,7 +28,10 @@ def made(name: str, config: dict[str, Any], login: dict[str, str] | None = None)
     ("config", "words"),
     [
         ({"url": "ftp://crm"}, "config.url: must begin with http:// or https://"),
-        ({"url": "http://crm/{table}"}, "config.url: {object} and {key} are the only placeholders"),
+        (
+            {"url": "http://crm/{table}"},
+            "config.url: {object}, {operation}, {callId}, {key} and {record.PATH} are the only placeholders",
+        ),
         ({"url": "http://crm", "methd": "PUT"}, "config.methd: unknown field; did you mean method?"),
         ({}, "config.url: is required"),
         (
@@ -42,7 +45,7 @@ def made(name: str, config: dict[str, Any], login: dict[str, str] | None = None)
         ({"url": "http:///x"}, "config.url: is not a URL; write for example https://crm.example.com:8443/api/{object}"),
         (
             {"url": "http://crm", "headers": {"X-Name": "Zoë"}},
-            "config.headers: 'X-Name': names and values of headers are printable ASCII on one line",
+            "config.headers.X-Name: values of headers are printable ASCII on one line",
         ),
     ],
 )

@@ -24,7 +24,7 @@ from retl.destinations.base import (
     TryLater,
     Unknown,
 )
-from retl.destinations.configs import HttpConfig, http_capabilities
+from retl.destinations.http.config import HttpConfig, http_capabilities
 from retl.destinations.registry import DESTINATIONS
 from retl.errors import DestinationError, InvalidInput
 from tests.destinations.endpoint import Answer, Endpoint, Limit

@@ -1,5 +1,7 @@
 """What the PostgreSQL destination does to a table in each operation, and what it says of each record."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -31,9 +33,12 @@ TABLE = "CREATE TABLE accounts (id int PRIMARY KEY, name text, plan text)"
 ROWS = "INSERT INTO accounts VALUES (1, 'old', 'free'), (2, 'old', NULL), (3, 'old', '')"
 
 
-async def opened(warehouse: Warehouse, mode: str = "upsert", **target: Any) -> Destination:
+async def opened(
+    warehouse: Warehouse, mode: str = "upsert", *, config: Mapping[str, Any] | None = None, **target: Any
+) -> Destination:
     connector = DESTINATIONS.code("postgres")(
-        DESTINATIONS.check("postgres", warehouse.config), DESTINATIONS.login("postgres", "login", warehouse.login)
+        DESTINATIONS.check("postgres", warehouse.config | dict(config or {})),
+        DESTINATIONS.login("postgres", "login", warehouse.login),
     )
     assert isinstance(connector, Destination)
     settings: dict[str, Any] = {
@@ -368,6 +373,58 @@ async def test_what_the_role_may_not_write_is_said_before_anything_is_sent(wareh
     await connector.open(Target(mode="insert", fields=("id", "name", "plan"), **settings))
     await connector.open(Target(mode="upsert", fields=("id", "name"), **settings))
     assert [f.name for f in await connector.fields() or () if f.read_only] == ["plan"]
+    await connector.close()
+
+
+async def test_a_table_is_made_of_the_types_of_its_first_records(warehouse: Warehouse) -> None:
+    connector = await opened(
+        warehouse, "mirror", config={"createTable": True}, object="public.made", fields=("id", "d", "t", "n", "l", "b")
+    )
+    assert await connector.fields() is None, "a table that is not there has no fields yet"
+    assert warehouse.rows("SELECT to_regclass('public.made')::text") == [(None,)], "a plan opens, and makes nothing"
+    keys = Batch(1, table=pa.table({"id": ["1"]}), operation="delete")
+    assert await connector.write(keys) == [OK]
+    records = pa.table(
+        {
+            "id": pa.array([1, 2], pa.int64()),
+            "d": pa.array([None, None], pa.date32()),
+            "t": pa.array([0, None], pa.timestamp("us", "UTC")),
+            "n": pa.array(["1.50", "2"]).cast(pa.decimal128(9, 2)),
+            "l": pa.array([[1, None], []], pa.list_(pa.int32())),
+            "b": pa.array([b"\xff", b""], pa.binary()),
+        }
+    )
+    first, second = (Batch(1, table=records.slice(place, 1)) for place in (0, 1))
+    for outcomes in await asyncio.gather(connector.write(first), connector.write(second)):
+        assert outcomes == [OK]
+    assert [(f.name, f.type, f.required) for f in await connector.fields() or ()] == [
+        ("id", "bigint", True),
+        ("d", "date", False),
+        ("t", "timestamp with time zone", False),
+        ("n", "numeric(9,2)", False),
+        ("l", "integer[]", False),
+        ("b", "bytea", False),
+    ]
+    assert warehouse.rows("SELECT id, n::text, l, b FROM made ORDER BY id") == [
+        (1, "1.50", [1, None], b"\xff"),
+        (2, "2.00", [], b""),
+    ]
+    assert await connector.write(keys) == [OK]
+    assert warehouse.rows("SELECT id FROM made") == [(2,)]
+    await connector.close()
+
+
+async def test_no_table_is_made_for_what_makes_no_records(warehouse: Warehouse) -> None:
+    with pytest.raises(DestinationError, match="there is no table 'accounts'; create it or correct object"):
+        await opened(warehouse, "update", config={"createTable": True})
+    with pytest.raises(DestinationError, match="with createTable, a sync that inserts makes it"):
+        await opened(warehouse, "upsert")
+
+
+async def test_a_table_that_cannot_be_made_ends_the_run(warehouse: Warehouse) -> None:
+    connector = await opened(warehouse, config={"createTable": True}, object="nowhere.accounts")
+    with pytest.raises(DestinationError, match='schema "nowhere" does not exist'):
+        await connector.write(Batch(3, table=pa.table(NEW)))
     await connector.close()
 
 

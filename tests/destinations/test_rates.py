@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from retl.destinations.base import RateSignal
-from retl.destinations.rates import rate_signal
+from retl.destinations.web.rates import rate_signal
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

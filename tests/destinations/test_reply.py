@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from retl.destinations.base import ACKNOWLEDGED, BatchRejected, LoginRefused, Outcome, Rejected, TryLater, Unknown
-from retl.destinations.configs import HttpResults
-from retl.destinations.rates import retry_after
-from retl.destinations.reply import Reader, Reply, field_at
+from retl.destinations.http.paths import field_at
+from retl.destinations.http.reading import HttpResults
+from retl.destinations.http.reply import Reader
+from retl.destinations.web.rates import retry_after
+from retl.destinations.web.transport import Reply
 from retl.errors import DestinationError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

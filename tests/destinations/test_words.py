@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import pytest
 
-from retl.destinations.words import READ_MAX, Redaction, message, printable
+from retl.destinations.web.words import READ_MAX, Redaction, message, printable
 
 TOKEN = "s3/+ <&>'\"ü=x"
 REDACT = Redaction([TOKEN, f"Bearer {TOKEN}"])

@@ -26,6 +26,8 @@ CREATE TABLE accounts (account_id text PRIMARY KEY, name text, country text, emp
 """
 ACCOUNTS = [("A-1001", "Alpenblick Hotels", "AT", 340), ("A-1002", "Bramble & Finch", "GB", 58)]
 ACCOUNTS += [("A-1003", "Cordillera", "CL", 1210)]
+PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+"""Where a cluster's pods and Services are, and so the CRM."""
 REFUSED = ("A-1004", "No country has this code", "Norway", 87)
 """What the CRM takes of the warehouse, and what it does not."""
 
@@ -112,8 +114,10 @@ class Stage:
         """
         names = self.ground.names
         reached = [{"cidr": "0.0.0.0/0", "ports": [POSTGRES_PORT, CRM_PORT]}]
+        images = names.values(tag or names.tag)
         ours = {
-            **names.values(tag or names.tag),
+            **images,
+            "runner": {**images["runner"], "allowedPrivateNetworks": PRIVATE},
             "postgresql": {"enabled": True},
             "networkPolicy": {"runners": [{"namespace": TEAM, "to": reached}]},
         }

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from retl.destinations.base import Batch, Target
-from retl.destinations.configs import HttpConfig
-from retl.destinations.http import HttpDestination
+from retl.destinations.http.config import HttpConfig
+from retl.destinations.http.connector import HttpDestination
 from retl.engine.calls import Calls, Unanswered
 from retl.engine.rate import Rate
 from retl.resources.destination import RateLimit

@@ -174,6 +174,11 @@ INSIDE = [
     ({"api": {"corsOrigins": ["*"]}}, "/api/corsOrigins/0", "does not match pattern"),
     ({"api": {"service": {"port": 80800}}}, "/api/service/port", "maximum: got 80,800, want 65,535"),
     ({"runner": {"jobTtl": "1 hour"}}, "/runner/jobTtl", "does not match pattern"),
+    (
+        {"runner": {"allowedPrivateNetworks": ["10.0.0.1"]}},
+        "/runner/allowedPrivateNetworks/0",
+        "does not match pattern",
+    ),
     ({"state": {"snapshotUrl": "s3://key:secret@bucket"}}, "/state/snapshotUrl", "does not match pattern"),
     ({"tls": {"mode": False}}, "/tls/mode", "got boolean, want string"),  # what YAML makes of a bare off
     ({"tls": {"issuerRef": {"kind": "ClusterIssuer"}}}, "/tls/issuerRef", "properties 'name' required"),

@@ -90,7 +90,12 @@ def test_replicas_are_spread_over_nodes_and_zones_unless_values_say_how(componen
 def test_the_controller_is_started_as_its_values_say() -> None:
     values = {
         "controller": {"workers": 3, "apiRate": 7.5, "apiBurst": 1_000_000, "metricsMaxSyncs": 2_000_000},
-        "runner": {"serviceAccount": "runs", "jobTtl": "1h30m", "image": {"pullPolicy": "Never", "tag": "two"}},
+        "runner": {
+            "serviceAccount": "runs",
+            "jobTtl": "1h30m",
+            "image": {"pullPolicy": "Never", "tag": "two"},
+            "allowedPrivateNetworks": ["10.20.0.0/16", "fd00::/8"],
+        },
         "rbac": {"namespaces": ["growth", "sales"]},
         "tls": {"mode": "off"},
     }
@@ -103,6 +108,7 @@ def test_the_controller_is_started_as_its_values_say() -> None:
         "--api-burst=1000000",
         "--metrics-max-syncs=2000000",
         "--runner-service-account=runs",
+        "--allowed-private-networks=10.20.0.0/16,fd00::/8",
         "--runner-pull-policy=Never",
         "--job-ttl=1h30m",
         "--namespace=growth",
@@ -110,6 +116,10 @@ def test_the_controller_is_started_as_its_values_say() -> None:
     ]
     assert environment(pod)["RETL_RUNNER_IMAGE"] == "reverse-etl-runner:two"
     assert environment(pod)["RETL_STATE_URL"] == f"http://retl-api.{SYSTEM}.svc:8081"
+
+
+def test_runners_call_public_addresses_only_unless_values_say_otherwise() -> None:
+    assert "--allowed-private-networks=" in container(pods(rendered())["retl-controller"])["args"]
 
 
 def test_the_api_is_started_as_its_values_say() -> None:

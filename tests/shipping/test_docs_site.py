@@ -45,7 +45,7 @@ def built(*command: str | Path, **environment: str) -> str:
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     built(program("mkdocs"), "build", "--strict", "--site-dir", tmp_path, NO_MKDOCS_2_WARNING="1")
     pages = [path.read_text() for path in tmp_path.rglob("*.html")]
-    assert len(pages) > len(PAGES)
+    assert len(pages) > len([name for name in PAGES if "/notes/" not in name])  # those are parts of other pages
     for page in pages:
         assert not re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="(?:https?:)?//', page)
         assert not re.findall(r"<td>.*<code>[^<]*\\\|", page)

@@ -223,6 +223,30 @@ def crds(
         write_crds(directory)
 
 
+@app.command()
+def connectors(output: OutputOption = Output.text) -> None:
+    """Show the connectors that are installed, third parties' included, and what they can do."""
+    from retl.cli.connectors import show
+
+    show(as_json=output is Output.json)
+
+
+@app.command()
+def schema(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A kind, such as SyncDestination, or a connector.")],
+    credentials: Annotated[
+        bool, typer.Option("--credentials", help="Of a connector: the schema of its Secret's keys instead.")
+    ] = False,
+) -> None:
+    """Write the JSON Schema that an editor checks a manifest with.
+
+    Of a connector it is that of the SyncSource or SyncDestination which uses it, or both, with its own settings.
+    """
+    from retl.cli.schemas import show
+
+    show(name, credentials=credentials)
+
+
 app.command()(processes.execute)
 app.command()(processes.controller)
 app.command()(processes.api)

@@ -92,6 +92,15 @@ def controller(
     job_ttl: Annotated[
         str | None, typer.Option("--job-ttl", metavar="DURATION", help="How long a finished Job stays, such as 1h.")
     ] = None,
+    allowed_private_networks: Annotated[
+        str | None,
+        typer.Option(
+            "--allowed-private-networks",
+            metavar="CIDR,…",
+            help="Of networks that are not public, those that runners may call over HTTP; empty: none. "
+            "Default: all but link-local ones.",
+        ),
+    ] = None,
     state_token_file: Annotated[
         Path | None,
         typer.Option(
@@ -118,7 +127,12 @@ def controller(
     from retl.controller.apiserver.access import lease_settings
     from retl.controller.settings import ApiRate, ControllerSettings, RunnerSettings
     from retl.controller.shell import run_controller
+    from retl.destinations.web.egress import networks
     from retl.state.trust import CaFile
+
+    private = None
+    if allowed_private_networks is not None:
+        private = tuple(map(str, networks(allowed_private_networks, "--allowed-private-networks")))
 
     runner = RunnerSettings(
         image=runner_image,
@@ -127,6 +141,7 @@ def controller(
         command=tuple(shlex.split(runner_command)),
         service_account=runner_service_account,
         keep_for=_duration("--job-ttl", job_ttl),
+        private_networks=private,
         state_ca=CaFile(state_ca_file, "--state-ca-file").text if state_ca_file else None,
     )
     _start_logging(log_level)

@@ -16,9 +16,10 @@ from retl.resources import Resource, ReverseETLSync, SyncDestination, SyncRun, S
 from retl.resources.kinds import Manifest
 from retl.resources.problems import describe
 from retl.runspec import Connection, RunSpec, contradictions, existence
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.catalog import Catalog
 from retl.runspec.check import definition_of
-from retl.runspec.connectors import Registry
+from retl.runspec.connectors import Registry, UnknownConnector
 from retl.runspec.resolve import Lookup, resolve
 from retl.schedule import validate
 from retl.sources.registry import SOURCES
@@ -42,7 +43,8 @@ def resolved(sync: ReverseETLSync, run: SyncRun, lookup: Lookup) -> RunSpec | Pr
         spec = resolve(sync, run, lookup)
         _check_connection(SOURCES, SyncSource, spec.source)
         _check_connection(DESTINATIONS, SyncDestination, spec.destination)
-        found = contradictions.problems(spec, DESTINATIONS.capabilities(spec.destination))
+        capabilities = _capabilities(spec.destination)
+        found = contradictions.problems(spec, capabilities) if capabilities else []
     except InvalidInput as error:
         return Problem(error.reason, str(error))
     return Problem("InvalidSpec", f"spec.{'; spec.'.join(found)}") if found else spec
@@ -73,7 +75,9 @@ def existence_problem(
             return Problem("ColumnNotFound", _first(found))
     target = destination.object(spec.object) if destination else None
     if target and not target.problem:
-        capabilities = DESTINATIONS.capabilities(spec.destination)
+        capabilities = _capabilities(spec.destination)
+        if capabilities is None:
+            return None
         wrong = list(existence.wrong_fields(spec.mappings, target.fields, spec.mode, capabilities))
         if wrong:
             where = f"SyncDestination {spec.destination.name}, object {spec.object!r}"
@@ -91,6 +95,8 @@ def connection_problem(connection: SyncSource | SyncDestination) -> Problem | No
     registry = SOURCES if isinstance(connection, SyncSource) else DESTINATIONS
     try:
         registry.check(connection.spec.connector, connection.spec.config)
+    except UnknownConnector:
+        return None  # the runner's image may have it; the check of the connection says so if it has not
     except InvalidInput as error:
         return Problem("InvalidConfig", f"spec.{error}")
     return None
@@ -121,8 +127,18 @@ def secrets_of(spec: RunSpec) -> list[str]:
 def _check_connection(registry: Registry, model: type[Resource], connection: Connection) -> None:
     try:
         registry.check(connection.connector, connection.config)
+    except UnknownConnector:
+        return
     except InvalidInput as error:
         raise InvalidInput(f"{model.__name__} {connection.name}: spec.{error}") from None
+
+
+def _capabilities(connection: Connection) -> Capabilities | None:
+    """What a destination can do; None if its connector is not installed here."""
+    try:
+        return DESTINATIONS.capabilities(connection)
+    except UnknownConnector:
+        return None
 
 
 def _any_run(sync: ReverseETLSync) -> SyncRun:

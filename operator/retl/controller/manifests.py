@@ -207,6 +207,8 @@ def _environment(told: Told, settings: RunnerSettings) -> list[Manifest]:
         pod.ENV_TERMINATION_LOG: pod.TERMINATION_LOG,
         "TMPDIR": pod.STAGING_DIR,  # the root file system is read-only
     }
+    if settings.private_networks is not None:
+        values[pod.ENV_PRIVATE_NETWORKS] = ",".join(settings.private_networks)
     if settings.state_ca is not None:
         values[pod.ENV_STATE_CA] = settings.state_ca()
     memory = {"resourceFieldRef": {"resource": "limits.memory"}}

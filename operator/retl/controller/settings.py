@@ -35,6 +35,7 @@ class RunnerSettings:
         command: what the container executes.
         service_account: of the sync's namespace; its projected token speaks for that namespace to the state service.
         keep_for: how long a finished Job stays; None keeps it as long as its SyncRun.
+        private_networks: that runners may call over HTTP, of all that are not public; None leaves it to the runner.
         state_ca: the certificates, in PEM, one of which signed the state service's; asked for each pod, because they
             may be replaced. None: those that the image trusts.
     """
@@ -45,6 +46,7 @@ class RunnerSettings:
     command: tuple[str, ...] = ("retl", "execute")
     service_account: str = "default"
     keep_for: timedelta | None = None
+    private_networks: tuple[str, ...] | None = None
     state_ca: Callable[[], str] | None = None
 
 

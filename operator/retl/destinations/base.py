@@ -4,9 +4,9 @@ The engine owns batching, concurrency, retry, dead letters and accounting; the c
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from retl.errors import DestinationError
@@ -32,6 +32,7 @@ class Target:
         timeout: longest wait for one call.
         skip_nulls: fields that a NULL leaves as they are. JSON records lack them then; columns hold the NULL.
         only_if_empty: fields that are written only where the destination has no value.
+        began: when the run began (UTC), for a destination that drops what was written before; None without a run.
     """
 
     object: str
@@ -41,6 +42,7 @@ class Target:
     timeout: timedelta
     skip_nulls: frozenset[str] = frozenset()
     only_if_empty: frozenset[str] = frozenset()
+    began: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,60 @@ class Batch:
     table: "pa.Table | None" = None
     operation: str = "upsert"
     ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How the records of one operation travel.
+
+    Attributes:
+        records: in one call, unless the sync asks for fewer.
+        most: that the vendor takes in one call, whatever the sync asks for.
+        bytes: most bytes of the records' JSON in one call; None for no limit. A longer record travels alone.
+        asynchronous: a call is a job: `submit`, `poll` and `collect` carry it, not `write`.
+    """
+
+    records: int
+    most: int
+    bytes: int | None = None
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job is under way.
+
+    Attributes:
+        ask_in: when to ask again; None lets the engine choose.
+    """
+
+    ask_in: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job is over, well or badly: `collect` says what became of its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """A job never began, and never will: none of its records was written."""
+
+
+JobStatus = Running | Ended | NotBegun
+
+
+@dataclass(frozen=True, slots=True)
+class JobResults:
+    """What became of the records of a job.
+
+    Attributes:
+        outcomes: by mark, as `Destination.marks` gave them.
+        rest: of all records that have none there.
+    """
+
+    outcomes: "Mapping[str, Outcome]"
+    rest: "Outcome"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +206,10 @@ class TryLater(Exception):
 
 @dataclass
 class BatchRejected(Exception):
-    """Nothing was written, for the sake of some record that the destination does not name; the engine looks for it.
+    """Some record that the destination does not name is at fault; the engine halves the batch to find it.
 
-    The message is the destination's, without row values.
+    Nothing was written, or what was written may be written again: an operation that is not in
+    `Capabilities.repeatable` raises it only in the first case. The message is the destination's, without row values.
     """
 
     code: Code
@@ -199,6 +256,15 @@ class Destination(ABC):
             LoginRefused: the credentials were refused.
         """
 
+    def batching(self, operation: str, rows: int) -> Batching:
+        """How the records of an operation travel, after `open` and before the first of them.
+
+        Args:
+            rows: how many the run is about to send.
+        """
+        can = self.capabilities
+        return Batching(can.default_batch, can.max_batch, can.max_bytes)
+
     @abstractmethod
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         """Write one batch; one outcome a record, in order.
@@ -208,6 +274,39 @@ class Destination(ABC):
                 been written. Whether to write it again is the engine's decision, by `Capabilities.repeatable`.
             BatchRejected: nothing was written, and nobody says because of which record.
             LoginRefused: the credentials were refused.
+        """
+
+    async def submit(self, batch: Batch, keep: Callable[[str], Awaitable[None]]) -> str:
+        """Hand in a batch as a job; its handle: text by which another process can ask for it, without secrets.
+
+        Args:
+            keep: makes the handle durable. Call it as soon as the handle is known, if possible before the job can have
+                an effect: a runner that dies later is followed by one that asks for the job instead of sending again.
+        Raises:
+            as `write`. When it is called again for the same batch, the job before counts no more.
+        """
+        raise NotImplementedError(f"connector {self.name!r} has no jobs")
+
+    def marks(self, batch: Batch) -> Sequence[str]:
+        """What the results of a job tell each record of the batch by, in order: its key, or its place from 0.
+
+        Only salted hashes of them are kept.
+        """
+        return [str(place) for place in range(batch.size)]
+
+    async def poll(self, handle: str) -> JobStatus:
+        """How far a job is, perhaps one that another process submitted (raises as `write`)."""
+        raise NotImplementedError(f"connector {self.name!r} has no jobs")
+
+    async def collect(self, handle: str) -> JobResults:
+        """What became of the records of a job that has ended (raises as `write`)."""
+        raise NotImplementedError(f"connector {self.name!r} has no jobs")
+
+    async def complete(self) -> None:  # noqa: B027 - only modes of its own have something to complete
+        """Every row was sent and acknowledged, in a mode of `Capabilities.every_row`: drop what was not sent.
+
+        Raises:
+            TryLater, LoginRefused, DestinationError: as `write`.
         """
 
     async def fields(self) -> Sequence[FieldInfo] | None:

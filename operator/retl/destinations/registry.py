@@ -1,25 +1,5 @@
-"""The destination connectors that come with the package."""
+"""The destination connectors by name: each package below this one that has a `connector` is one of ours."""
 
-from retl.destinations.configs import (
-    HttpConfig,
-    HttpCredentials,
-    PostgresDestinationConfig,
-    PostgresDestinationCredentials,
-    http_capabilities,
-    postgres_capabilities,
-)
-from retl.runspec.connectors import ConnectorInfo, Registry
+from retl.runspec.connectors import Registry, packaged
 
-DESTINATIONS = Registry(
-    side="destination",
-    builtin={
-        "http": ConnectorInfo(HttpConfig, HttpCredentials, "retl.destinations.http:HttpDestination", http_capabilities),
-        "postgres": ConnectorInfo(
-            PostgresDestinationConfig,
-            PostgresDestinationCredentials,
-            "retl.destinations.postgres:PostgresDestination",
-            postgres_capabilities,
-        ),
-    },
-    group="retl.destinations",
-)
+DESTINATIONS = Registry(side="destination", builtin=packaged("retl.destinations"), group="retl.destinations")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Literal, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from retl.destinations.base import Batch
 from retl.engine.snapshot import lines, raw_hashes
@@ -78,6 +79,19 @@ class Chunk:
     def slices(self, size: int) -> list[Self]:
         """Chunks of at most that many rows, without copying."""
         return [replace(self, rows=self.rows.slice(at, size)) for at in range(0, self.size, size)]
+
+    def within(self, most: int | None) -> list[Self]:
+        """Chunks whose JSON records together have at most so many bytes; a longer record stands alone."""
+        if most is None or "payload" not in self.rows.schema.names:
+            return [self]
+        found, first, held = [], 0, 0
+        for at, size in enumerate(pc.binary_length(self.rows.column("payload")).to_pylist()):
+            size += 1  # the comma after it
+            if held and held + size > most:
+                found.append(replace(self, rows=self.rows.slice(first, at - first)))
+                first, held = at, 0
+            held += size
+        return [*found, replace(self, rows=self.rows.slice(first))]
 
     def row(self, index: int) -> Self:
         """One row."""

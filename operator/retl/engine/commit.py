@@ -32,9 +32,10 @@ class _Pending:
     resolved: bytearray = field(default_factory=bytearray)
     letters: list[NewDeadLetter] = field(default_factory=list)
     notes: Notes | None = None
+    ended: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.resolved or self.letters or self.notes)
+        return bool(self.keys or self.resolved or self.letters or self.notes or self.ended)
 
     @property
     def has_room(self) -> bool:
@@ -79,6 +80,7 @@ class Committer:
         resolved: bytes = b"",
         letters: Sequence[NewDeadLetter] = (),
         notes: Notes | None = None,
+        ended: Sequence[str] = (),
     ) -> int:
         """Hand over what is settled, as in `Commit`; waits while too much is not committed yet.
 
@@ -99,6 +101,7 @@ class Committer:
                 pending.resolved += resolved
             pending.letters += letters
             pending.notes = notes or pending.notes
+            pending.ended += ended
             self._changed.notify_all()
             return self._begun + 1
 
@@ -172,6 +175,7 @@ class Committer:
         self._pending.letters = pending.letters[LETTERS_PER_COMMIT:]
         if self._pending.letters:  # what the sync is to remember, it remembers last
             self._pending.notes, pending.notes = pending.notes, None
+            self._pending.ended, pending.ended = pending.ended, []  # its records are settled first
         self._begun += 1
         self._sequence += 1
         return Commit(
@@ -183,4 +187,5 @@ class Committer:
             resolved=bytes(pending.resolved),
             dead_letters=pending.letters[:LETTERS_PER_COMMIT],
             notes=pending.notes,
+            ended=pending.ended,
         )

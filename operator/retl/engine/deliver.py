@@ -19,6 +19,7 @@ from retl.engine.calls import Calls, Unanswered
 from retl.engine.chunk import Chunk
 from retl.engine.commit import Committer
 from retl.engine.idempotency import RecordIds, id_scope
+from retl.engine.jobs import Jobs, Postponed
 from retl.engine.letters import Letters
 from retl.engine.lookups import Lookups
 from retl.engine.mapping import Projection
@@ -28,7 +29,7 @@ from retl.engine.rate import Rate
 from retl.engine.settle import Settlement
 from retl.engine.tally import Tally
 from retl.engine.tasks import ahead
-from retl.errors import CanaryFailed, RetlError
+from retl.errors import CanaryFailed, DestinationError, RetlError
 from retl.runspec.spec import RunSpec
 from retl.state.store import NO_ROW, SENT, Claim, StateStore
 
@@ -70,6 +71,8 @@ class Deliverer:
             to_send=to_send,
             end=self._calls.end,
         )
+        self._jobs = Jobs(destination, self._calls, self._settlement, state=state, claim=claim)
+        self._asynchronous = False
         self._lookups = Lookups(mapping, destination, self._calls, self._settlement)
         self._canary = delivery.canary
         self._canary_left = delivery.canary.records if delivery.canary else 0
@@ -108,8 +111,35 @@ class Deliverer:
         """Under a cursor, the smallest value of a record that was refused; None if there is none."""
         return self._settlement.smallest_refused
 
-    async def run(self, chunks: AsyncIterator[Chunk]) -> None:
-        """Send chunk after chunk, as many at a time as the sync allows, until all are sent or the run is over."""
+    async def resume(self) -> None:
+        """Wait for the jobs that earlier runs left open; what they say settles their records when these come up."""
+        try:
+            await self._jobs.resume()
+        except Postponed:
+            self._settlement.postpone()
+            self._calls.over.set()
+
+    async def forget_resumed(self) -> None:
+        """No record waits any more for what the jobs of earlier runs said."""
+        if not self.over:
+            await self._committer.add(ended=self._jobs.resumed)
+
+    async def complete(self) -> None:
+        """Tell the destination that every row was sent."""
+        try:
+            await self._calls.make(self._destination.complete)
+        except BatchRejected as error:
+            self._calls.end(DestinationError(f"what was not sent could not be dropped: {error}"))
+        except Unanswered:
+            self._settlement.postpone()
+
+    async def run(self, chunks: AsyncIterator[Chunk], *, asynchronous: bool = False) -> None:
+        """Send chunk after chunk, as many at a time as the sync allows, until all are sent or the run is over.
+
+        Args:
+            asynchronous: each of them is a job.
+        """
+        self._asynchronous = asynchronous
         slots = asyncio.Semaphore(self._most)
         watching = asyncio.ensure_future(self._end_when_stopped())
         try:
@@ -139,6 +169,7 @@ class Deliverer:
         """Settle rows whose write was begun by an attempt that was killed, and must not be repeated unasked."""
         async for chunk in chunks:
             self._to_settle += chunk.size
+            chunk = await self._jobs.settle_known(chunk)
             await self._settlement.settle(chunk, [INTERRUPTED] * chunk.size)
 
     async def _end_when_stopped(self) -> None:
@@ -147,7 +178,8 @@ class Deliverer:
 
     async def _prepare(self, block: list[Chunk]) -> list[Chunk]:
         """What of a block is to be sent: values looked up, and announced what may be repeated (raises Over)."""
-        prepared = await self._lookups.resolve(block)
+        unsettled = [await self._jobs.settle_known(chunk) for chunk in block]
+        prepared = await self._lookups.resolve([chunk for chunk in unsettled if chunk.size])
         announced = [known(chunk) for chunk in prepared if chunk.operation in self._repeatable]
         await self._committer.intend(
             keys=b"".join(chunk.keys for chunk in announced),
@@ -181,8 +213,16 @@ class Deliverer:
         ids = RecordIds(chunk.keys, chunk.hashes, self._id_scope)
         batch = chunk.batch(self._payload, self._target.fields, ids)
         repeatable = chunk.operation in self._repeatable
+        ended: list[str] = []
         try:
-            outcomes, attempts = await self._calls.make(lambda: self._destination.write(batch), repeatable=repeatable)
+            if self._asynchronous:
+                job, found, attempts = await self._jobs.carry(chunk, batch, repeatable=repeatable)
+                ended.append(job)
+            else:
+                found, attempts = await self._calls.make(lambda: self._destination.write(batch), repeatable=repeatable)
+        except Postponed:
+            self._settlement.postpone()
+            return False
         except BatchRejected as refused:
             await self._search(chunk, refused)
             return False
@@ -193,8 +233,10 @@ class Deliverer:
                 outcome = self._letters.shared(chunk, end.outcome)
                 await self._settlement.settle(chunk, [outcome] * chunk.size, end.attempts)
             return False
-        await self._settlement.settle(chunk, outcomes, attempts)
-        return not any(isinstance(outcome, Rejected) for outcome in outcomes)
+        await self._settlement.settle(chunk, found, attempts)
+        if ended:
+            await self._committer.add(ended=ended)
+        return not any(isinstance(outcome, Rejected) for outcome in found)
 
     async def _search(self, chunk: Chunk, refused: BatchRejected) -> None:
         """Find the records for whose sake a chunk was refused as a whole: halve it until they stand alone.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from retl.destinations.base import Destination, Target
+from retl.destinations.base import Batching, Destination, Target
 from retl.engine import contradictions, freshness, guards, plan, replay, selection
 from retl.engine import cursor as cursors
 from retl.engine.baseline import baseline, mapping_fingerprint, notes
@@ -158,7 +158,11 @@ class _Run:
             self.spec = self.spec.model_copy(update={"mappings": list(mappings), "all_columns": None})
         if found := contradictions.problems(self.spec, self.destination.capabilities):
             raise InvalidInput("; ".join(found)[:MESSAGE_MAX])
-        self.target = target(self.spec)
+        documented = self.destination.capabilities.rate
+        if documented is not None and self.spec.destination.rate_limit is None:
+            account = self.spec.destination.model_copy(update={"rate_limit": documented})
+            self.spec = self.spec.model_copy(update={"destination": account})
+        self.target = replace(target(self.spec), began=self.began)
         try:
             await self.destination.open(self.target)
             with naming_exhaustion(), workspace(staging) as work:
@@ -221,7 +225,7 @@ class _Run:
         detection = self.spec.change_detection
         rules = Rules(
             semantics=self.semantics,
-            resend=self.spec.run.full_refresh or detection.strategy == "None",
+            resend=self.spec.run.full_refresh or detection.strategy == "None" or self.sends_every_row,
             complete=staged.complete,
             replay=self.spec.run.mode == "Replay",
             kept=not staged.schema.names,
@@ -252,7 +256,7 @@ class _Run:
             notes=self.changed_since(),
             schema=changes.staged.schema,
             guards=found,
-            estimate=plan.estimate(self.spec, changes, self.batch_size(changes)),
+            estimate=plan.estimate(self.spec, changes, self.batch_size(changes, self.batching(changes))),
         )
         if planning:
             self.tally.wrote(created=planned.created, updated=planned.updated, deleted=planned.deleted)
@@ -266,7 +270,8 @@ class _Run:
 
     async def save_plan(self, *, schema: pa.Schema, **known: Any) -> None:
         """Keep what this run would do, for people to look at, with what has drifted since the last run."""
-        drift = plan.drift(self.claim.notes.columns, schema, self.spec, await self.destination.fields())
+        fields, can = await self.destination.fields(), self.destination.capabilities
+        drift = plan.drift(self.claim.notes.columns, schema, self.spec, fields, can)
         identity = {"run": self.spec.run.name, "sync": self.spec.sync.name, "namespace": self.spec.sync.namespace}
         document = Plan(**identity, mode=self.spec.mode, drift=drift, **known)
         await self.state.save_plan(self.claim, document.model_dump_json(by_alias=True).encode())
@@ -309,20 +314,26 @@ class _Run:
         async def deliver() -> None:
             nonlocal held
             self.progress.step("deliver", changes.to_send)
+            await deliverer.resume()
             await self.settle(changes, committer, letters, work)
             operation = self.spec.mode if self.semantics != "mirror" else "upsert"
             async with aclosing(self.chunks(changes, changes.rows([DOUBTFUL]), operation, work)) as doubtful:
                 await deliverer.run_doubtful(doubtful)
             wanted = [DELETE] if self.semantics == "delete" else [CREATE, UPDATE]
-            async with aclosing(self.chunks(changes, changes.rows(wanted, sent=True), operation, work)) as valid:
-                await deliverer.run(valid)
-            if changes.deleted and self.semantics == "mirror":
+            way = self.batching(changes)
+            async with aclosing(self.chunks(changes, changes.rows(wanted, sent=True), operation, work, way)) as valid:
+                await deliverer.run(valid, asynchronous=way.asynchronous)
+            if self.semantics == "mirror" and (changes.deleted or self.sends_every_row):
                 held = why_held(changes, deliverer.all_acknowledged, over=deliverer.over)
                 if not held:
+                    way = self.destination.batching("delete", changes.deleted)
                     async with aclosing(
-                        self.chunks(changes, changes.gone_rows(DELETE), "delete", work, gone=True)
+                        self.chunks(changes, changes.gone_rows(DELETE), "delete", work, way, gone=True)
                     ) as gone:
-                        await deliverer.run(gone)
+                        await deliverer.run(gone, asynchronous=way.asynchronous)
+                    if self.sends_every_row and deliverer.all_acknowledged and not deliverer.over:
+                        await deliverer.complete()
+            await deliverer.forget_resumed()
             if not deliverer.over:
                 await committer.add(notes=await asyncio.to_thread(self.notes, changes, deliverer, work))
             self.progress.step("commit", None)
@@ -369,25 +380,45 @@ class _Run:
             freshness=self.found or before.freshness,
         )
 
-    def batch_size(self, changes: Changes) -> int:
+    @property
+    def sends_every_row(self) -> bool:
+        """Whether the mode sends all rows each time, and drops at the end what was not sent."""
+        return self.spec.mode in self.destination.capabilities.every_row
+
+    def batching(self, changes: Changes) -> Batching:
+        """How the rows of the query travel."""
+        operation = self.spec.mode if self.semantics != "mirror" else "upsert"
+        gone = changes.deleted if self.semantics == "mirror" else 0
+        return self.destination.batching(operation, changes.to_send - gone)
+
+    def batch_size(self, changes: Changes, way: Batching) -> int:
         """Records in one call: as many as are wanted and allowed, or fewer where they are wide."""
-        capabilities = self.destination.capabilities
-        wanted = min(self.spec.delivery.batch_size or capabilities.default_batch, capabilities.max_batch)
-        return min(wanted, max(1, BATCH_BYTES // max(1, changes.staged.row_bytes)))
+        wanted = min(self.spec.delivery.batch_size or way.records, way.most)
+        return min(wanted, max(1, (way.bytes or BATCH_BYTES) // max(1, changes.staged.row_bytes)))
 
     async def chunks(
-        self, changes: Changes, rows: str, operation: str, work: Workspace, *, gone: bool = False
+        self,
+        changes: Changes,
+        rows: str,
+        operation: str,
+        work: Workspace,
+        way: Batching | None = None,
+        *,
+        gone: bool = False,
     ) -> AsyncGenerator[Chunk, None]:
         """Rows in the batches that they travel in; ends early when the run is stopped."""
-        size = self.batch_size(changes)
+        can = self.destination.capabilities
+        way = way or Batching(can.default_batch, can.max_batch)
+        size = self.batch_size(changes, way)
         most = min(BLOCK_ROWS, BLOCK_BYTES // max(1, changes.staged.row_bytes))
         block_rows = max(1, most // size) * size
         with work.database.cursor() as cursor:
             try:
                 reader = await self.in_thread(lambda: cursor.sql(rows).to_arrow_reader(block_rows), cursor)
                 while block := await self.in_thread(lambda: next(iter(reader), None), cursor):
-                    for chunk in Chunk(block, operation, gone).slices(size):
-                        yield chunk
+                    for slice_ in Chunk(block, operation, gone).slices(size):
+                        for chunk in slice_.within(way.bytes):
+                            yield chunk
             except Stopped:
                 return
 

@@ -16,6 +16,8 @@ from retl.engine.snapshot import Snapshot, raw_hashes
 from retl.engine.values import literal
 from retl.engine.workspace import Workspace
 from retl.resources.sync import Mapping
+from retl.runspec.capabilities import Capabilities
+from retl.runspec.existence import field_of
 from retl.runspec.plan import Drift, Estimate, Operation, PlannedChange
 from retl.runspec.spec import RunSpec
 
@@ -57,7 +59,13 @@ def samples(spec: RunSpec, changes: Changes, work: Workspace) -> list[PlannedCha
     ]
 
 
-def drift(before: dict[str, str], now: pa.Schema, spec: RunSpec, fields: Sequence[FieldInfo] | None) -> list[Drift]:
+def drift(
+    before: dict[str, str],
+    now: pa.Schema,
+    spec: RunSpec,
+    fields: Sequence[FieldInfo] | None,
+    capabilities: Capabilities,
+) -> list[Drift]:
     """How the query's columns differ from those of the last run, and the destination's fields from the mappings."""
     columns = {field.name: str(field.type) for field in now}
     found = []
@@ -71,7 +79,7 @@ def drift(before: dict[str, str], now: pa.Schema, spec: RunSpec, fields: Sequenc
         ]
     if fields is not None:
         known = {field.name: field for field in fields}
-        mapped = [m.destination for m in spec.mappings]
+        mapped = list(dict.fromkeys(field_of(mapping, capabilities) for mapping in spec.mappings))
         found += [Drift(kind="FieldGone", name=name) for name in mapped if name not in known]
         found += [Drift(kind="FieldReadOnly", name=name) for name in mapped if name in known and known[name].read_only]
     return found

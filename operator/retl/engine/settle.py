@@ -92,6 +92,10 @@ class Settlement:
         self.all_acknowledged = False
         await self._undo(chunk)
 
+    def postpone(self) -> None:
+        """Records stay with a job that has not ended; the next run asks for it, and until then nothing is known."""
+        self.all_acknowledged = False
+
     async def leave_out(self, chunk: Chunk) -> None:
         """Count records as skipped that were never sent, and remember nothing of them."""
         self._tally.skipped += chunk.size

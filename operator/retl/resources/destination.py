@@ -27,7 +27,7 @@ class SyncDestinationSpec(Model):
     credentials: Credentials | None = Field(default=None, description="The Secret that holds the login.")
     rate_limit: RateLimit | None = Field(
         default=None,
-        description="Calls that the account allows, over all runners; only what it says itself if not set.",
+        description="Calls that the account allows, over all runners; the limit that its vendor documents if not set.",
     )
     max_concurrent_runs: Number | None = Field(
         default=None, ge=1, le=50, description="Most runs into this destination at the same time; others wait in line."

@@ -36,7 +36,7 @@ _KEPT = (
 )
 
 
-class _Schema(GenerateJsonSchema):
+class JsonSchema(GenerateJsonSchema):
     """Pydantic's generator, with durations as people write them."""
 
     def encode_default(self, dft: Any) -> Any:
@@ -45,7 +45,7 @@ class _Schema(GenerateJsonSchema):
 
 def structural(kind: type[Resource]) -> Schema:
     """The `openAPIV3Schema` of a kind."""
-    source = kind.model_json_schema(schema_generator=_Schema)
+    source = kind.model_json_schema(schema_generator=JsonSchema)
     definitions = source.get("$defs", {})
     properties = source["properties"]
     return {

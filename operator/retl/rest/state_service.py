@@ -131,6 +131,19 @@ async def commit(held: HeldClaim, store: Store, body: Body) -> None:
     await store.commit(held, wire.unpack_commit(body))
 
 
+@router.put(_RUN + "/jobs/{id}", status_code=204)
+async def keep_job(id: str, held: HeldClaim, store: Store, body: Body) -> None:
+    job = wire.unpack_job(body)
+    if job.id != id:
+        raise Problem(422, "invalid-input", "id: is not the one in the path")
+    await store.keep_job(held, job)
+
+
+@router.get(_RUN + "/jobs")
+async def jobs(held: HeldClaim, store: Store) -> Response:
+    return Response(wire.pack_jobs(await store.jobs(held)), media_type=wire.BINARY)
+
+
 @router.put(_RUN + "/compactions/{compaction}/parts/{number}", status_code=204)
 async def stage(compaction: int, number: int, held: HeldClaim, store: Store, body: Body) -> None:
     await store.stage(held, _positive(compaction), wire.unpack_part(_positive(number), body))

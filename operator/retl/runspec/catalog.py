@@ -4,9 +4,10 @@ The controller reads it to stop a sync whose mappings name what does not exist b
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from itertools import groupby
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -76,6 +77,20 @@ class Catalog(StatusModel):
     def digest(self) -> str:
         """The same for the same catalog, 16 hexadecimal digits."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+
+def listed(rows: Iterable[tuple[Any, ...]]) -> list[CatalogObject]:
+    """Tables, of rows with table, column, type, required and read-only; those of a table follow each other."""
+    return [
+        CatalogObject(
+            name=name,
+            fields=[
+                CatalogField(name=column, type=kind, required=bool(required), read_only=bool(read_only))
+                for _, column, kind, required, read_only in columns
+            ],
+        )
+        for name, columns in groupby(rows, lambda row: row[0])
+    ]
 
 
 def bounded(asked: Sequence[CatalogObject], listed: Sequence[CatalogObject]) -> Catalog:

@@ -6,10 +6,11 @@ of the group `retl.sources` or `retl.destinations`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,37 +50,85 @@ class ConnectorInfo:
         credentials: model of the Secret's keys; None if it takes none.
         code: import path of the connector class, `package.module:Class`.
         capabilities: of a destination, what it can do with these settings; None for a source.
+        example: the fewest settings that are valid, as a manifest has them: for lists and documentation.
     """
 
     config: type[ConnectorConfig]
     credentials: type[ConnectorCredentials] | None
     code: str
     capabilities: Callable[[Any], Capabilities] | None = None
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+
+class UnknownConnector(InvalidInput):
+    """No connector of that name is installed here; another image may have it."""
+
+
+class BrokenConnector(InvalidInput):
+    """A third party's connector is installed and cannot be loaded."""
+
+
+def packaged(package: str) -> dict[str, str]:
+    """Where the connectors are that are packages of their own below `package`: those with a module `connector`.
+
+    Their `config` holds a ConnectorInfo called CONNECTOR, and imports no driver.
+    """
+    found: dict[str, str] = {}
+    for where in import_module(package).__path__:
+        for connector in Path(where).glob("*/connector.py"):
+            name = connector.parent.name
+            found[name] = f"{package}.{name}.config:CONNECTOR"
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The connectors of one side."""
+    """The connectors of one side.
+
+    Attributes:
+        builtin: where the ConnectorInfo of each of ours is, `package.module:NAME`; loaded when it is asked for.
+        group: entry points of third parties' connectors, each a ConnectorInfo.
+    """
 
     side: str
-    builtin: Mapping[str, ConnectorInfo]
+    builtin: Mapping[str, str]
     group: str
 
+    def names(self) -> list[str]:
+        """Every connector that is installed, ours and third parties'."""
+        return sorted({*self.builtin, *(entry.name for entry in entry_points(group=self.group))})
+
     def info(self, name: str) -> ConnectorInfo:
-        """The connector of that name (raises InvalidInput naming those there are)."""
+        """The connector of that name; ours goes before a third party's.
+
+        Raises:
+            UnknownConnector: it names those there are.
+            BrokenConnector: a third party's cannot be loaded.
+        """
         if name in self.builtin:
-            return self.builtin[name]
-        installed = {e.name: e for e in entry_points(group=self.group)}
-        if name in installed:
-            found = installed[name].load()
-            assert isinstance(found, ConnectorInfo)
-            return found
-        known = sorted({*self.builtin, *installed})
-        hint = get_close_matches(name, known, 1)
-        raise InvalidInput(
-            f"connector: there is no {self.side} connector {name!r}"
-            + (f"; did you mean {hint[0]!r}?" if hint else f"; there are: {', '.join(known)}")
-        )
+            module, _, attribute = self.builtin[name].partition(":")
+            found = getattr(import_module(module), attribute)
+        else:
+            entries = list(entry_points(group=self.group, name=name))
+            if not entries:
+                raise UnknownConnector(f"connector: there is no {self.side} connector {name!r}{self._hint(name)}")
+            try:
+                found = entries[0].load()
+            except Exception as error:
+                raise BrokenConnector(
+                    f"connector: {self.side} connector {name!r} of {entries[0].value} cannot be loaded: "
+                    f"{type(error).__name__}; install its package anew"
+                ) from error
+        if not isinstance(found, ConnectorInfo):
+            raise BrokenConnector(
+                f"connector: the entry point {name!r} of the group {self.group} is no retl ConnectorInfo"
+            )
+        return found
+
+    def _hint(self, name: str) -> str:
+        known = self.names()
+        close = get_close_matches(name, known, 1)
+        return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
 
     def version(self, name: str) -> str:
         """Version of the package that the connector comes in."""

@@ -47,7 +47,7 @@ def wrong_fields(
     known = {field.name: field for field in fields}
     semantics = capabilities.semantics(mode)
     for i, mapping in enumerate(mappings):
-        name = _field(mapping, capabilities)
+        name = field_of(mapping, capabilities)
         # A record is only found by its key where none is made.
         written = semantics != "delete" and not (semantics == "update" and mapping.key)
         if name not in known:
@@ -62,13 +62,13 @@ def missing_fields(
     """Fields that a new record needs and no mapping has."""
     if capabilities.semantics(mode) not in _INSERTING:
         return
-    mapped = {_field(mapping, capabilities) for mapping in mappings}
+    mapped = {field_of(mapping, capabilities) for mapping in mappings}
     for field in fields:
         if field.required and field.name not in mapped:
             yield f"field {field.name!r} is required and not mapped; a new record would be refused"
 
 
-def _field(mapping: Mapping, capabilities: Capabilities) -> str:
+def field_of(mapping: Mapping, capabilities: Capabilities) -> str:
     """The destination's field that a mapping writes: of a path, its first step."""
     name = mapping.destination
     return str(paths.parse(name)[0]) if capabilities.payload == "json" else name

@@ -12,6 +12,7 @@ ENV_STATE_CA = "RETL_STATE_CA"  # certificates in PEM; unset means: those that t
 ENV_STATE_TOKEN_FILE = "RETL_STATE_TOKEN_FILE"  # noqa: S105 - a path, not a token
 ENV_STAGING_DIR = "RETL_STAGING_DIR"
 ENV_TERMINATION_LOG = "RETL_TERMINATION_LOG"
+ENV_PRIVATE_NETWORKS = "RETL_ALLOWED_PRIVATE_NETWORKS"  # with commas; unset means: all but link-local ones
 ENV_MEMORY_LIMIT = "RETL_MEMORY_LIMIT"  # bytes, from limits.memory; unset means: ask the cgroup
 
 # Of people's command line and the controller's: a file with those certificates.

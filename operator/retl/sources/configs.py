@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from retl.postgresql import PostgresConnection, PostgresLogin
-from retl.runspec.connectors import ConnectorConfig
+from retl.runspec.connectors import ConnectorConfig, ConnectorInfo
 
 
 class PostgresConfig(PostgresConnection):
@@ -33,3 +33,12 @@ class DuckDBConfig(ConnectorConfig):
         if self.path is None and not self.files:
             raise ValueError("set path to a .duckdb file, or files to Parquet or CSV files by name")
         return self
+
+
+POSTGRES = ConnectorInfo(
+    PostgresConfig,
+    PostgresCredentials,
+    "retl.sources.postgres:PostgresSource",
+    example={"host": "db.example.com", "database": "warehouse"},
+)
+DUCKDB = ConnectorInfo(DuckDBConfig, None, "retl.sources.duckdb:DuckDBSource", example={"path": "warehouse.duckdb"})

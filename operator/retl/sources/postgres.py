@@ -19,8 +19,8 @@ from adbc_driver_postgresql import StatementOptions, dbapi
 
 from retl.errors import SourceError, SourceUnavailable
 from retl.postgresql import ServerError, connection_uri, identifier, quoted, server_error
-from retl.postgresql_tables import SERVER_VERSION, listed, tables_of
-from retl.runspec.catalog import CatalogObject
+from retl.postgresql_tables import SERVER_VERSION, tables_of
+from retl.runspec.catalog import CatalogObject, listed
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 from retl.runspec.spec import Query
 from retl.sources.base import UNREADABLE, Source

@@ -1,13 +1,9 @@
 """The source connectors that come with the package."""
 
-from retl.runspec.connectors import ConnectorInfo, Registry
-from retl.sources.configs import DuckDBConfig, PostgresConfig, PostgresCredentials
+from retl.runspec.connectors import Registry
 
 SOURCES = Registry(
     side="source",
-    builtin={
-        "postgres": ConnectorInfo(PostgresConfig, PostgresCredentials, "retl.sources.postgres:PostgresSource"),
-        "duckdb": ConnectorInfo(DuckDBConfig, None, "retl.sources.duckdb:DuckDBSource"),
-    },
+    builtin={"postgres": "retl.sources.configs:POSTGRES", "duckdb": "retl.sources.configs:DUCKDB"},
     group="retl.sources",
 )

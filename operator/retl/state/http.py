@@ -32,6 +32,7 @@ from retl.state.store import (
     ClaimRequest,
     Commit,
     KeptLetter,
+    OpenJob,
     Reservation,
     SnapshotPart,
     StateStore,
@@ -101,6 +102,12 @@ class HttpStateStore(StateStore):
 
     async def commit(self, claim: Claim, commit: Commit) -> None:
         await self._send("POST", _path(claim, "commits"), wire.pack_commit(commit))
+
+    async def keep_job(self, claim: Claim, job: OpenJob) -> None:
+        await self._send("PUT", _path(claim, f"jobs/{quote(job.id, safe='')}"), wire.pack_job(job))
+
+    async def jobs(self, claim: Claim) -> list[OpenJob]:
+        return wire.unpack_jobs(await self._send("GET", _path(claim, "jobs")))
 
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
         compaction = _path(claim, f"compactions/{secrets.randbits(62) + 1}")

@@ -25,6 +25,7 @@ from retl.state import (
     claims,
     dead_letters,
     erasure,
+    jobs,
     letter_counts,
     letter_pages,
     notes,
@@ -45,6 +46,7 @@ from retl.state.store import (
     Commit,
     DeadLetter,
     KeptLetter,
+    OpenJob,
     Reservation,
     RunRecord,
     SnapshotPart,
@@ -192,6 +194,12 @@ class SqlStateStore(StateStore, StateReader, History):
     async def commit(self, claim: Claim, commit: Commit) -> None:
         part = await self._parts.keep(claim, SnapshotPart(0, commit.keys, commit.rows, commit.records), self._clock())
         await self._database.run(_commit, claim, commit, part, self._clock(), self._sealer)
+
+    async def keep_job(self, claim: Claim, job: OpenJob) -> None:
+        await self._database.run(_keep_job, claim, job, self._clock(), self._sealer)
+
+    async def jobs(self, claim: Claim) -> list[OpenJob]:
+        return await self._database.read(_jobs, claim, self._sealer)
 
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:
         compaction = secrets.randbits(62) + 1
@@ -373,7 +381,22 @@ def _commit(
         dead_letters.put(connection, sync, run, commit.dead_letters, now, LetterSealer(sealer, sync.uid))
     if commit.notes is not None:
         notes.write(connection, sync.uid, commit.notes, sealer)
+    if commit.ended:
+        jobs.end(connection, sync.uid, commit.ended)
     runs.counted(connection, claim, commit.counts)
+
+
+def _keep_job(connection: Connection, claim: Claim, job: OpenJob, now: datetime, sealer: Sealer) -> None:
+    sync = claims.hold(connection, claim)
+    if sync.claim_plan:
+        raise InvalidInput(f"sync {sync.namespace}/{sync.name}: a plan writes nothing, so it has no jobs")
+    _begin(connection, sync, now)
+    jobs.put(connection, sync.uid, job, sealer)
+
+
+def _jobs(connection: Connection, claim: Claim, sealer: Sealer) -> list[OpenJob]:
+    sync = claims.check(connection, claim)
+    return jobs.of(connection, sync.uid, sealer) if sync.baseline == sync.claim_baseline else []
 
 
 def _begin(connection: Connection, sync: Row[Any], now: datetime) -> None:
@@ -384,6 +407,7 @@ def _begin(connection: Connection, sync: Row[Any], now: datetime) -> None:
     snapshots.drop(connection, sync.uid)
     if sync.baseline != sync.claim_baseline:
         dead_letters.rebaseline(connection, sync.uid, now)
+        jobs.drop(connection, sync.uid)
         begun["notes"] = None
     connection.execute(update(syncs).where(syncs.c.uid == sync.uid).values(begun))
 

@@ -148,6 +148,7 @@ class Commit:
             They count after `resolved`.
         counts: totals of the run so far.
         notes: what the sync remembers from now on, if that has changed.
+        ended: ids of jobs that are forgotten.
     """
 
     sequence: int
@@ -158,6 +159,29 @@ class Commit:
     records: bytes = b""
     resolved: bytes = b""
     notes: Notes | None = None
+    ended: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A batch that the destination took as a job, and has not spoken of yet.
+
+    Attributes:
+        id: a UUID.
+        handle: by which the connector asks for it.
+        run_uid: the run that submitted it.
+        keys, rows, marks: 16-byte hashes, concatenated, in the same order: of the records' keys, of what the snapshot
+            says once they are written, and of what the job's results tell them by.
+    """
+
+    id: str
+    handle: str
+    run_uid: str
+    operation: str
+    submitted_at: datetime
+    keys: bytes
+    rows: bytes
+    marks: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +367,14 @@ class StateStore(ABC):
             Fenced.
             InvalidInput: records in a Plan, or of a mirror where the state database has no key for them.
         """
+
+    @abstractmethod
+    async def keep_job(self, claim: Claim, job: OpenJob) -> None:
+        """Remember a job until a commit ends it; one of the same id is replaced (raises Fenced, InvalidInput)."""
+
+    @abstractmethod
+    async def jobs(self, claim: Claim) -> list[OpenJob]:
+        """The jobs that no commit has ended, oldest first (raises Fenced)."""
 
     @abstractmethod
     async def compact(self, claim: Claim, parts: Sequence[SnapshotPart], replaces: int) -> None:

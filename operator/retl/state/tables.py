@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; a database at this revision is opened without loading Alembic."""
 REVISION_TABLE = "retl_revision"
 
@@ -185,6 +185,18 @@ letter_counts = Table(
     Column("code", Text, primary_key=True),
     Column("open", BigInteger, nullable=False),
     Column("resolved", BigInteger, nullable=False),
+)
+
+jobs = Table(
+    "retl_jobs",
+    metadata,
+    Column("sync_uid", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("run_uid", Text, nullable=False, comment="of the run that submitted it"),
+    Column("operation", Text, nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Column("handle", LargeBinary, nullable=False, comment="sealed"),
+    Column("hashes", LargeBinary, nullable=False, comment="of keys, of rows, of marks: a third each"),
 )
 
 catalogs = Table(

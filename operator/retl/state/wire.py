@@ -6,9 +6,9 @@ so that a cut connection is never mistaken for a short stream.
 """
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -29,6 +29,7 @@ from retl.state.store import (
     KeptLetter,
     NewDeadLetter,
     Notes,
+    OpenJob,
     Reservation,
     SnapshotPart,
     Waiting,
@@ -202,6 +203,16 @@ class _CommitHeader(Model):
     resolved: int = Field(ge=0)
     notes: Notes | None
     letters: list[_Letter]
+    ended: list[str] = Field(default_factory=list)
+
+
+class _JobHeader(Model):
+    id: str = Field(max_length=64)
+    handle: str = Field(max_length=4096)
+    run_uid: str
+    operation: str
+    submitted_at: datetime
+    records: int = Field(ge=0)
 
 
 def pack_commit(commit: Commit) -> bytes:
@@ -225,6 +236,7 @@ def pack_commit(commit: Commit) -> bytes:
             )
             for letter in commit.dead_letters
         ],
+        ended=list(commit.ended),
     ).model_dump_json()
     check_pairs(commit.keys, commit.rows, commit.records)
     encoded = header.encode()
@@ -262,7 +274,53 @@ def unpack_commit(body: bytes) -> Commit:
         for letter, (key, row, record) in zip(header.letters, hashes, strict=True)
     ]
     rest.end()
-    return Commit(header.sequence, header.counts, keys, rows, letters, records, resolved, header.notes)
+    return Commit(
+        header.sequence, header.counts, keys, rows, letters, records, resolved, header.notes, tuple(header.ended)
+    )
+
+
+def pack_job(job: OpenJob) -> bytes:
+    """Header, then the hashes of keys, rows and marks."""
+    header = _JobHeader(
+        id=job.id,
+        handle=job.handle,
+        run_uid=job.run_uid,
+        operation=job.operation,
+        submitted_at=job.submitted_at,
+        records=len(job.keys) // HASH_BYTES,
+    )
+    encoded = header.model_dump_json().encode()
+    return b"".join((_LENGTH.pack(len(encoded)), encoded, job.keys, job.rows, job.marks))
+
+
+def unpack_job(body: bytes) -> OpenJob:
+    """Read what `pack_job` wrote (raises BadMessage)."""
+    rest = _Cursor(body)
+    job = _job(rest)
+    rest.end()
+    return job
+
+
+def pack_jobs(jobs: Sequence[OpenJob]) -> bytes:
+    """One after the other, each as `pack_job` writes it."""
+    return b"".join(map(pack_job, jobs))
+
+
+def unpack_jobs(body: bytes) -> list[OpenJob]:
+    """Read what `pack_jobs` wrote (raises BadMessage)."""
+    rest, found = _Cursor(body), []
+    while not rest.done:
+        found.append(_job(rest))
+    return found
+
+
+def _job(rest: "_Cursor") -> OpenJob:
+    try:
+        header = _JobHeader.model_validate_json(rest.take(_LENGTH.unpack(rest.take(_LENGTH.size))[0]))
+    except ValidationError as error:
+        raise BadMessage(f"job: the header has {error.error_count()} mistakes") from None
+    keys, rows, marks = (rest.take(header.records * HASH_BYTES) for _ in range(3))
+    return OpenJob(header.id, header.handle, header.run_uid, header.operation, header.submitted_at, keys, rows, marks)
 
 
 def pack_part(part: SnapshotPart) -> bytes:
@@ -380,6 +438,10 @@ class _Cursor:
 
     def all(self) -> bytes:
         return self.take(len(self._body) - self._at)
+
+    @property
+    def done(self) -> bool:
+        return self._at == len(self._body)
 
     def end(self) -> None:
         if self._at != len(self._body):

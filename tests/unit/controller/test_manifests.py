@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from retl.controller.check_job import check_job
 from retl.controller.manifests import job, tick_run
 from retl.controller.settings import RunnerSettings
 from retl.resources import SyncRun
 from retl.resources.marks import KUEUE_LABELS
 from retl.resources.sync import Runner
 from retl.runspec import RunSpec
+from retl.runspec.check import CheckSpec
 from retl.runspec.pod import RUN_SPEC_ANNOTATION, SECRETS_ANNOTATION, SECRETS_DIR, STATE_AUDIENCE
 from tests.unit.controller.views import NOON, meta, run_spec
 
@@ -155,3 +157,20 @@ def test_a_runner_is_told_the_ca_of_the_state_service_as_it_is_now() -> None:
     held[0] = "renewed"
     assert told()["RETL_STATE_CA"] == "renewed"
     assert "RETL_STATE_CA" not in {each["name"] for each in container(built())["env"]}
+
+
+@pytest.mark.parametrize(
+    ("networks", "told"), [(None, None), ((), ""), (("10.20.0.0/16", "fd00::/8"), "10.20.0.0/16,fd00::/8")]
+)
+def test_a_runner_is_told_which_private_networks_it_may_call(
+    networks: tuple[str, ...] | None, told: str | None
+) -> None:
+    settings = RunnerSettings(image="i", state_url="u", private_networks=networks)
+    check = check_job(
+        meta("crm"),
+        CheckSpec(kind="SyncDestination", namespace="growth", number=1, connection=run_spec("login").destination),
+        settings,
+    )
+    for made in (built(settings=settings), check):
+        environment = {each["name"]: each.get("value") for each in container(made)["env"]}
+        assert environment.get("RETL_ALLOWED_PRIVATE_NETWORKS") == told

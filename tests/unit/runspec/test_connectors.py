@@ -23,12 +23,11 @@ class Login(ConnectorCredentials):
     password: SecretStr
 
 
+SHELF = ConnectorInfo(Config, Login, "retl.runspec.connectors:Registry")
+OPEN = ConnectorInfo(Config, None, "there_is_no_such_package.shelf:Shelf")
 REGISTRY = Registry(
     "destination",
-    {
-        "shelf": ConnectorInfo(Config, Login, "retl.runspec.connectors:Registry"),
-        "open": ConnectorInfo(Config, None, "there_is_no_such_package.shelf:Shelf"),
-    },
+    {"shelf": f"{__name__}:SHELF", "open": f"{__name__}:OPEN"},
     "retl.test.no.such.group",
 )
 

@@ -1,0 +1,1 @@
+"""A destination connector of one's own."""

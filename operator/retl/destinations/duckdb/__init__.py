@@ -1,0 +1,1 @@
+"""Tables of a DuckDB database file."""

@@ -1,0 +1,51 @@
+"""Settings of the duckdb destination, as they stand in manifests."""
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from retl.runspec.capabilities import STANDARD_MODES, Capabilities
+from retl.runspec.connectors import ConnectorConfig, ConnectorInfo
+
+
+class DuckDBDestinationConfig(ConnectorConfig):
+    """A DuckDB database file that the runner writes into."""
+
+    place: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    path: str = Field(min_length=1, description="A .duckdb file; it is made if it is not there.")
+    memory_limit: str = Field(
+        default="1GB", pattern=r"^\d+(\.\d+)?[KMGT]i?B$", description="Most memory that DuckDB takes for writing."
+    )
+    create_table: bool = Field(
+        default=False, description="Whether a sync that inserts makes its table when it is not there."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _file(cls, path: str) -> str:
+        if ":" in path:
+            raise ValueError("is a file's path; databases in memory or elsewhere cannot be written")
+        return path
+
+
+def duckdb_capabilities(config: DuckDBDestinationConfig) -> Capabilities:
+    """What a table can do."""
+    return Capabilities(
+        modes=frozenset(STANDARD_MODES),
+        default_batch=50_000,
+        max_batch=100_000,
+        payload="arrow",
+        only_if_empty=True,
+        lookups=True,
+        describes=True,
+    )
+
+
+CONNECTOR = ConnectorInfo(
+    DuckDBDestinationConfig,
+    None,
+    "retl.destinations.duckdb.connector:DuckDBDestination",
+    duckdb_capabilities,
+    example={"path": "crm.duckdb"},
+)

@@ -1,0 +1,1 @@
+"""HubSpot: records of the CRM, standard or custom objects."""

@@ -1,0 +1,1 @@
+"""Iterable: users, list members, catalog items and events of a project."""

@@ -1,0 +1,1 @@
+"""Meta custom audiences: people by what identifies them, normalised and hashed."""

@@ -1,0 +1,1 @@
+"""What destinations that are buckets have in common, whatever vendor keeps them."""

@@ -1,0 +1,1 @@
+"""Salesforce: sObject Collections for few records, Bulk API 2.0 jobs for many."""

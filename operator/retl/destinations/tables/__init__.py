@@ -1,0 +1,1 @@
+"""What destinations that are tables have in common, whatever server keeps them."""

@@ -1,0 +1,1 @@
+"""Our connectors through the kit that every connector goes through."""

@@ -1,0 +1,1 @@
+"""What the kit does not ask of the salesforce connector."""
