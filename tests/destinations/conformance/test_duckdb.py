@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from bench.destinations import Bench
 from retl.testing import Conformance, ConnectorCase, Row
 
 
@@ -43,6 +44,9 @@ class Tables(ConnectorCase):
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(self.path) as connection:
             return connection.execute(sql).fetchall()
+
+
+BENCHES = [Bench("duckdb", Tables, rows=50_000)]
 
 
 class TestTables(Conformance):
