@@ -24,9 +24,10 @@ RUN ["pip", "--python", "/opt/retl/bin/python", "install", "--no-deps", "--only-
 FROM venv AS runner-requirements
 COPY requirements/runner.txt .
 RUN ["pip", "--python", "/opt/retl/bin/python", "install", "--no-deps", "--only-binary=:all:", "-r", "runner.txt"]
-# Of pyarrow: what it is tested and compiled with, and a protocol that no source or destination speaks.
+# Of pyarrow: what it is tested and compiled with, a protocol that no source or destination speaks, and a client of S3 of
+# its own, beside the one that snapshots and buckets use.
 RUN cd /opt/retl/lib/python3*/site-packages/pyarrow && rm -rf tests include includes src \
-  libarrow_flight.so* libarrow_python_flight.so* _flight.*.so
+  libarrow_flight.so* libarrow_python_flight.so* _flight.*.so libarrow_s3.so* _s3fs.*.so
 
 FROM ${BASE_IMAGE} AS bare
 # Nothing is left that installs Python packages or compiles; apt and dpkg stay, which only root can use. What a base image

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from bench.destinations import Bench
 from retl.testing import Conformance, ConnectorCase, Row
 from tests.destinations.relay import Relay
 from tests.mariadb import MariaDB, database, mariadb
@@ -57,6 +58,19 @@ class Tables(ConnectorCase):
 
     async def drop_reply(self) -> None:
         self.relay.lose = 1
+
+
+class Measured(Tables):
+    """With a server of its own, for the benchmark."""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        with mariadb() as Measured.server:
+            async with super().serving():
+                yield
+
+
+BENCHES = [Bench("mysql", Measured, rows=50_000)]
 
 
 class TestTables(Conformance):
