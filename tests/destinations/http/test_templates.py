@@ -220,7 +220,7 @@ async def test_a_template_that_names_no_field_is_told_before_the_run(
         ({"query": {"x": "{records}"}}, "are the only placeholders"),
         ({"headers": {"X": "{record}"}, "body": "object"}, "{record} and {records} stand in bodies only"),
         ({"headers": {"X": "a\nb"}}, "config.headers.X: values of headers are printable"),
-        ({"headers": {"X Y": "a"}}, "is no name of a header"),
+        ({"headers": {"X Y": "a"}}, "a header's name has letters"),
         ({"bodyTemplate": {"x": 1}}, "bodyTemplate needs {records}"),
         ({"bodyTemplate": {"x": "{record}"}}, "bodyTemplate needs {records}"),
         ({"bodyTemplate": {"x": "{records}", "k": "{key}"}}, "{key} in a body needs body: object"),

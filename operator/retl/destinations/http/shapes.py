@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from retl.destinations.http.paths import json_path, list_path
 from retl.destinations.http.templates import OF_TEXT
+from retl.resources.rules import Matches
 
 HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 HEADER_TEXT = r"[\x20-\x7e\t]*"
@@ -57,12 +58,6 @@ def _list_path(value: str) -> str:
     return value
 
 
-def _header_name(value: str) -> str:
-    if not re.fullmatch(HEADER_NAME, value):
-        raise ValueError("is no name of a header; write for example X-Api-Key")
-    return value
-
-
 def _header(value: str) -> str:
     if not re.fullmatch(HEADER_TEXT, value):
         raise ValueError("values of headers are printable ASCII on one line")
@@ -76,7 +71,9 @@ RecordsUrl = Annotated[Url, AfterValidator(_of_records)]
 LookupText = Annotated[str, AfterValidator(_of_lookup)]
 LookupUrl = Annotated[Url, AfterValidator(_of_lookup)]
 FieldsUrl = Annotated[Url, AfterValidator(_of_fields)]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[
+    str, Matches(HEADER_NAME, "a header's name has letters, digits, '-' and no blanks, such as Idempotency-Key")
+]
 HeaderText = Annotated[str, AfterValidator(_header)]
 ValuePath = Annotated[str, AfterValidator(_json_path)]
 ListPath = Annotated[str, AfterValidator(_list_path)]
