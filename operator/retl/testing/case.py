@@ -29,7 +29,6 @@ class ConnectorCase(ABC):
             alone, as the member of an audience is.
         rows: how many a run sends, at least 12.
         batch_size: delivery.batchSize.
-        declared: modes of its own, by what they do with rows.
         more: further parts of the sync's spec, such as mappings.
     """
 

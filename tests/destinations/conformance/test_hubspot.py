@@ -57,7 +57,7 @@ class Contacts(SimulatedCase):
         return contacts
 
 
-BENCHES = [Bench("hubspot", Contacts, documented=Window(100, 10.0))]
+BENCHES = [Bench("hubspot", Contacts, documented=Window(100, 10.0), limited_rows=20_000)]
 
 
 class TestContacts(Conformance):
