@@ -184,5 +184,8 @@ def test_headers_say_how_much_of_the_window_is_left() -> None:
     }
     said = rate(headers, NOW)
     assert said is not None
-    assert (said.remaining, said.limit, said.window) == (12, 190, timedelta(seconds=10))
+    assert (said.remaining, said.limit, said.window, said.reset) == (12, 190, timedelta(seconds=10), None)
+    empty = rate(headers | {"x-hubspot-ratelimit-remaining": "0"}, NOW)
+    assert empty is not None
+    assert empty.reset == timedelta(seconds=10)
     assert rate({}, NOW) is None

@@ -128,14 +128,17 @@ def until_midnight(zone: tzinfo, now: datetime) -> timedelta:
 
 
 def rate(headers: Mapping[str, str], now: datetime) -> RateSignal | None:
-    """What HubSpot's headers say of the rolling window."""
+    """What HubSpot's headers say of the rolling window.
+
+    It gives calls back one by one, so what is left need not last for an interval: only an empty one is waited for.
+    """
     limit, remaining, window = (
         _number(headers, f"x-hubspot-ratelimit-{name}") for name in ("max", "remaining", "interval-milliseconds")
     )
     if remaining is None:
         return None
     length = None if window is None else timedelta(milliseconds=window)
-    return RateSignal(remaining=remaining, limit=limit, reset=length, window=length)
+    return RateSignal(remaining=remaining, limit=limit, reset=None if remaining else length, window=length)
 
 
 def _policy(reply: Reply) -> str:
