@@ -79,7 +79,9 @@ async def test_the_access_log_tells_who_asked_what_and_no_credential(rest: Rest,
     await client.get(path, headers={"X-Request-ID": "in-the-log"})
     await client.get("/a%0Ab%20status=200", headers={"X-Request-ID": "forged"})
     caller = f"system:serviceaccount:{rest.namespace.name}:retl-operator"
-    log = rest.log()
+    async with asyncio.timeout(10):  # a line is written once its answer has been sent
+        while "id=forged" not in (log := rest.log()):
+            await asyncio.sleep(0.05)
     line = next(line for line in log.splitlines() if line.endswith("id=in-the-log"))
     assert f"method=GET path={path} status=200 seconds=0." in line
     assert f" caller={caller} key=- workspace={rest.namespace.name} " in line
