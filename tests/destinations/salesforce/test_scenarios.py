@@ -242,6 +242,21 @@ async def test_what_may_have_been_appended_is_not_appended_again(org: Salesforce
     assert (counts.created, counts.unknown, len(org.records)) == (0, 5, 5)
 
 
+@pytest.mark.parametrize("said", [{}, {"records": None}, {"records": [], "done": False}])
+async def test_no_record_is_taken_for_deleted_because_a_query_was_not_answered(
+    org: SalesforceOrg, sync: Made, said: Any
+) -> None:
+    org.accounts.put([{KEY: "k00000", "Name": "x"}])
+    stage = await sync("delete")
+    stage.rows(rows(["x"]))
+
+    async def misspeak() -> None:
+        org.faults.next.append(Fault(200, {}, said))
+
+    counts = (await amid(stage, misspeak)).counts
+    assert (counts.deleted, len(org.records)) == (1, 0)  # it was asked again
+
+
 async def test_locked_records_whose_retry_was_not_answered_may_be_written(sync: Made) -> None:
     async with Failing().serving() as failing:
         failing.after = Fault(502, effect=True)

@@ -100,8 +100,8 @@ class Api:
         for query in queries(sobject, [*select, field.name], field, values):
             path = f"/query?q={query}"
             while path:
-                page = _object(await self.call("GET", path))
-                for record in page.get("records") or ():
+                page = _page(await self.call("GET", path))
+                for record in page["records"]:
                     records.setdefault(same(record.get(field.name), field), []).append(record)
                 path = str(page.get("nextRecordsUrl") or "")
         return records
@@ -134,10 +134,14 @@ class Api:
         return refusal(reply, self._pause, self.words)
 
 
-def _object(reply: Reply) -> Mapping[str, Any]:
-    said = parsed(reply.body)
-    if not isinstance(said, Mapping):
-        raise TryLater("DESTINATION_UNAVAILABLE", "a query was answered with what is no JSON object")
+def _page(reply: Reply) -> Mapping[str, Any]:
+    """A page of a query's records: who is not in it is taken for one that there is not."""
+    said: Any = parsed(reply.body)
+    whole = isinstance(said, Mapping) and isinstance(said.get("records"), list)
+    if not whole or (said.get("done") is False and not said.get("nextRecordsUrl")):
+        raise TryLater(
+            "DESTINATION_UNAVAILABLE", "a query was answered with what is no list of records, or half of one"
+        )
     return said
 
 
