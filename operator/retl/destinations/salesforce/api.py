@@ -136,11 +136,12 @@ class Api:
 
 def _page(reply: Reply) -> Mapping[str, Any]:
     """A page of a query's records: who is not in it is taken for one that there is not."""
-    said: Any = parsed(reply.body)
-    whole = isinstance(said, Mapping) and isinstance(said.get("records"), list)
-    if not whole or (said.get("done") is False and not said.get("nextRecordsUrl")):
+    said = parsed(reply.body)
+    if not isinstance(said, Mapping) or not isinstance(said.get("records"), list):
+        raise TryLater("DESTINATION_UNAVAILABLE", "a query was answered with what is no list of records")
+    if said.get("done") is False and not said.get("nextRecordsUrl"):
         raise TryLater(
-            "DESTINATION_UNAVAILABLE", "a query was answered with what is no list of records, or half of one"
+            "DESTINATION_UNAVAILABLE", "a query was answered with a page that does not say where the next is"
         )
     return said
 
