@@ -30,6 +30,7 @@ class Vendor(Simulator):
     def routes(self) -> Sequence[tuple[str, str, Handler]]:
         return [
             ("POST", "/token", self._token),
+            ("POST", "/token/echo", self._echo),
             ("GET", "/things", self._things),
             ("POST", "/things", self._things),
         ]
@@ -42,6 +43,11 @@ class Vendor(Simulator):
         if form["client_secret"] != "hunter2-secret":
             return reply({"error": "invalid_client", "error_description": "hunter3-wrong is wrong"}, 400)
         return reply({"access_token": self.issue_token(), "expires_in": 3600})
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        """Repeats all that it was asked with, as debugging proxies do."""
+        said = f"{await request.text()} {request.headers.get('Authorization', '')}"
+        return reply({"error": said, "error_description": f"why: {said}"}, 400)
 
     async def _things(self, request: web.Request) -> web.Response:
         return reply([1])
@@ -82,6 +88,19 @@ async def test_a_client_that_is_refused_ends_the_run_without_its_secret(vendor: 
         await api.call("GET", "/things")
     assert "hunter3" not in str(caught.value)
     await api.close()
+
+
+async def test_an_endpoint_that_repeats_what_it_was_asked_with_shows_no_secret(vendor: Vendor) -> None:
+    secrets = {"assertion": "signed-jwt", "client_secret": "hunter3-wrong", "refresh_token": "once-given"}
+    basic = f"Basic {base64.b64encode(b'c:in-the-header').decode()}"
+    transport = Transport(TIMEOUT, headers={"Authorization": basic}, redact=str)
+    fetch = grant(transport.send, "POST /token", f"{vendor.url}/token/echo", lambda: {"grant_type": "x", **secrets})
+    with pytest.raises(LoginRefused) as caught:
+        await Bearer(fetch, [basic]).headers()
+    assert caught.value.said.startswith(": why: grant_type=x")
+    for secret in (*secrets.values(), basic):
+        assert secret not in f"{caught.value}{caught.value.said}"
+    await transport.close()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from retl.destinations.base import (
     ACKNOWLEDGED,
     Batch,
     Batching,
+    BatchRejected,
     Destination,
     Ended,
     JobResults,
@@ -46,6 +47,8 @@ class Vendor:
         self.polled = asyncio.Event()
         self.ready = asyncio.Event()
         self.begun: set[str] = set()
+        self.results: dict[str, Mapping[str, Outcome]] = {}
+        self.refuses = False
 
 
 class Jobbing(Destination):
@@ -86,13 +89,17 @@ class Jobbing(Destination):
 
     async def poll(self, handle: str) -> JobStatus:
         self.vendor.polled.set()
+        if self.vendor.refuses:
+            raise BatchRejected("DESTINATION_VALIDATION", "no such job")
         if handle not in self.vendor.begun:
             return NotBegun()
         return Ended() if self.vendor.ready.is_set() else Running(timedelta(milliseconds=5))
 
     async def collect(self, handle: str) -> JobResults:
-        outcomes: Mapping[str, Outcome] = {str(r["id"]): self._take(r) for r in reversed(self.vendor.jobs[handle])}
-        return JobResults(outcomes, ACKNOWLEDGED)
+        found = self.vendor.results
+        if handle not in found:
+            found[handle] = {str(r["id"]): self._take(r) for r in reversed(self.vendor.jobs[handle])}
+        return JobResults(found[handle], ACKNOWLEDGED)
 
     async def close(self) -> None:
         return
@@ -117,6 +124,7 @@ class Scene:
         self.rows(40)
         self.fault: Exception | None = None
         self.patience = timedelta(hours=1)
+        self.more: dict[str, Any] = {}
 
     def rows(self, count: int) -> None:
         sql = f"SELECT i AS id, CASE i WHEN 7 THEN 'bad' ELSE 'n' || i END AS name FROM range({count}) t(i)"
@@ -143,6 +151,7 @@ class Scene:
                     {"source": "id", "destination": "id", "key": True},
                     {"source": "name", "destination": "name"},
                 ],
+                **self.more,
             }
         )
         source = DuckDBSource(DuckDBConfig(files={"rows": f"{self.directory}/rows.parquet"}), None)
@@ -221,6 +230,49 @@ async def test_a_stopped_run_leaves_its_job_to_the_next_one(scene: Scene) -> Non
     scene.vendor.ready.set()
     assert (await scene.run()).counts.created == 39
     assert len(scene.vendor.jobs) == 1
+
+
+async def test_the_next_run_asks_for_the_job_of_events_that_a_cursor_reads(scene: Scene) -> None:
+    scene.more["changeDetection"] = {"strategy": "Cursor", "column": "id"}
+    assert (await scene.run(mode="append", stop=True)).status == "Cancelled"
+    scene.vendor.ready.set()
+    counts = (await scene.run(mode="append")).counts
+    assert (counts.created + counts.updated, counts.rejected, counts.unknown) == (39, 1, 0)
+    assert len(scene.vendor.jobs) == 1
+
+
+async def test_what_a_job_said_of_a_record_is_not_believed_once_the_record_was_sent_anew(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid, wrote, write = str(uuid.uuid4()), asyncio.Event(), Jobbing.write
+
+    async def write_and_hang(this: Jobbing, batch: Batch) -> Sequence[Outcome]:
+        await write(this, batch)
+        wrote.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await scene.killed(uid)
+    scene.vendor.ready.set()
+    duckdb.sql(f"COPY (SELECT i AS id, 'new' || i AS name FROM range(5) t(i)) TO '{scene.directory}/rows.parquet'")
+    with monkeypatch.context() as patched:
+        patched.setattr(Jobbing, "write", write_and_hang)
+        running = asyncio.ensure_future(scene.run(uid=uid, attempt=2))
+        await wrote.wait()
+        running.cancel()
+        await asyncio.wait({running})
+    assert scene.vendor.records["3"] == "new3"
+    scene.rows(40)
+    await scene.run(uid=uid, attempt=3)
+    assert scene.vendor.records["3"] == "n3"
+
+
+async def test_a_job_of_which_the_destination_will_not_speak_is_given_up_in_time(scene: Scene) -> None:
+    await scene.run(stop=True)
+    scene.vendor.refuses = True
+    assert (await scene.run()).counts.unknown == 0
+    scene.patience = timedelta(0)
+    assert (await scene.run()).counts.unknown == 40
 
 
 async def test_a_job_that_never_began_is_submitted_anew(scene: Scene) -> None:

@@ -105,16 +105,17 @@ class Committer:
             self._changed.notify_all()
             return self._begun + 1
 
-    async def intend(self, *, keys: bytes, row: bytes, records: bytes = b"") -> None:
+    async def intend(self, *, keys: bytes, row: bytes, records: bytes = b"", ended: Sequence[str] = ()) -> None:
         """Record, before records are sent, that nobody knows what the destination holds of them; waits until it is so.
 
         Args:
             row: NO_ROW or SENT.
             records: their key fields, where the snapshot keeps them.
+            ended: jobs whose word on them counts no more.
         """
-        if not keys:
+        if not keys and not ended:
             return
-        number = await self.add(keys=keys, rows=row * (len(keys) // HASH_BYTES), records=records)
+        number = await self.add(keys=keys, rows=row * (len(keys) // HASH_BYTES), records=records, ended=ended)
         await self._until(lambda: self._done >= number)
 
     async def flush(self) -> None:

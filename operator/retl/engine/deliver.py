@@ -71,7 +71,14 @@ class Deliverer:
             to_send=to_send,
             end=self._calls.end,
         )
-        self._jobs = Jobs(destination, self._calls, self._settlement, state=state, claim=claim)
+        self._jobs = Jobs(
+            destination,
+            self._calls,
+            self._settlement,
+            state=state,
+            claim=claim,
+            anew=spec.change_detection.strategy != "Cursor" or spec.run.full_refresh,
+        )
         self._asynchronous = False
         self._lookups = Lookups(mapping, destination, self._calls, self._settlement)
         self._canary = delivery.canary
@@ -185,7 +192,9 @@ class Deliverer:
             keys=b"".join(chunk.keys for chunk in announced),
             row=NO_ROW,
             records=b"".join(chunk.records for chunk in announced),
+            ended=sorted(self._jobs.outdated),
         )
+        self._jobs.outdated.clear()
         return prepared
 
     async def _send_first(self, chunks: list[Chunk], taken: int) -> None:

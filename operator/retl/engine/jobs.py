@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from retl.destinations.base import (
@@ -29,6 +29,7 @@ from retl.engine.calls import Calls, Unanswered
 from retl.engine.chunk import Chunk
 from retl.engine.pauses import Over, backoff, wait_until
 from retl.engine.settle import Settlement
+from retl.errors import DestinationError
 from retl.state.store import HASH_BYTES, Claim, OpenJob, StateStore
 
 NEVER_BEGAN = Rejected("DESTINATION_UNAVAILABLE", "the destination took the job and never began it")
@@ -38,8 +39,21 @@ class Postponed(Exception):
     """The job has not ended; it stays open for the next run."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a job of an earlier run said of a record."""
+
+    row: bytes
+    outcome: Outcome
+    job: str
+
+
 class Jobs:
-    """The jobs of one run, and those that earlier runs left open."""
+    """The jobs of one run, and those that earlier runs left open.
+
+    Args:
+        anew: whether an append sends again what earlier runs have sent.
+    """
 
     def __init__(
         self,
@@ -49,39 +63,49 @@ class Jobs:
         *,
         state: StateStore,
         claim: Claim,
+        anew: bool,
     ) -> None:
         self.resumed: list[str] = []
         """Ids of the jobs of earlier runs that have ended; to be forgotten once their records are settled."""
+        self.outdated: set[str] = set()
+        """Those of them that spoke of records which are about to be sent again; to be forgotten before that, so that no
+        later run takes their word."""
+        self._anew = anew
         self._destination = destination
         self._calls = calls
         self._settlement = settlement
         self._state = state
         self._claim = claim
-        self._said: dict[bytes, Outcome] = {}
+        self._said: dict[bytes, _Said] = {}
 
     async def resume(self) -> None:
         """Wait for what earlier runs left open, and learn what became of it (raises Postponed)."""
         for job in await self._state.jobs(self._claim):
             semantics = self._destination.capabilities.semantics(job.operation)
-            # The events of another run are no rows of this one: nothing here could be told by them.
-            if semantics != "append" or job.run_uid == self._claim.run_uid:
-                for record, outcome in zip(_records(job), await self._end_of(job), strict=True):
+            # Where each run appends all rows, those of another are none of this one: nothing could be told by them.
+            if semantics != "append" or not self._anew or job.run_uid == self._claim.run_uid:
+                told = zip(_split(job.keys), _split(job.rows), await self._end_of(job), strict=True)
+                for key, row, outcome in told:
                     if outcome is not None:
-                        self._said[record] = outcome
+                        self._said[key] = _Said(row, outcome, job.id)
             self.resumed.append(job.id)
 
     async def settle_known(self, chunk: Chunk) -> Chunk:
         """Settle the records of a chunk that a job of an earlier run has spoken of; those that are left."""
         if not self._said or not chunk.size:
             return chunk
-        said = [
-            self._said.pop(key + row, None) for key, row in zip(_split(chunk.keys), _split(chunk.hashes), strict=True)
-        ]
-        places = [at for at, outcome in enumerate(said) if outcome is not None]
-        if not places:
+        said: dict[int, Outcome] = {}
+        for at, (key, row) in enumerate(zip(_split(chunk.keys), _split(chunk.hashes), strict=True)):
+            if (held := self._said.pop(key, None)) is None:
+                continue
+            if held.row == row:
+                said[at] = held.outcome
+            else:
+                self.outdated.add(held.job)
+        if not said:
             return chunk
-        await self._settlement.settle(chunk.take(places), [outcome for outcome in said if outcome is not None])
-        return chunk.take([at for at, outcome in enumerate(said) if outcome is None])
+        await self._settlement.settle(chunk.take(list(said)), list(said.values()))
+        return chunk.take([at for at in range(chunk.size) if at not in said])
 
     async def carry(self, chunk: Chunk, batch: Batch, *, repeatable: bool) -> tuple[str, Sequence[Outcome], int]:
         """Submit a batch and wait until the job has ended.
@@ -127,7 +151,7 @@ class Jobs:
 
     async def _end_of(self, job: OpenJob) -> list[Outcome | None]:
         """What became of each record; None of all if the job never began (raises Postponed)."""
-        asked, count = 0, len(job.keys) // HASH_BYTES
+        asked, count, patience = 0, len(job.keys) // HASH_BYTES, self._destination.capabilities.patience
         try:
             while True:
                 status, _ = await self._calls.make(lambda: self._destination.poll(job.handle))
@@ -136,13 +160,26 @@ class Jobs:
                 if isinstance(status, Ended):
                     results, _ = await self._calls.make(lambda: self._destination.collect(job.handle))
                     return list(self._outcomes(job, results))
-                if datetime.now(UTC) - job.submitted_at > self._destination.capabilities.patience:
-                    waited = self._destination.capabilities.patience
-                    return [Unknown(f"the destination's job had not ended after {waited}")] * count
+                if self._given_up(job):
+                    return [Unknown(f"the destination's job had not ended after {patience}")] * count
                 asked += 1
                 await self._wait(status, asked)
-        except (Over, Unanswered, BatchRejected):
+        except BatchRejected as refused:
+            if self._given_up(job):
+                words = f"the destination would not speak of its job in {patience}: {refused}"
+                return [Unknown(words)] * count
+            self._calls.end(
+                DestinationError(
+                    f"the destination refuses to speak of a job of {job.submitted_at:%Y-%m-%d %H:%M} UTC; "
+                    f"the next run asks again, until {patience} have passed since then"
+                )
+            )
             raise Postponed from None
+        except (Over, Unanswered):
+            raise Postponed from None
+
+    def _given_up(self, job: OpenJob) -> bool:
+        return datetime.now(UTC) - job.submitted_at > self._destination.capabilities.patience
 
     async def _wait(self, status: Running, asked: int) -> None:
         pause = backoff(asked) if status.ask_in is None else status.ask_in.total_seconds()
@@ -154,10 +191,6 @@ class Jobs:
 
     def _hash(self, mark: str) -> bytes:
         return hashlib.blake2b(mark.encode(), key=self._claim.salt, digest_size=HASH_BYTES).digest()
-
-
-def _records(job: OpenJob) -> list[bytes]:
-    return [key + row for key, row in zip(_split(job.keys), _split(job.rows), strict=True)]
 
 
 def _split(hashes: bytes) -> list[bytes]:

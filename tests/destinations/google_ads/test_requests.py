@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from retl.destinations.base import ACKNOWLEDGED, Outcome, Rejected, Unknown
+from retl.destinations.google_ads.faults import said
 from retl.destinations.google_ads.requests import LONGEST, Request
 from retl.destinations.google_ads.status import destination_status, results
 
@@ -27,7 +29,7 @@ def test_ten_thousand_members_with_one_fault_are_kept_and_every_other_at_fault_i
     assert not Request("t", 10_000, dict.fromkeys(range(0, 10_000, 2), "A")).fits
 
 
-def status(named: str, *errors: tuple[str, int, list[int] | None]) -> dict[str, Any]:
+def status(named: str, *errors: tuple[str, int, Any]) -> dict[str, Any]:
     counts = [
         {
             "reason": f"{PREFIX}{reason}",
@@ -73,11 +75,24 @@ def test_places_of_failures_are_those_of_the_batch() -> None:
     }
 
 
-@pytest.mark.parametrize("places", [None, [1], [0, 0], [0, 7]])
-def test_where_not_every_failure_has_its_place_nobody_is_acknowledged(places: list[int] | None) -> None:
+@pytest.mark.parametrize("places", [None, [1], [0, 0], [0, 7], 3, ["one", 2]])
+def test_where_not_every_failure_has_its_place_nobody_is_acknowledged(places: Any) -> None:
     told = results(status("PARTIAL_SUCCESS", ("INVALID_FORMAT", 2, places)), Request("t", 5))
     assert isinstance(told.rest, Unknown)
     assert f"{PREFIX}INVALID_FORMAT (2)" in told.rest.message
+
+
+@pytest.mark.parametrize("counts", [5, [5], [{"recordCount": "some", "recordIndices": [1]}]])
+def test_counts_that_are_none_acknowledge_nobody(counts: Any) -> None:
+    told = results({"requestStatus": "PARTIAL_SUCCESS", "errorInfo": {"errorCounts": counts}}, Request("t", 5))
+    assert isinstance(told.rest, Unknown)
+
+
+@pytest.mark.parametrize("details", [5, [5], [{"fieldViolations": 5}], [{"reason": "ODD", "metadata": []}]])
+def test_an_error_whose_details_are_odd_is_an_error_all_the_same(details: Any) -> None:
+    found = said(orjson.dumps({"error": {"status": "INVALID_ARGUMENT", "message": "no", "details": details}}))
+    assert found is not None
+    assert (found.status, found.members, found.words) == ("INVALID_ARGUMENT", {}, "no")
 
 
 @pytest.mark.parametrize(

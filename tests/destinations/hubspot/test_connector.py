@@ -10,6 +10,7 @@ import pytest
 
 from retl.destinations.base import (
     ACKNOWLEDGED,
+    Acknowledged,
     Batch,
     BatchRejected,
     LoginRefused,
@@ -209,6 +210,20 @@ async def test_hubspots_own_id_updates_and_deletes_without_a_read(api: HubSpotAp
     assert await session.write({"hs_object_id": "2"}, operation="delete") == [ACKNOWLEDGED]
     assert kind(api, "contacts").records == {"1": {"email": "a@x.at", "firstname": "Ann"}}
     assert [verb for verb, _ in api.inputs] == ["update", "archive"]
+
+
+@pytest.mark.parametrize(
+    ("context", "found"),
+    [({"ids": ["1"]}, [Rejected, Acknowledged]), ({}, [Unknown, Unknown]), (5, [Unknown, Unknown])],
+)
+async def test_an_archive_whose_reply_has_errors_is_none_of_these_records(
+    api: HubSpotApi, context: object, found: list[type[Outcome]]
+) -> None:
+    session = await Session(api).opened("hs_object_id", mode="delete", key="hs_object_id")
+    error = {"status": "error", "category": "VALIDATION_ERROR", "message": "1 is needed", "context": context}
+    api.faults.next.append(Fault(207, {}, {"status": "COMPLETE", "results": [], "errors": [error]}))
+    outcomes = await session.write({"hs_object_id": "1"}, {"hs_object_id": "2"}, operation="delete")
+    assert [type(each) for each in outcomes] == found
 
 
 async def test_a_delete_whose_read_says_nothing_is_unknown(api: HubSpotApi) -> None:

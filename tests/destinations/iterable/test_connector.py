@@ -169,6 +169,27 @@ async def test_members_that_are_not_there_are_gone_from_the_list(api: IterableAp
     assert not api.members[7]
 
 
+@pytest.mark.parametrize(("object_", "key"), [("users", "email"), ("catalogs/shops", "shop")])
+@pytest.mark.parametrize("said", [None, ["ok"], {"code": "BadParams", "msg": "no"}])
+async def test_a_success_that_does_not_say_so_deletes_nothing(
+    api: IterableApi, object_: str, key: str, said: object
+) -> None:
+    session = await Session(api).opened(object_=object_, key=key, mode="delete")
+    api.faults.next.append(Fault(200, {}, said))
+    assert [type(each) for each in await session.write({key: "s-1"}, operation="delete")] == [Unknown]
+    api.faults.next.append(Fault(200, {}, {"code": "DatabaseError"}))
+    with pytest.raises(TryLater):
+        await session.write({key: "s-1"}, operation="delete")
+
+
+async def test_lists_that_are_none_name_nobody(api: IterableApi) -> None:
+    session = await Session(api).opened("firstName")
+    odd = {"invalidEmails": 5, "filteredOutFields": "firstName", "failedUpdates": {"notFoundEmails": None}}
+    api.faults.next.append(Fault(200, {}, {"successCount": 1, "failCount": 0, **odd}))
+    [outcome] = await session.write({"email": "a@x.at", "firstName": "Ann"})
+    assert isinstance(outcome, Rejected)
+
+
 @pytest.mark.parametrize(("replaces", "held"), [(False, {"open": True, "name": "Mitte"}), (True, {"name": "Mitte"})])
 async def test_items_keep_the_fields_that_are_not_mapped_unless_they_are_replaced(
     api: IterableApi, replaces: bool, held: dict[str, Any]

@@ -87,6 +87,33 @@ async def test_a_job_that_cannot_be_begun_is_aborted_and_made_anew(sync: Made) -
         assert [job.state for job in down.jobs.values()] == ["Aborted", "JobComplete"]
 
 
+@pytest.mark.parametrize("call", ["_create_job", "_upload"])
+async def test_a_job_that_was_lost_before_it_began_is_made_anew(sync: Made, call: str) -> None:
+    class Lossy(SalesforceOrg):
+        lost = False
+
+        def routes(self) -> Any:
+            return [(m, p, self._once(h) if h.__name__ == call else h) for m, p, h in super().routes()]
+
+        def _once(self, handler: Any) -> Any:
+            async def lossy(request: web.Request) -> web.StreamResponse:
+                answer: web.StreamResponse = await handler(request)
+                if self.lost:
+                    return answer
+                self.lost = True
+                assert request.transport is not None
+                request.transport.close()
+                return answer
+
+            return lossy
+
+    async with Lossy().serving() as lossy:
+        stage = await sync("append", instanceUrl=lossy.url, bulkFrom=1)
+        stage.rows(rows(["x"] * 10))
+        counts = (await stage.run()).counts
+        assert (counts.created, counts.unknown, len(lossy.records)) == (10, 0, 10)
+
+
 async def test_a_record_that_could_not_be_deleted_is_found_by_its_key(org: SalesforceOrg, sync: Made) -> None:
     org.accounts.put([{KEY: "Kept", "Name": "kept"}, {KEY: "Other", "Name": "other"}])
     stage = await sync("delete", bulkFrom=1)

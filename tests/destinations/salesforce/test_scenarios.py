@@ -214,8 +214,10 @@ async def test_a_record_that_stays_locked_is_sent_again_by_the_next_run(org: Sal
 class Failing(SalesforceOrg):
     """Is down after each collection that it takes."""
 
+    after = Fault(503)
+
     async def _collection(self, request: web.Request) -> web.Response:
-        self.faults.next.append(Fault(503))
+        self.faults.next.append(self.after)
         return await super()._collection(request)
 
 
@@ -226,6 +228,43 @@ async def test_what_was_written_is_not_lost_when_the_retry_of_locked_records_fai
         stage.rows(rows(["x"] * 10))
         counts = (await stage.run()).counts
         assert (counts.created, counts.rejected, len(failing.records)) == (9, 1, 9)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_what_may_have_been_appended_is_not_appended_again(org: SalesforceOrg, sync: Made, status: int) -> None:
+    stage = await sync("append")
+    stage.rows(rows(["x"] * 5))
+
+    async def fail() -> None:
+        org.faults.next.append(Fault(status, effect=True))
+
+    counts = (await amid(stage, fail)).counts
+    assert (counts.created, counts.unknown, len(org.records)) == (0, 5, 5)
+
+
+@pytest.mark.parametrize("said", [{}, {"records": None}, {"records": [], "done": False}])
+async def test_no_record_is_taken_for_deleted_because_a_query_was_not_answered(
+    org: SalesforceOrg, sync: Made, said: Any
+) -> None:
+    org.accounts.put([{KEY: "k00000", "Name": "x"}])
+    stage = await sync("delete")
+    stage.rows(rows(["x"]))
+
+    async def misspeak() -> None:
+        org.faults.next.append(Fault(200, {}, said))
+
+    counts = (await amid(stage, misspeak)).counts
+    assert (counts.deleted, len(org.records)) == (1, 0)  # it was asked again
+
+
+async def test_locked_records_whose_retry_was_not_answered_may_be_written(sync: Made) -> None:
+    async with Failing().serving() as failing:
+        failing.after = Fault(502, effect=True)
+        failing.accounts.locked = {"k00003": 1}
+        stage = await sync("append", instanceUrl=failing.url)
+        stage.rows(rows(["x"] * 10))
+        counts = (await stage.run()).counts
+        assert (counts.created, counts.unknown, len(failing.records)) == (9, 1, 10)
 
 
 async def test_a_run_pauses_while_what_is_left_of_the_days_calls_belongs_to_others(

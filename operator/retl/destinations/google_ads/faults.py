@@ -74,7 +74,7 @@ def said(body: bytes) -> Said | None:
     error = found.get("error") if isinstance(found, dict) else None
     if not isinstance(error, dict):
         return None
-    details = [each for each in error.get("details") or [] if isinstance(each, dict)]
+    details = _objects(error.get("details"))
     members: dict[int, str] = {}
     reasons = [str(each["reason"]) for each in details if each.get("reason")]
     words = [str(error.get("message") or "")]
@@ -135,7 +135,11 @@ def _stop(reasons: frozenset[str], named: str) -> str | None:
 
 def _violations(details: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for each in details:
-        yield from (found for found in each.get("fieldViolations") or [] if isinstance(found, dict))
+        yield from _objects(each.get("fieldViolations"))
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _names_quota(detail: Mapping[str, Any]) -> bool:

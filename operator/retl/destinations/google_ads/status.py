@@ -64,15 +64,14 @@ def _errors(status: Mapping[str, Any]) -> list[tuple[str, int, list[int]]]:
     """Reason, count and, where they are told, places of each kind of error."""
     info = status.get("errorInfo")
     counts = info.get("errorCounts") if isinstance(info, dict) else None
-    return [
-        (
-            str(each.get("reason", "")),
-            int(each.get("recordCount") or 0),
-            [int(index) for index in each.get("recordIndices") or []],
-        )
-        for each in counts or []
-        if isinstance(each, dict)
-    ]
+    found = []
+    for each in counts if isinstance(counts, list) else []:
+        if isinstance(each, dict):
+            told, count = each.get("recordIndices"), str(each.get("recordCount") or 0)
+            indices = [int(index) for index in told if str(index).isdecimal()] if isinstance(told, list) else []
+            # A count that is none is one that places do not make up.
+            found.append((str(each.get("reason", "")), int(count) if count.isdecimal() else len(indices) + 1, indices))
+    return found
 
 
 def _of_all(errors: list[tuple[str, int, list[int]]], named: str) -> Outcome:

@@ -26,7 +26,7 @@ from retl.destinations.hubspot.catalog import STANDARD, check_fields, fields_of,
 from retl.destinations.hubspot.config import HubSpotConfig, HubSpotCredentials, hubspot_capabilities
 from retl.destinations.hubspot.errors import body_of, call_failure, problem_of, rate, without_values
 from retl.destinations.hubspot.records import RECORD_ID, Link, Record, input_of, record_of, same, text
-from retl.destinations.hubspot.results import Reader, found_ids, missing
+from retl.destinations.hubspot.results import Reader, found_ids, missing, not_archived
 from retl.destinations.web.login import Bearer, Fixed, Login, grant
 from retl.destinations.web.service import Service
 from retl.destinations.web.transport import Reply
@@ -230,15 +230,18 @@ class HubSpot(Destination):
             found = found_ids(said, self._key)
             gone = missing(said)
             ids = {place: found[same(key)] for place, key in ids.items() if same(key) in found}
+        kept: dict[int, Outcome] = {}
         if ids:
             inputs = [{"id": record_id} for record_id in ids.values()]
             reply = await self._batch(self._target.object, "archive", inputs)
             if reply.status in REFUSED:
                 reader = Reader("delete", self._key, self._api_service.redact)
                 return [self._whole(reply, reader, records)]
+            kept = not_archived(body_of(reply), ids, self._api_service.redact)
         unclear = Unknown("HubSpot's answer does not say whether there is such a record")
         return [
-            ACKNOWLEDGED if place in ids or same(record.key) in gone else unclear for place, record in records.items()
+            kept.get(place, ACKNOWLEDGED) if place in ids or same(record.key) in gone else unclear
+            for place, record in records.items()
         ]
 
     async def _read(self, name: str, key: str, keys: Sequence[str], wanted: str) -> Mapping[str, Any]:

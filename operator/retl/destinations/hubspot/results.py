@@ -147,10 +147,30 @@ def found_ids(said: Said, key: str) -> dict[str, str]:
     """Ids of the records that a reply to a read has, by their keys as `same` has them."""
     found = {}
     for result in _objects(said, "results"):
-        properties = result.get("properties") or {}
-        value = result.get("id") if key == RECORD_ID else properties.get(key)
+        properties = result.get("properties")
+        held = properties.get(key) if isinstance(properties, dict) else None
+        value = result.get("id") if key == RECORD_ID else held
         if value is not None and result.get("id") is not None:
             found[same(str(value))] = str(result["id"])
+    return found
+
+
+def not_archived(said: Said, ids: Mapping[int, str], redact: Callable[[str], str]) -> dict[int, Outcome]:
+    """What a reply to an archive has against records, by place; of an error that names none, it may be any.
+
+    Args:
+        ids: of the records that were to be archived, by place.
+    """
+    found: dict[int, Outcome] = {}
+    for error in _objects(said, "errors"):
+        problem, context = problem_of(error), error.get("context")
+        named = set(_texts(context.get("ids")) if isinstance(context, dict) else ())
+        places = [place for place, record_id in ids.items() if record_id in named]
+        if not places:
+            return {**dict.fromkeys(ids, Unknown("HubSpot's answer has an error that names no record")), **found}
+        if problem.code != "NOT_FOUND":
+            refused = Rejected(problem.code, redact(without_values(problem.words, ids.values())))
+            found |= dict.fromkeys(places, refused)
     return found
 
 

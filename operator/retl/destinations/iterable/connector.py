@@ -20,7 +20,7 @@ from retl.destinations.base import (
 )
 from retl.destinations.iterable.config import IterableConfig, IterableCredentials, iterable_capabilities
 from retl.destinations.iterable.objects import IDENTITIES, Call, Items, Kind, Members, Record, Users, kind_of
-from retl.destinations.iterable.results import NOBODY, body_of, call_failure, outcomes, problem_of
+from retl.destinations.iterable.results import NOBODY, body_of, call_failure, done, outcomes, problem_of
 from retl.destinations.web.login import Fixed
 from retl.destinations.web.service import Service
 from retl.destinations.web.transport import Reply
@@ -170,7 +170,7 @@ class Iterable(Destination):
         if reply.status in REFUSED:
             return [self._whole(reply, records)]
         if not self._kind.named_by_user:
-            return [ACKNOWLEDGED] * len(records)
+            return [done(reply)] * len(records)
         return outcomes(body_of(reply), records, self._kind)
 
     async def _delete(self, records: Sequence[Record]) -> Sequence[Outcome]:
@@ -181,13 +181,15 @@ class Iterable(Destination):
         if reply.status in REFUSED:
             return [self._whole(reply, records)]
         if not self._kind.named_by_user:
-            return [ACKNOWLEDGED] * len(records)
+            return [done(reply)] * len(records)
         found = outcomes(body_of(reply), records, self._kind)
         return [ACKNOWLEDGED if isinstance(each, Rejected) and each.code == "NOT_FOUND" else each for each in found]
 
     def _deleted(self, reply: Reply) -> Outcome:
         """What became of a user that was to be deleted."""
-        if reply.status not in REFUSED or str(body_of(reply).get("code")) in NOBODY:
+        if reply.status not in REFUSED:
+            return done(reply)
+        if str(body_of(reply).get("code")) in NOBODY:
             return ACKNOWLEDGED
         return self._shown(problem_of(reply))
 
@@ -203,6 +205,6 @@ class Iterable(Destination):
 
     async def _make(self, call: Call) -> Reply:
         reply = await self._api.call(call.method, call.path, json=call.json, refused_as_reply=REFUSED)
-        if reply.status in REFUSED and (failure := call_failure(reply)) is not None:
+        if (failure := call_failure(reply)) is not None:
             raise failure  # Iterable's code counts for more than its status
         return reply

@@ -31,6 +31,7 @@ TRANSIENT: Mapping[str, Code] = {
 NOBODY = frozenset({"UnknownEmailError", "UnknownUserIdError", "NotFound", "error.users.noUserWithIdExists"})
 """Codes of a delete of a user that there is not."""
 WRONG_LIST = "error.lists.invalidListId"
+UNSAID = Unknown("Iterable's answer does not say that it was done")
 
 Said = Mapping[str, Any]
 
@@ -74,6 +75,11 @@ def call_failure(reply: Reply) -> Exception | None:
     return None
 
 
+def done(reply: Reply) -> Outcome:
+    """What became of the records of a call whose reply names none: a 2xx may be a proxy's, or hold an error."""
+    return ACKNOWLEDGED if body_of(reply).get("code") == "Success" else UNSAID
+
+
 def body_of(reply: Reply) -> Said:
     """What a reply says; nothing if it is no JSON object."""
     found = parsed(reply.body)
@@ -86,7 +92,7 @@ def _outcome(record: Record, failed: Mapping[str, str], said: Said, kind: Kind) 
         head = name.removesuffix("Emails").removesuffix("UserIds")
         code, words = FAILURES[head]
         return Rejected(code, f"{name}: {words}")
-    if isinstance(kind, Events) and kind.event_name(record) in (said.get("disallowedEventNames") or ()):
+    if isinstance(kind, Events) and kind.event_name(record) in _listed(said, "disallowedEventNames"):
         return Rejected("DESTINATION_VALIDATION", "disallowedEventNames: the project does not take events of this name")
     return None
 
@@ -98,14 +104,20 @@ def _failed(said: Said) -> dict[str, str]:
     for where in (nested if isinstance(nested, dict) else {}, said):
         for head in FAILURES:
             for name in (f"{head}Emails", f"{head}UserIds"):
-                for identity in where.get(name) or ():
+                for identity in _listed(where, name):
                     found.setdefault(Record(str(identity), {}).same, name)
     return found
 
 
+def _listed(said: Said, name: str) -> Sequence[Any]:
+    """What stands in a list; one text stands for a list of it."""
+    found = said.get(name)
+    return found if isinstance(found, list) else [found] if isinstance(found, str) else []
+
+
 def _dropped(said: Said, record: Record, kind: Kind) -> Outcome | None:
     """A record that was written without some of its fields is none that was written."""
-    lost = [str(name).rpartition(":::")[2] for name in said.get("filteredOutFields") or ()]
+    lost = [str(name).rpartition(":::")[2] for name in _listed(said, "filteredOutFields")]
     held = set(_paths(record.fields))
     missing = [name for name in lost if name in held]
     if not missing:

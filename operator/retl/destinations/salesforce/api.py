@@ -100,8 +100,8 @@ class Api:
         for query in queries(sobject, [*select, field.name], field, values):
             path = f"/query?q={query}"
             while path:
-                page = _object(await self.call("GET", path))
-                for record in page.get("records") or ():
+                page = _page(await self.call("GET", path))
+                for record in page["records"]:
                     records.setdefault(same(record.get(field.name), field), []).append(record)
                 path = str(page.get("nextRecordsUrl") or "")
         return records
@@ -134,10 +134,15 @@ class Api:
         return refusal(reply, self._pause, self.words)
 
 
-def _object(reply: Reply) -> Mapping[str, Any]:
+def _page(reply: Reply) -> Mapping[str, Any]:
+    """A page of a query's records: who is not in it is taken for one that there is not."""
     said = parsed(reply.body)
-    if not isinstance(said, Mapping):
-        raise TryLater("DESTINATION_UNAVAILABLE", "a query was answered with what is no JSON object")
+    if not isinstance(said, Mapping) or not isinstance(said.get("records"), list):
+        raise TryLater("DESTINATION_UNAVAILABLE", "a query was answered with what is no list of records")
+    if said.get("done") is False and not said.get("nextRecordsUrl"):
+        raise TryLater(
+            "DESTINATION_UNAVAILABLE", "a query was answered with a page that does not say where the next is"
+        )
     return said
 
 

@@ -184,7 +184,10 @@ class Jobs:
         }
         if operation == "upsert":
             asked["externalIdFieldName"] = self._key.name
-        said = parsed((await self._api.call("POST", "/jobs/ingest", json=asked)).body)
+        try:
+            said = parsed((await self._api.call("POST", "/jobs/ingest", json=asked)).body)
+        except TryLater as later:
+            raise _without_effect(later) from None
         if not isinstance(said, Mapping) or not said.get("id"):
             raise TryLater("DESTINATION_UNAVAILABLE", "Salesforce made a job and did not say which")
         return str(said["id"])
@@ -203,7 +206,7 @@ class Jobs:
                     raise TryLater("OUTCOME_UNKNOWN", str(error), error.retry_after, error.said) from None
                 raise error from None
             if never:
-                raise
+                raise _without_effect(error) from None
 
     async def _never_begins(self, job: str) -> bool:
         """Abort a job that is still open; False if it has begun, and must not be aborted any more."""
@@ -258,3 +261,10 @@ class Jobs:
             for each, outcome in by_id.items()
             for record in found.get(same(each, identity), ())
         }
+
+
+def _without_effect(error: TryLater | BatchRejected | RetlError) -> Exception:
+    """The error of a call about a job that never begins: whether it was carried out or not, nothing was written."""
+    if isinstance(error, TryLater) and error.code == "OUTCOME_UNKNOWN":
+        return TryLater("DESTINATION_UNAVAILABLE", error.message, error.retry_after, error.said)
+    return error

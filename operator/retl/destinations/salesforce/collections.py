@@ -59,9 +59,11 @@ class Collections:
                 await asyncio.sleep(LOCK_PAUSE * 2 ** (tries - 1))
             try:
                 results = await self._results(batch.operation, [records[place] for place in waiting])
-            except (TryLater, BatchRejected, RetlError):
+            except (TryLater, BatchRejected, RetlError) as error:
                 if not tries:
                     raise
+                if batch.operation == "append" and isinstance(error, TryLater) and error.code == "OUTCOME_UNKNOWN":
+                    settled |= dict.fromkeys(waiting, Unknown(str(error)))  # they may be written, and only once
                 break  # what was said of the others must not be lost; these stay locked
             settled |= {
                 place: self._outcome(result, batch.operation) for place, result in zip(waiting, results, strict=True)

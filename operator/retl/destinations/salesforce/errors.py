@@ -51,6 +51,8 @@ QUOTED = (
     (re.compile(r"(from VALUE_\w+ value) .*?( or request|$)", re.DOTALL), r"\1 …\2"),
 )
 JOB_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]+):(?P<message>.*):(?P<fields>[^:]*?)\s*--\s*", re.DOTALL)
+MAYBE_DONE = frozenset({500, 502, 504})
+"""Statuses of calls that may have been carried out, although nobody could say so; with 503 they were not."""
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,80}")
 
 
@@ -137,6 +139,8 @@ def refusal(reply: Reply, pause: timedelta, words: Callable[[str], str]) -> Exce
         return TryLater("RATE_LIMIT", f"{answered}: {what}", None if concurrent else pause, said=said)
     if code in LATER and reply.status < 500:  # what 5xx means is known without a code
         return TryLater("DESTINATION_UNAVAILABLE", answered, said=said)
+    if reply.status in MAYBE_DONE:
+        return TryLater("OUTCOME_UNKNOWN", f"{answered}, and may have carried the call out", said=said)
     if reply.status == 403:
         return LoginRefused(f"{answered}; check the app's scopes and the integration user's permissions", said=said)
     if reply.status == 404 or (reply.status == 400 and code in WRONG_FOR_ALL and UNMATCHED not in message):

@@ -19,11 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from retl.destinations.base import LoginRefused, TryLater
 from retl.destinations.web.rates import retry_after
 from retl.destinations.web.transport import Reply, Request
-from retl.destinations.web.words import message, parsed, printable
+from retl.destinations.web.words import Redaction, message, parsed, printable
 from retl.errors import InvalidInput
 
 EARLY = 60.0
 """Seconds before its end that a token is renewed, or a tenth of its life if that is less."""
+
+SECRET = ("assertion", "client_secret", "refresh_token")
+"""Fields of a request for a token that an endpoint may repeat, and nobody may see."""
 
 Send = Callable[[str, str, Request], Awaitable[Reply]]
 """Makes a call, as `Transport.send`."""
@@ -95,8 +98,16 @@ class Bearer:
         async with self._lock:
             held = self._token
             if held is None or (held.fresh_until is not None and time.monotonic() >= held.fresh_until):
-                self._token = held = await self._fetch()
+                self._token = held = await self._fetched()
             return held
+
+    async def _fetched(self) -> Token:
+        """Another one. What refuses it may repeat what it was asked with, in whatever way that was sent."""
+        try:
+            return await self._fetch()
+        except LoginRefused as refused:
+            hide = Redaction(self._hidden)
+            raise LoginRefused(hide(str(refused)), said=hide(refused.said)) from None
 
     async def headers(self) -> Mapping[str, str]:
         """The Authorization header."""
@@ -124,7 +135,8 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
     """
 
     async def fetch() -> Token:
-        content = urlencode(form()).encode()
+        fields = form()
+        content = urlencode(fields).encode()
         request = Request(url, {"Content-Type": "application/x-www-form-urlencoded"}, content)
         try:
             reply = await send(where, "POST", request)
@@ -138,9 +150,14 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
                 retry_after(reply.headers, datetime.now(UTC)),
             )
         if not 200 <= reply.status < 300 or not isinstance(said, dict) or not said.get("access_token"):
-            error = said.get("error") if isinstance(said, dict) else None
-            named = f" ({printable(error)})" if isinstance(error, str) else ""
-            words = printable(message(reply.body))
+            hide = Redaction(fields[name] for name in SECRET if name in fields)
+            error, description = (
+                (said.get("error"), said.get("error_description")) if isinstance(said, dict) else ("", "")
+            )
+            named = f" ({printable(hide(error))})" if isinstance(error, str) and error else ""
+            words = printable(
+                hide(description if isinstance(description, str) and description else message(reply.body))
+            )
             raise LoginRefused(
                 f"{where} gave no token: status {reply.status}{named}; check the Secret",
                 said=f": {words}" if words else "",
