@@ -116,12 +116,28 @@ async def test_words_hide_secrets_that_were_fetched(vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "http://127.1:1/", "http://[::ffff:127.0.0.1]:1/", "http://localhost:1/"]
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "http://127.1:1/",
+        "http://127\u30020\u30020\u30021:1/",
+        "http://127\uff611:1/",
+        "http://[::ffff:127.0.0.1]:1/",
+        "http://localhost:1/",
+    ],
 )
 async def test_addresses_that_are_not_allowed_are_not_called(url: str) -> None:
     transport = Transport(TIMEOUT, headers={}, redact=str, egress=Egress(allowed=()))
     with pytest.raises((DestinationError, TryLater), match="RETL_ALLOWED_PRIVATE_NETWORKS"):
         await transport.send("GET there", "GET", Request(url))
+    await transport.close()
+
+
+async def test_a_url_with_a_login_in_it_is_told_where_logins_belong() -> None:
+    transport = Transport(TIMEOUT, headers={}, redact=str, egress=Egress())
+    with pytest.raises(DestinationError, match=r"GET there: the URL has a login .* not config\.url") as caught:
+        await transport.send("GET there", "GET", Request("http://jane:hush@127.0.0.1:1/"))
+    assert "hush" not in str(caught.value)
     await transport.close()
 
 
@@ -143,6 +159,13 @@ async def test_addresses_that_are_not_allowed_are_not_called(url: str) -> None:
         (None, "64:ff9b::a9fe:a9fe", False),  # 169.254.169.254 behind a gateway of NAT64
         (None, "::a9fe:a9fe", False),
         ("", "64:ff9b::808:808", True),
+        (None, "::ffff:0:a9fe:a9fe", False),
+        ("", "64:ff9b:1:a9fe:a9:fe00::", False),
+        ("", "fec0::1", False),
+        ("", "168.63.129.16", False),
+        (None, "168.63.129.16", False),
+        (None, "fd00:ec2::254", False),
+        ("fd00:ec2::/32", "fd00:ec2::254", True),
         ("", "2002:a00:1::", False),  # 10.0.0.1 in 6to4
         ("", "::1", False),
         ("", "100.64.0.1", False),
