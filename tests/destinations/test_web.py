@@ -15,7 +15,7 @@ from retl.destinations.base import LoginRefused, TryLater
 from retl.destinations.web.egress import Egress
 from retl.destinations.web.login import Bearer, Fixed, grant, signed_jwt
 from retl.destinations.web.service import Service
-from retl.destinations.web.transport import Request, Transport
+from retl.destinations.web.transport import Reply, Request, Transport
 from retl.errors import DestinationError, InvalidInput
 from tests.destinations.simulators.base import Fault, Handler, Simulator, reply
 
@@ -96,6 +96,17 @@ async def test_a_call_that_failed_for_the_vendors_sake_may_be_made_later(
         await api.call("GET", "/things")
     assert (caught.value.code, caught.value.retry_after, caught.value.said) == (error, timedelta(seconds=7), ": busy")
     await api.close()
+
+
+@pytest.mark.parametrize("error", ["hunter2-secret", "the secret hunter2-secret is wrong"])
+async def test_a_secret_that_the_token_endpoint_repeats_is_shown_nowhere(error: str) -> None:
+    async def send(where: str, method: str, request: Request) -> Reply:
+        return Reply(401, {}, json.dumps({"error": error, "message": "x" * 480 + " hunter2-secret"}).encode())
+
+    login = Bearer(grant(send, "POST /token", "https://x.example/token", dict), ["hunter2-secret"])
+    with pytest.raises(LoginRefused, match="gave no token: status 401") as caught:
+        await login.headers()
+    assert "hunter2" not in f"{caught.value}{caught.value.said}"
 
 
 async def test_a_reply_that_is_lost_leaves_the_outcome_unknown(vendor: Vendor) -> None:

@@ -6,6 +6,7 @@ Tokens follow OAuth 2.0 (RFC 6749 client credentials and refresh token, RFC 7523
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from retl.destinations.base import LoginRefused, TryLater
 from retl.destinations.web.rates import retry_after
 from retl.destinations.web.transport import Reply, Request
-from retl.destinations.web.words import message, parsed, printable
+from retl.destinations.web.words import Redaction, message, parsed, printable
 from retl.errors import InvalidInput
 
 EARLY = 60.0
 """Seconds before its end that a token is renewed, or a tenth of its life if that is less."""
+ERROR = re.compile(r"[\w.:/-]{1,100}", re.ASCII)
+"""What servers call a kind of error, as `invalid_client`; everything else is words, which may repeat anything."""
 
 Send = Callable[[str, str, Request], Awaitable[Reply]]
 """Makes a call, as `Transport.send`."""
@@ -95,8 +98,16 @@ class Bearer:
         async with self._lock:
             held = self._token
             if held is None or (held.fresh_until is not None and time.monotonic() >= held.fresh_until):
-                self._token = held = await self._fetch()
+                self._token = held = await self._fetched()
             return held
+
+    async def _fetched(self) -> Token:
+        """A new token (raises LoginRefused, without secrets that the endpoint repeats; TryLater)."""
+        try:
+            return await self._fetch()
+        except LoginRefused as refused:
+            hide = Redaction(self._hidden)
+            raise LoginRefused(printable(hide(str(refused))), said=printable(hide(refused.said))) from None
 
     async def headers(self) -> Mapping[str, str]:
         """The Authorization header."""
@@ -116,7 +127,7 @@ class Bearer:
 
 
 def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]]) -> Callable[[], Awaitable[Token]]:
-    """Fetches tokens from an OAuth 2.0 token endpoint.
+    """Fetches tokens from an OAuth 2.0 token endpoint. What it says when it gives none, Bearer takes the secrets from.
 
     Args:
         where: how messages name the call.
@@ -139,8 +150,8 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
             )
         if not 200 <= reply.status < 300 or not isinstance(said, dict) or not said.get("access_token"):
             error = said.get("error") if isinstance(said, dict) else None
-            named = f" ({printable(error)})" if isinstance(error, str) else ""
-            words = printable(message(reply.body))
+            named = f" ({error})" if isinstance(error, str) and ERROR.fullmatch(error) else ""
+            words = message(reply.body)
             raise LoginRefused(
                 f"{where} gave no token: status {reply.status}{named}; check the Secret",
                 said=f": {words}" if words else "",
