@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from retl.destinations.registry import DESTINATIONS
-from retl.testing import Conformance, Row
+from retl.testing import Conformance, Row, Stage
+from tests.destinations.simulators.base import Fault
 from tests.destinations.simulators.case import SimulatedCase
 from tests.destinations.simulators.shelf import ShelfApi
 
@@ -64,6 +65,14 @@ class TestShelf(Conformance):
     """The plug-in."""
 
     case = Shelves
+
+    @pytest.mark.parametrize("answer", [None, {}, {"results": [{}] * 99}, {"results": ["?"] * 10}, {"results": []}])
+    async def test_no_record_is_taken_for_written_that_no_result_speaks_of(self, stage: Stage, answer: Any) -> None:
+        assert isinstance(stage.case, Shelves)
+        stage.rows([stage.case.row(number) for number in range(10)])
+        stage.case.vendor.faults.next += [Fault(200, body={}), *[Fault(200, body=answer)] * 50]
+        result = await stage.run()
+        assert (result.counts.created, result.counts.unknown) == (0, 10), result.message
 
 
 def test_the_plugin_is_found_by_its_entry_point_with_the_version_of_its_package() -> None:
