@@ -1,5 +1,6 @@
 """The example plug-in, installed as a stranger's package is, through the same kit."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from retl.destinations.base import Batch, Destination, Outcome
 from retl.destinations.registry import DESTINATIONS
 from retl.testing import Conformance, Row, Stage
 from tests.destinations.simulators.base import Fault
@@ -73,6 +75,19 @@ class TestShelf(Conformance):
         stage.case.vendor.faults.next += [Fault(200, body={}), *[Fault(200, body=answer)] * 50]
         result = await stage.run()
         assert (result.counts.created, result.counts.unknown) == (0, 10), result.message
+
+    async def test_the_kit_finds_outcomes_that_are_in_another_order(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shelf = importlib.import_module("retl_shelf.connector").Shelf
+        write = shelf.write
+
+        async def reversing(connector: Destination, batch: Batch) -> Sequence[Outcome]:
+            return [*await write(connector, batch)][::-1]
+
+        monkeypatch.setattr(shelf, "write", reversing)
+        with pytest.raises(AssertionError, match="not in the order of the records"):
+            await self.test_partial_rejection(stage, "upsert")
 
 
 def test_the_plugin_is_found_by_its_entry_point_with_the_version_of_its_package() -> None:
