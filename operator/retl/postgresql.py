@@ -116,6 +116,14 @@ class ServerError:
         return kind in ("21", "22", "23", "44", "54") or (kind[:1].isalpha() and kind not in ("F0", "HV", "XX"))
 
 
+_MESSAGE = re.compile(
+    r"(ERROR|FATAL|PANIC):\s+(.+?)\s*"
+    r"(?:\n(?:LINE \d+|DETAIL|HINT|CONTEXT|QUERY|WHERE|LOCATION):|\. SQLSTATE: \w{5}\s*$|\Z)",
+    re.DOTALL,
+)
+"""The primary message, which has several lines where a value in it does."""
+
+
 def server_error(text: str, sqlstate: str | None) -> ServerError:
     """Read an error of the ADBC driver, whose text carries the server's message amid its own.
 
@@ -123,13 +131,18 @@ def server_error(text: str, sqlstate: str | None) -> ServerError:
     """
     text, _, _ = text.partition("\n\nQuery was:")
     stated = re.search(r"SQLSTATE: (\w{5})\s*$", text)
-    found = re.search(r"(ERROR|FATAL|PANIC):\s+(.+)", text)
-    words = found[2].strip() if found else re.sub(r"^\w+: \[libpq\] (Failed to connect: )?", "", " ".join(text.split()))
-    if hint := re.search(r"^HINT:\s+(.+)", text, re.MULTILINE):
+    found = _MESSAGE.search(text)
+    words = (
+        " ".join(found[2].split())
+        if found
+        else re.sub(r"^\w+: \[libpq\] (Failed to connect: )?", "", " ".join(text.split()))
+    )
+    whole = words.count('"') % 2 == 0  # else it was cut short within a value that looks like the part after it
+    words = re.sub(r': ".*$', ': "…"', words)
+    words = re.sub(r'^value "(?:.*"(?= (?:is|for) )|.*$)', 'value "…"', words)
+    if whole and (hint := re.search(r"^HINT:\s+(.+)", text, re.MULTILINE)):
         words += f" ({hint[1].strip()})"
     code = (sqlstate or "").strip("\0 ") or (stated[1] if stated else "")
     if not code and found and found[1] == "ERROR":
         code = UNKNOWN_STATE  # while rows stream in, the driver loses the state on the way
-    words = re.sub(r': ".*"', ': "…"', words)
-    words = re.sub(r'^value ".*" (is|for)', r'value "…" \1', words)
     return ServerError(sqlstate="" if code == "00000" else code, words=words[:500])

@@ -15,7 +15,7 @@ from retl.destinations.base import LoginRefused, TryLater
 from retl.destinations.web.egress import Egress
 from retl.destinations.web.login import Bearer, Fixed, grant, signed_jwt
 from retl.destinations.web.service import Service
-from retl.destinations.web.transport import Request, Transport
+from retl.destinations.web.transport import Reply, Request, Transport
 from retl.errors import DestinationError, InvalidInput
 from tests.destinations.simulators.base import Fault, Handler, Simulator, reply
 
@@ -117,6 +117,17 @@ async def test_a_call_that_failed_for_the_vendors_sake_may_be_made_later(
     await api.close()
 
 
+@pytest.mark.parametrize("error", ["hunter2-secret", "the secret hunter2-secret is wrong"])
+async def test_a_secret_that_the_token_endpoint_repeats_is_shown_nowhere(error: str) -> None:
+    async def send(where: str, method: str, request: Request) -> Reply:
+        return Reply(401, {}, json.dumps({"error": error, "message": "x" * 480 + " hunter2-secret"}).encode())
+
+    login = Bearer(grant(send, "POST /token", "https://x.example/token", dict), ["hunter2-secret"])
+    with pytest.raises(LoginRefused, match="gave no token: status 401") as caught:
+        await login.headers()
+    assert "hunter2" not in f"{caught.value}{caught.value.said}"
+
+
 async def test_a_reply_that_is_lost_leaves_the_outcome_unknown(vendor: Vendor) -> None:
     api = service(vendor)
     vendor.faults.next.append(Fault(drop=True, effect=True))
@@ -135,12 +146,28 @@ async def test_words_hide_secrets_that_were_fetched(vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "http://127.1:1/", "http://[::ffff:127.0.0.1]:1/", "http://localhost:1/"]
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "http://127.1:1/",
+        "http://127\u30020\u30020\u30021:1/",
+        "http://127\uff611:1/",
+        "http://[::ffff:127.0.0.1]:1/",
+        "http://localhost:1/",
+    ],
 )
 async def test_addresses_that_are_not_allowed_are_not_called(url: str) -> None:
     transport = Transport(TIMEOUT, headers={}, redact=str, egress=Egress(allowed=()))
     with pytest.raises((DestinationError, TryLater), match="RETL_ALLOWED_PRIVATE_NETWORKS"):
         await transport.send("GET there", "GET", Request(url))
+    await transport.close()
+
+
+async def test_a_url_with_a_login_in_it_is_told_where_logins_belong() -> None:
+    transport = Transport(TIMEOUT, headers={}, redact=str, egress=Egress())
+    with pytest.raises(DestinationError, match=r"GET there: the URL has a login .* not config\.url") as caught:
+        await transport.send("GET there", "GET", Request("http://jane:hush@127.0.0.1:1/"))
+    assert "hush" not in str(caught.value)
     await transport.close()
 
 
@@ -162,6 +189,13 @@ async def test_addresses_that_are_not_allowed_are_not_called(url: str) -> None:
         (None, "64:ff9b::a9fe:a9fe", False),  # 169.254.169.254 behind a gateway of NAT64
         (None, "::a9fe:a9fe", False),
         ("", "64:ff9b::808:808", True),
+        (None, "::ffff:0:a9fe:a9fe", False),
+        ("", "64:ff9b:1:a9fe:a9:fe00::", False),
+        ("", "fec0::1", False),
+        ("", "168.63.129.16", False),
+        (None, "168.63.129.16", False),
+        (None, "fd00:ec2::254", False),
+        ("fd00:ec2::/32", "fd00:ec2::254", True),
         ("", "2002:a00:1::", False),  # 10.0.0.1 in 6to4
         ("", "::1", False),
         ("", "100.64.0.1", False),

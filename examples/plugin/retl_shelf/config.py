@@ -18,7 +18,7 @@ class ShelfConfig(ConnectorConfig):
 class ShelfCredentials(ConnectorCredentials):
     """A key of the API."""
 
-    api_key: SecretStr
+    api_key: SecretStr = Field(description="Is sent as X-Api-Key.")
 
 
 def capabilities(config: ShelfConfig) -> Capabilities:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retl.destinations.base import ACKNOWLEDGED, Batch, Destination, Outcome, Rejected, Target
+from retl.destinations.base import ACKNOWLEDGED, Batch, Destination, Outcome, Rejected, Target, TryLater, Unknown
 from retl.destinations.web.login import Fixed
 from retl.destinations.web.service import Service
 from retl.destinations.web.words import parsed, printable
@@ -36,13 +36,19 @@ class Shelf(Destination):
         records = b"[" + b",".join(batch.payloads) + b"]"
         headers = {"Content-Type": "application/json"}
         reply = await self._service.call("POST", f"/{self._target.object}/{verb}", content=records, headers=headers)
-        return [self._outcome(each) for each in parsed(reply.body)["results"]]
+        match parsed(reply.body):
+            case {"results": list(results)}:
+                return [self._outcome(each) for each in results]
+        raise TryLater("OUTCOME_UNKNOWN", f"{self._url} answered {reply.status} without a list of results")
 
-    def _outcome(self, result: dict[str, str]) -> Outcome:
-        if result.get("error"):
-            assert self._service is not None
-            return Rejected("DESTINATION_VALIDATION", printable(self._service.redact(result["error"])))
-        return ACKNOWLEDGED
+    def _outcome(self, result: object) -> Outcome:
+        assert self._service is not None
+        match result:
+            case {"error": str(words)}:
+                return Rejected("DESTINATION_VALIDATION", printable(self._service.redact(words)))
+            case {}:
+                return ACKNOWLEDGED
+        return Unknown("the result of the record cannot be read")  # never take for written what nobody said is
 
     async def close(self) -> None:
         if self._service is not None:

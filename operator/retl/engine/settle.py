@@ -72,7 +72,11 @@ class Settlement:
         self._end = end
 
     async def settle(self, chunk: Chunk, outcomes: Sequence[Outcome], attempts: int = 1) -> None:
-        """Take over what became of each record of a chunk, in order; what is missing at the end is unknown."""
+        """Take over what became of each record of a chunk, in order; what is missing at the end is unknown.
+
+        With more outcomes than records, nobody knows which is whose: all are unknown.
+        """
+        outcomes = outcomes if len(outcomes) <= chunk.size else []
         outcomes = [*outcomes, *[NOT_SAID] * (chunk.size - len(outcomes))]
         if outcomes.count(ACKNOWLEDGED) == chunk.size:
             await self._acknowledge(chunk)

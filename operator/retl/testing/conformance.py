@@ -86,7 +86,7 @@ class Conformance:
 
     @pytest.mark.parametrize("mode", ["upsert", "mirror", "append"])
     async def test_partial_rejection(self, stage: Stage, mode: str) -> None:
-        """One bad record is a dead letter with the receiver's words; all others arrive."""
+        """One bad record is a dead letter under its key, with the receiver's words; all others arrive."""
         rows = await begin(stage, mode)
         rows[5] = possible(lambda: stage.case.refused(5))
         stage.rows(rows)
@@ -95,6 +95,7 @@ class Conformance:
         [letter] = await stage.letters()
         assert letter.code in ("DESTINATION_VALIDATION", "CONFLICT", "NOT_FOUND"), letter.code
         assert letter.message
+        assert list(letter.record_keys.values()) == [rows[5].key], "outcomes are not in the order of the records"
         await expect(stage, [*rows[:5], *rows[6:]])
 
     async def test_rate_limit(self, stage: Stage) -> None:
@@ -117,6 +118,9 @@ class Conformance:
         """A call whose reply is lost is made again where that does no harm, and else its records are unknown."""
         rows = await begin(stage, mode)
         result = await amid(stage, stage.case.drop_reply)
+        if mode == "append":
+            events = await stage.case.events()
+            assert len(events) == len(set(events)), "an event is there twice"
         if mode in stage.capabilities.repeatable:
             assert (result.status, result.counts.unknown) == ("Succeeded", 0), result.message
             await expect(stage, rows)

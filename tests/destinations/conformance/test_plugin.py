@@ -1,5 +1,6 @@
 """The example plug-in, installed as a stranger's package is, through the same kit."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from retl.destinations.base import Batch, Destination, Outcome
 from retl.destinations.registry import DESTINATIONS
-from retl.testing import Conformance, Row
+from retl.testing import Conformance, Row, Stage
+from tests.destinations.simulators.base import Fault
 from tests.destinations.simulators.case import SimulatedCase
 from tests.destinations.simulators.shelf import ShelfApi
 
@@ -64,6 +67,27 @@ class TestShelf(Conformance):
     """The plug-in."""
 
     case = Shelves
+
+    @pytest.mark.parametrize("answer", [None, {}, {"results": [{}] * 99}, {"results": ["?"] * 10}, {"results": []}])
+    async def test_no_record_is_taken_for_written_that_no_result_speaks_of(self, stage: Stage, answer: Any) -> None:
+        assert isinstance(stage.case, Shelves)
+        stage.rows([stage.case.row(number) for number in range(10)])
+        stage.case.vendor.faults.next += [Fault(200, body={}), *[Fault(200, body=answer)] * 50]
+        result = await stage.run()
+        assert (result.counts.created, result.counts.unknown) == (0, 10), result.message
+
+    async def test_the_kit_finds_outcomes_that_are_in_another_order(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shelf = importlib.import_module("retl_shelf.connector").Shelf
+        write = shelf.write
+
+        async def reversing(connector: Destination, batch: Batch) -> Sequence[Outcome]:
+            return [*await write(connector, batch)][::-1]
+
+        monkeypatch.setattr(shelf, "write", reversing)
+        with pytest.raises(AssertionError, match="not in the order of the records"):
+            await self.test_partial_rejection(stage, "upsert")
 
 
 def test_the_plugin_is_found_by_its_entry_point_with_the_version_of_its_package() -> None:

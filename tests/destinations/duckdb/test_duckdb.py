@@ -196,6 +196,17 @@ async def test_each_bad_value_is_told_and_every_other_record_written(crm: File, 
     assert crm.rows("SELECT count(*) FROM accounts") == [(1000 - len(BAD),)]
 
 
+@pytest.mark.parametrize("kind", ["int", "date", "json", "uuid", "int[]", "decimal(4, 2)", "enum('a')", "interval"])
+@pytest.mark.parametrize("value", ["hush\nhush\" 'hush", "\"hush'\n\nLINE 1: hush", "constraint failed hush"])
+async def test_a_value_of_several_lines_and_quotes_is_in_no_message(crm: File, kind: str, value: str) -> None:
+    crm.run(f"CREATE TABLE accounts (id varchar PRIMARY KEY, v {kind})")
+    [refused] = await written(crm, "upsert", {"id": ["1"], "v": [value]}, fields=("id", "v"))
+    assert isinstance(refused, Rejected)
+    assert "hush" not in refused.message
+    doubled = await written(crm, "upsert", {"id": [value, value], "v": [None, None]}, fields=("id", "v"))
+    assert "hush" not in str(doubled)
+
+
 async def test_values_arrive_as_they_are(crm: File) -> None:
     crm.run(
         "CREATE TABLE accounts (id bigint PRIMARY KEY, t text, n decimal(38, 20), b blob, bt blob, d date, c time, "

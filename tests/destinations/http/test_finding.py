@@ -219,6 +219,13 @@ def test_an_empty_page_is_the_last_one_where_pages_are_counted() -> None:
     assert following({"by": "page", "parameter": "page"}, [], items=0) is None
 
 
+def test_a_parameter_that_urls_write_otherwise_is_replaced_from_page_to_page() -> None:
+    pages = HttpPages(by="page", parameter="page[number]")
+    first = first_page(pages, URL)
+    second = next_page(pages, first, {}, [], read=1, items=2, had=2)
+    assert second == next_page(pages, URL, {}, [], read=1, items=2, had=2)
+
+
 def test_pages_count_from_where_the_endpoint_does() -> None:
     pages = HttpPages(by="page", parameter="page", first=0)
     assert first_page(pages, URL) == f"{URL}&page=0"

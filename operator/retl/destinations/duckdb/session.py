@@ -17,6 +17,15 @@ _OF_ROWS = (
     duckdb.TypeMismatchException,
 )
 _PASSING = (duckdb.InterruptException, duckdb.TransactionException)
+_DECLARED = re.compile("Constraint Error: (CHECK|NOT NULL) constraint failed")
+_VALUES = (
+    (re.compile(r"\n\nLINE \d+: [^\n]*\n *\^+\s*$"), ""),  # part of the statement
+    (re.compile(r"'.*'", re.DOTALL), "'…'"),
+    (re.compile(r'".*"', re.DOTALL), '"…"'),
+    (re.compile(r"(value) [^…'\"]+? (can't|is out of range|to [A-Z])"), r"\1 … \2"),
+    (re.compile(r"(but got \w+): .*", re.DOTALL), r"\1: …"),
+)
+"""Where messages quote values of rows, which may have line breaks and quotes of their own in them."""
 _PASSING_WORDS = re.compile("lock on file|No space left|being used by another process")
 
 
@@ -62,15 +71,15 @@ def transient(error: Exception) -> bool:
 
 
 def words(error: Exception) -> str:
-    """The message on one line; of an error about rows only the first, with the values in it replaced."""
+    """The message on one line; of an error about rows with the values in it replaced."""
     text = str(error)
     if not isinstance(error, _OF_ROWS):
         return " ".join(text.partition("\n\nLINE")[0].split())[:500]
-    text = text.partition("\n")[0]
-    if "constraint failed" in text:  # CHECK and NOT NULL are shown as they are declared
-        return text[:500]
-    text = re.sub(r"\"(.*)\"", '"…"', re.sub(r"'.*'", "'…'", text))
-    return re.sub(r"(with value|value) [^…'\"]+? (can't|is out of range)", r"\1 … \2", text)[:500]
+    if _DECLARED.match(text):  # constraints are shown as they are declared
+        return text.partition("\n")[0][:500]
+    for pattern, shown in _VALUES:
+        text = pattern.sub(shown, text)
+    return " ".join(text.split())[:500]
 
 
 def _code(error: Exception) -> Code:

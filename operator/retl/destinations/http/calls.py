@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 
 import orjson
 
@@ -137,7 +137,7 @@ def endpoint_name(method: str, url: str) -> str:
 def with_query(url: str, parameters: Mapping[str, str]) -> str:
     """A URL with further parameters in its query, which take the place of those of their names."""
     parts = urlsplit(url)
-    kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] not in parameters]
+    kept = [p for p in parts.query.split("&") if p and unquote_plus(p.partition("=")[0]) not in parameters]
     return parts._replace(query="&".join([*kept, urlencode(parameters, quote_via=quote)])).geturl()
 
 

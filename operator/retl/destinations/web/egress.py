@@ -7,17 +7,26 @@ own machine, all but link-local ones, where clouds answer with the credentials o
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from retl.errors import DestinationError, InvalidInput
 from retl.runspec.pod import ENV_PRIVATE_NETWORKS as VARIABLE
 
-EMBEDDING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
-"""IPv6 addresses that end with an IPv4 address which gateways send them to (RFC 6052), or did (RFC 4291, 2.5.5.1)."""
+EMBEDDING = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("::/96"))
+"""IPv6 addresses that end with an IPv4 address which gateways send them to (RFC 6052, RFC 2765), or did (RFC 4291)."""
 
 Network = IPv4Network | IPv6Network
+NOT_PUBLIC: tuple[Network, ...] = (IPv6Network("64:ff9b:1::/48"), IPv6Network("fec0::/10"))
+"""What Python does not know of, or some of its versions: gateways of one's own (RFC 8215), sites (RFC 3879)."""
+MACHINES: tuple[Network, ...] = (
+    IPv4Network("168.63.129.16/32"),  # Azure's WireServer
+    IPv4Network("100.100.100.200/32"),  # Alibaba
+    IPv4Network("192.0.0.192/32"),  # Oracle
+    IPv6Network("fd00:ec2::254/128"),  # AWS
+)
+"""Where clouds answer with the credentials of the machine beside link-local addresses."""
 Address = IPv4Address | IPv6Address
 
 
@@ -30,7 +39,7 @@ class Egress:
     """What may be called. Public addresses always may.
 
     Attributes:
-        allowed: of all others, those; None for all but link-local ones.
+        allowed: of all others, those; None for all but link-local ones and those of MACHINES.
     """
 
     allowed: tuple[Network, ...] | None = None
@@ -44,11 +53,12 @@ class Egress:
     def permits(self, text: str) -> bool:
         """Whether an address, as text, may be called."""
         address = _plain(ip_address(text.partition("%")[0]))
-        if address.is_global and not address.is_multicast:
+        of_machine = _within(address, MACHINES)
+        if address.is_global and not address.is_multicast and not _within(address, NOT_PUBLIC) and not of_machine:
             return True
         if self.allowed is None:
-            return not (address.is_link_local or address.is_multicast or address.is_unspecified)
-        return any(address in network for network in self.allowed if network.version == address.version)
+            return not (address.is_link_local or address.is_multicast or address.is_unspecified or of_machine)
+        return _within(address, self.allowed)
 
     def check(self, host: str, text: str) -> None:
         """Raise EgressRefused if the address that a host has may not be called."""
@@ -79,10 +89,14 @@ def literal(host: str) -> str | None:
         return None
 
 
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
 def _plain(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for, if it does."""
     if not isinstance(address, IPv6Address):
         return address
-    if any(address in network for network in EMBEDDING) and int(address) > 1:
+    if _within(address, EMBEDDING) and int(address) > 1:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour or address

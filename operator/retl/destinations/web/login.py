@@ -6,6 +6,7 @@ Tokens follow OAuth 2.0 (RFC 6749 client credentials and refresh token, RFC 7523
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from retl.errors import InvalidInput
 
 EARLY = 60.0
 """Seconds before its end that a token is renewed, or a tenth of its life if that is less."""
+ERROR = re.compile(r"[\w.:/-]{1,100}", re.ASCII)
+"""What servers call a kind of error, as `invalid_client`; everything else is words, which may repeat anything."""
 
 SECRET = ("assertion", "client_secret", "refresh_token")
 """Fields of a request for a token that an endpoint may repeat, and nobody may see."""
@@ -102,12 +105,12 @@ class Bearer:
             return held
 
     async def _fetched(self) -> Token:
-        """Another one. What refuses it may repeat what it was asked with, in whatever way that was sent."""
+        """A new token (raises LoginRefused, without secrets that the endpoint repeats; TryLater)."""
         try:
             return await self._fetch()
         except LoginRefused as refused:
             hide = Redaction(self._hidden)
-            raise LoginRefused(hide(str(refused)), said=hide(refused.said)) from None
+            raise LoginRefused(printable(hide(str(refused))), said=printable(hide(refused.said))) from None
 
     async def headers(self) -> Mapping[str, str]:
         """The Authorization header."""
@@ -127,7 +130,7 @@ class Bearer:
 
 
 def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]]) -> Callable[[], Awaitable[Token]]:
-    """Fetches tokens from an OAuth 2.0 token endpoint.
+    """Fetches tokens from an OAuth 2.0 token endpoint. What it says when it gives none, Bearer takes the secrets from.
 
     Args:
         where: how messages name the call.
@@ -154,7 +157,7 @@ def grant(send: Send, where: str, url: str, form: Callable[[], Mapping[str, str]
             error, description = (
                 (said.get("error"), said.get("error_description")) if isinstance(said, dict) else ("", "")
             )
-            named = f" ({printable(hide(error))})" if isinstance(error, str) and error else ""
+            named = f" ({hide(error)})" if isinstance(error, str) and ERROR.fullmatch(error) else ""
             words = printable(
                 hide(description if isinstance(description, str) and description else message(reply.body))
             )

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
@@ -114,12 +113,18 @@ class Transport:
             where: how messages name the call: without login, query and values.
         """
         try:
-            host = urlsplit(request.url).hostname or ""
+            url = httpx.URL(request.url)
+            if url.userinfo:
+                raise DestinationError(
+                    f"{where}: the URL has a login in it; put that into the Secret, not {self._setting}"
+                )
+            # As the client itself reads it: the dots of other scripts make an address, too, such as 127。0。0。1.
+            host = url.raw_host.decode()
             if (address := literal(host)) is not None:
                 self._egress.check(host, address)
             async with (
                 asyncio.timeout(self._timeout),
-                self._client.stream(method, request.url, content=request.content, headers=request.headers) as response,
+                self._client.stream(method, url, content=request.content, headers=request.headers) as response,
             ):
                 body, whole = await self._body(response)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
