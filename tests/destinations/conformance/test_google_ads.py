@@ -384,6 +384,9 @@ async def test_all_pages_of_an_accounts_audiences_are_found(vendor: GoogleApi) -
     made = connector(vendor)
     assert await made.server() == "Data Manager API v1, GOOGLE_ADS 1234567890"
     found = await made.objects()
+    vendor.faults.next.append(Fault(200, {}, ["login"]))
+    with pytest.raises(DestinationError, match="with what is no JSON object"):
+        await made.objects()
     await made.close()
     assert found is not None
     assert {each.name for each in found} == {LIST, "1", "3"}

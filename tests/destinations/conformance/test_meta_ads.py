@@ -303,6 +303,9 @@ async def test_all_pages_of_an_accounts_audiences_are_found(vendor: MetaApi) -> 
     )
     assert await made.server() == "Graph API v26.0 as Reverse ETL"
     found = await made.objects()
+    vendor.faults.next.append(Fault(200, {}, ["login"]))
+    with pytest.raises(DestinationError, match="with what is no JSON object"):
+        await made.objects()
     await made.close()
     assert found is not None
     assert {each.name for each in found} == {AUDIENCE, "1", "3"}

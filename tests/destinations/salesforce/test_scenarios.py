@@ -242,6 +242,17 @@ async def test_what_may_have_been_appended_is_not_appended_again(org: Salesforce
     assert (counts.created, counts.unknown, len(org.records)) == (0, 5, 5)
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("said", [None, {}, ["login"]])
+async def test_an_object_that_is_not_described_is_told_as_that(
+    org: SalesforceOrg, sync: Made, status: int, said: Any
+) -> None:
+    org.faults.next.append(Fault(status, {}, said))
+    result = await (await sync("upsert")).run()
+    assert result.reason == "DestinationFailed"
+    assert f"Account/describe answered {status} with what describes no object" in result.message
+
+
 @pytest.mark.parametrize("said", [{}, {"records": None}, {"records": [], "done": False}])
 async def test_no_record_is_taken_for_deleted_because_a_query_was_not_answered(
     org: SalesforceOrg, sync: Made, said: Any

@@ -41,7 +41,7 @@ class DataManager:
             signal=signal,
         )
 
-    async def get(self, path: str, parameters: Mapping[str, str]) -> Any:
+    async def get(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """What there is, before anything is written, as JSON.
 
         Raises:
@@ -57,7 +57,10 @@ class DataManager:
             raise DestinationError(f"GET {path} was refused: {refused}") from None
         if not 200 <= reply.status < 300:
             raise DestinationError(f"GET {path} answered {reply.status}{self._service.words(reply)}")
-        return parsed(reply.body)
+        found = parsed(reply.body)
+        if not isinstance(found, dict):
+            raise DestinationError(f"GET {path} was answered with what is no JSON object; check config.baseUrl")
+        return found
 
     async def status(self, request: str) -> Any:
         """What became of a request, as JSON; None if Google does not know it, or not yet (raises as `write`)."""

@@ -141,7 +141,7 @@ class GoogleAds(Destination):
         if not name.isdecimal():
             raise DestinationError(f"object {name!r} is no id of an audience; Google Ads shows it as a number")
         found = await self._opened.get(f"/{account_name(self._config.account)}/userLists/{name}", {})
-        if isinstance(found, dict) and found.get("readOnly"):
+        if found.get("readOnly"):
             raise DestinationError(f"audience {name} is read-only for this account; use one that it owns")
 
     async def _rehearse(self, operation: str) -> None:

@@ -83,7 +83,7 @@ class MetaAds(Destination):
     async def server(self) -> str:
         self._connect(CHECK_TIMEOUT)
         me = await self._opened.get("/me", {"fields": "id,name"})
-        return f"Graph API {self._config.api_version} as {me.get('name', 'unknown')}" if isinstance(me, dict) else ""
+        return f"Graph API {self._config.api_version} as {me.get('name', 'unknown')}"
 
     async def fields(self) -> Sequence[FieldInfo] | None:
         return _catalog()
@@ -135,7 +135,7 @@ class MetaAds(Destination):
         if not name.isdecimal():
             raise DestinationError(f"object {name!r} is no id of a custom audience; Ads Manager shows it as a number")
         found = await self._opened.get(f"/{name}", {"fields": "id,subtype,operation_status"})
-        status = found.get("operation_status") if isinstance(found, dict) else None
+        status = found.get("operation_status")
         if isinstance(status, dict) and status.get("code") == FLAGGED:
             raise DestinationError(
                 f"custom audience {name} is restricted (operation_status {FLAGGED}); appeal in Audience Manager, or "
@@ -166,7 +166,7 @@ class MetaAds(Destination):
         """Whether Meta ended the session although its reply to the last batch was lost."""
         parameters = {"session_id": str(replacement.id), "fields": "session_id,end_time"}
         found = await self._opened.get(f"/{self._target.object}/sessions", parameters)
-        sessions = found.get("data", []) if isinstance(found, dict) else []
+        sessions = found.get("data", [])
         return any(each.get("end_time") not in (None, "", "0", 0) for each in sessions)
 
 

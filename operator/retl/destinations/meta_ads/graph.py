@@ -44,7 +44,7 @@ class Graph:
             read_rate=usage,
         )
 
-    async def get(self, path: str, parameters: Mapping[str, str]) -> Any:
+    async def get(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """What there is, before anything is written.
 
         Raises:
@@ -52,11 +52,14 @@ class Graph:
             DestinationError: any other refusal, in Meta's words.
         """
         try:
-            return await self._call("GET", path, parameters, None)
+            found = await self._call("GET", path, parameters, None)
         except TryLater as later:
             raise DestinationUnavailable(str(later)) from None
         except BatchRejected as refused:
             raise DestinationError(f"GET {path} was refused: {refused}") from None
+        if not isinstance(found, dict):
+            raise DestinationError(f"GET {path} was answered with what is no JSON object; check config.baseUrl")
+        return found
 
     async def send(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         """Write; the reply's JSON, None if it is none (raises as `Destination.write`)."""

@@ -19,6 +19,7 @@ from retl.destinations.web.transport import Reply
 from retl.destinations.web.words import parsed, printable
 from retl.errors import DestinationError, DestinationUnavailable
 
+CHECK = "check config.instanceUrl, and what stands between"
 JWT_SECONDS = 180
 """Salesforce takes none that lives longer."""
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -57,9 +58,12 @@ class Api:
             max_reply=2 * config.bulk_bytes,  # a job's results repeat its records
         )
 
-    async def ask(self, path: str) -> Any:
+    async def ask(self, path: str) -> Mapping[str, Any]:
         """What the org says before anything is written (raises as `Destination.open`)."""
-        return await self._service.ask("GET", f"{self._root}{path}")
+        said = await self._service.ask("GET", f"{self._root}{path}")
+        if not isinstance(said, Mapping):
+            raise DestinationError(f"GET {self._root}{path} was answered with what is no JSON object; {CHECK}")
+        return said
 
     async def call(
         self,
@@ -114,8 +118,10 @@ class Api:
         except TryLater as later:
             raise DestinationUnavailable(str(later)) from None
         said = parsed(reply.body)
-        if reply.status == 404 or not isinstance(said, Mapping):
+        if reply.status == 404:
             raise DestinationError(f"the org has no object {name!r}, or the integration user may not see it")
+        if reply.status != 200 or not isinstance(said, Mapping) or not said.get("name"):
+            raise DestinationError(f"GET {path} answered {reply.status} with what describes no object; {CHECK}")
         return SObject.of(said)
 
     def words(self, text: str) -> str:
