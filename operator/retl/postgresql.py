@@ -25,17 +25,17 @@ class PostgresConnection(ConnectorConfig):
     """How to reach a PostgreSQL server."""
 
     host: str = Field(min_length=1, description="Host name, address, or directory of a Unix socket.")
-    port: int = Field(default=5432, ge=1, le=65535)
-    database: str = Field(min_length=1)
-    ssl_mode: SslMode = "prefer"
+    port: int = Field(default=5432, ge=1, le=65535, description="Where it listens.")
+    database: str = Field(min_length=1, description="Name of the database.")
+    ssl_mode: SslMode = Field(default="prefer", description="As libpq has it; verify-full also checks the host's name.")
     ssl_root_cert: str | None = Field(default=None, description="Path of the certificate authority's file.")
 
 
 class PostgresLogin(ConnectorCredentials):
     """The login of a PostgreSQL server."""
 
-    username: SecretStr
-    password: SecretStr
+    username: SecretStr = Field(description="Of the role.")
+    password: SecretStr = Field(description="Of the role.")
 
 
 def connection_uri(config: PostgresConnection, login: PostgresLogin, options: str = "") -> str:

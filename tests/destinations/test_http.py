@@ -321,6 +321,21 @@ async def test_an_endpoint_that_answers_a_byte_at_a_time_is_waited_for_no_longer
     server.close()
 
 
+@pytest.mark.parametrize(
+    ("place", "shown"), [("/accounts/1/", "elsewhere"), ("https://new.example/a/1/", "https://new.example")]
+)
+async def test_a_redirect_of_a_records_own_url_does_not_show_the_record(
+    endpoint: Endpoint, place: str, shown: str
+) -> None:
+    endpoint.always = Answer(301, {"Location": place})
+    with pytest.raises(DestinationError) as raised:
+        await sent(
+            endpoint, {"url": f"{endpoint.url}/{{object}}/one/{{key}}", "method": "PUT", "body": "object"}, "upsert", 1
+        )
+    words = f"PUT {endpoint.url}/accounts/one/{{key}} redirects to {shown}, and redirects are not followed"
+    assert str(raised.value) == f"{words}; correct config.url"
+
+
 async def test_a_redirect_loop_is_not_followed(endpoint: Endpoint) -> None:
     location = endpoint.url.replace("http://", "http://user:secret@") + "/accounts?name=jane"
     endpoint.always = Answer(302, {"Location": location})

@@ -9,6 +9,7 @@ from retl.cli.schemas import schema
 from retl.cli.validate import judge
 from retl.destinations.registry import DESTINATIONS
 from retl.resources import KINDS
+from retl.runspec.connectors import Registry
 from retl.sources.registry import SOURCES
 from tools import connectors
 
@@ -47,6 +48,15 @@ def test_every_reference_in_a_schema_leads_somewhere(name: str) -> None:
     for root in found.get("oneOf", [found]):
         held = {f"#/$defs/{each}" for each in root["$defs"]}
         assert set(references(root)) <= held
+
+
+@pytest.mark.parametrize(
+    ("registry", "name"), [(each, name) for each in (SOURCES, DESTINATIONS) for name in each.builtin]
+)
+def test_every_setting_and_every_key_of_a_secret_is_described(registry: Registry, name: str) -> None:
+    info = registry.info(name)
+    fields = {**info.config.model_fields, **(info.credentials.model_fields if info.credentials else {})}
+    assert [field for field, held in fields.items() if not held.description] == []
 
 
 def test_a_schema_has_durations_as_manifests_do() -> None:

@@ -52,6 +52,20 @@ def test_csv_tells_an_empty_text_from_a_null_and_writes_what_has_parts_as_json()
     )
 
 
+@pytest.mark.parametrize("delimiter", ['"', "\n", "\r", "；", "a", "7", "", ";;"])
+def test_a_delimiter_that_no_csv_can_have_is_refused_before_a_run(delimiter: str) -> None:
+    with pytest.raises(ValidationError, match="delimiter"):
+        settings(format="csv", delimiter=delimiter)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", "^", "~"])
+def test_a_delimiter_that_is_taken_can_be_written(delimiter: str) -> None:
+    data = encoded(
+        Batch(3, table=TABLE.select(["id"])), settings(format="csv", delimiter=delimiter, compression="none")
+    )
+    assert data.startswith(b'"id"\n')
+
+
 def test_csv_may_have_another_delimiter_and_no_header() -> None:
     data = encoded(Batch(3, table=TABLE.select(["id", "name"])), settings(format="csv", delimiter="\t", header=False))
     assert data.splitlines()[-1] == b"\t"

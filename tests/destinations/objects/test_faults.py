@@ -1,5 +1,6 @@
 """What a bucket's errors become, and which logins and servers are used at all."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from retl.destinations.base import Batch, LoginRefused, Target, TryLater
+from retl.destinations.gcs.connector import identity
 from retl.destinations.objects.access import check_identity
 from retl.destinations.registry import DESTINATIONS
 from retl.destinations.web.egress import EgressRefused
@@ -137,3 +139,9 @@ async def test_a_key_that_is_none_is_said_without_it(name: str, config: dict[str
         await made.open(TARGET)
     assert "s3cret" not in str(raised.value)
     await made.close()
+
+
+def test_a_google_key_says_who_it_is_and_not_where_to_call() -> None:
+    who = {"type": "service_account", "private_key": "k", "private_key_id": "1", "client_email": "a@b.example"}
+    where = {"gcs_base_url": "https://10.0.0.1", "token_uri": "https://10.0.0.1/token", "disable_oauth": True}
+    assert json.loads(identity(json.dumps(who | where))) == who

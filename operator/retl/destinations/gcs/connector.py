@@ -1,5 +1,6 @@
 """Writes files into a bucket of Google Cloud Storage."""
 
+import json
 from typing import TYPE_CHECKING
 
 from obstore.store import GCSStore
@@ -12,6 +13,9 @@ from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSConfig, RetryConfig
+
+OF_KEY = ("type", "private_key", "private_key_id", "client_email")
+"""What a service account's key says of who it is."""
 
 
 class Gcs(FilesDestination):
@@ -34,9 +38,18 @@ class Gcs(FilesDestination):
         if self._settings.endpoint is not None:
             options["base_url"] = self._settings.endpoint.rstrip("/")
         if self._login.service_account_key is not None:
-            options["service_account_key"] = self._login.service_account_key.get_secret_value()
+            options["service_account_key"] = identity(self._login.service_account_key.get_secret_value())
         elif self._login.bearer_token is not None:
             options["bearer_token"] = self._login.bearer_token.get_secret_value()
         else:
             check_identity(self.where, "GOOGLE_APPLICATION_CREDENTIALS")
         return GCSStore(self._settings.bucket, config=options, client_options=client, retry_config=retry)
+
+
+def identity(key: str) -> str:
+    """A service account's key without what the library would obey: where to call, and whether to log in at all."""
+    try:
+        held = json.loads(key)
+    except ValueError:
+        return key  # which the library refuses
+    return json.dumps({name: held[name] for name in OF_KEY if name in held}) if isinstance(held, dict) else key

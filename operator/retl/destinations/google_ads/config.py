@@ -42,7 +42,9 @@ class GoogleAdsConfig(ConnectorConfig):
     linked_account: GoogleAccount | None = Field(
         default=None, description="That a data partner reaches the account through."
     )
-    consent: GoogleConsent | None = None
+    consent: GoogleConsent | None = Field(
+        default=None, description="What the people have agreed to, sent in each call."
+    )
     accept_customer_match_terms: bool = Field(
         default=False, description="Say in each call that the customer match terms are accepted."
     )

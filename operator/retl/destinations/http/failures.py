@@ -47,7 +47,9 @@ def ended(
         wait = wait or (signal.reset if signal else None)
         return TryLater(code, f"{where} answered {status}", wait, said=said_by(reply, redact))
     if verdict is None and 300 <= status < 400:
-        place = printable(redact(_place(reply.headers.get("location", "")))) or "elsewhere"
+        of_record = "{" in where  # the URL names a record, and the one that is redirected to may do the same
+        place = _place(reply.headers.get("location", ""), path=not of_record)
+        place = printable(redact(place)) or "elsewhere"
         return DestinationError(f"{where} redirects to {place}, and redirects are not followed; correct config.url")
     return None
 
@@ -60,10 +62,15 @@ def _of_status(status: int) -> Verdict | None:
     return "later" if status in LATER_STATUSES or status >= 500 else None
 
 
-def _place(location: str) -> str:
-    """Where a redirect leads, without the parts of a URL that may hold secrets or values."""
+def _place(location: str, *, path: bool) -> str:
+    """Where a redirect leads, without the parts of a URL that may hold secrets or values.
+
+    Args:
+        path: whether the path holds none.
+    """
     try:
         parts = urlsplit(location)
-        return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
+        shown = parts.path if path else ""
+        return f"{parts.scheme}://{parts.hostname}{shown}" if parts.hostname else shown
     except ValueError:
         return ""

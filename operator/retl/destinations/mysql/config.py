@@ -14,7 +14,7 @@ class MysqlConfig(ConnectorConfig):
     place: ClassVar[frozenset[str]] = frozenset({"host", "port", "database"})
 
     host: str = Field(min_length=1, description="Host name or address.")
-    port: int = Field(default=3306, ge=1, le=65535)
+    port: int = Field(default=3306, ge=1, le=65535, description="Where it listens.")
     database: str = Field(min_length=1, description="Where tables are that are named without a database.")
     ssl_mode: Literal["disabled", "preferred", "required", "verify-ca", "verify-identity"] = Field(
         default="preferred", description="As MySQL's clients have it; preferred and required do not look who answers."

@@ -15,6 +15,8 @@ TIMES = {"date": "%Y-%m-%d", "hour": "%H"}
 """What a path may say of the moment at which a run began (UTC)."""
 PLACE = frozenset({"endpoint", "prefix", "path"})
 """What says where files are, beside the name of the bucket."""
+DELIMITER = r"^[\t !#-/:-@\[-`{-~]$"
+"""A tab, a blank or a sign; the quote is around values, and letters and digits are in them."""
 SEGMENTS = r"^([\w.=+@-]+(/[\w.=+@-]+)*)?$"
 
 
@@ -31,7 +33,7 @@ class FilesConfig(ConnectorConfig):
     compression: Compression | None = Field(
         default=None, description="zstd for Parquet, and none for others, if not set; snappy is for Parquet alone."
     )
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between the values of a CSV file.")
+    delimiter: str = Field(default=",", pattern=DELIMITER, description="Between the values of a CSV file.")
     header: bool = Field(default=True, description="Whether a CSV file begins with the names of its columns.")
     max_records: int = Field(default=100_000, ge=1, le=5_000_000, description="Records in one file.")
     max_bytes: int = Field(
