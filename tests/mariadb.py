@@ -58,6 +58,8 @@ class MariaDB:
 class Database:
     """One database, as a destination and as what a test itself looks into."""
 
+    connector = "mysql"
+
     def __init__(self, server: MariaDB) -> None:
         self.server = server
         self.name = f"db_{secrets.token_hex(6)}"

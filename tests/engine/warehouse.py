@@ -11,6 +11,8 @@ from tests.postgres import Postgres
 class Warehouse:
     """One database."""
 
+    connector = "postgres"
+
     def __init__(self, server: Postgres, database: str) -> None:
         self.server = server
         self.database = database
