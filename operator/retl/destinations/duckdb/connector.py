@@ -4,12 +4,11 @@ One process at a time can write a file, and one call at a time does.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 import duckdb
-import orjson
 import pyarrow as pa
 
 from retl.destinations.base import BatchRejected, LookupRequest, Outcome, Rejected, TryLater
@@ -19,7 +18,7 @@ from retl.destinations.duckdb.session import DuckDBSession, transient, words
 from retl.destinations.duckdb.sql import ARRIVED, looked_up, staged, staging, steps
 from retl.destinations.duckdb.table import TABLES, describe
 from retl.destinations.tables.creation import create_table
-from retl.destinations.tables.destination import TableDestination
+from retl.destinations.tables.destination import TableDestination, texts_of
 from retl.destinations.tables.search import refused
 from retl.destinations.tables.steps import PLACE, Changed, Interrupted, Mover, Refused
 from retl.destinations.tables.table import Table
@@ -81,9 +80,6 @@ class DuckDBDestination(TableDestination[DuckDBSession]):
     def listing(self, session: DuckDBSession) -> list[CatalogObject]:
         return listed(session.rows(TABLES))
 
-    async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        return await self.carried_out(lambda session: self._look_up(session, request, values))
-
     async def close(self) -> None:
         session, self._session = self._session, None
         if session:
@@ -114,16 +110,10 @@ class DuckDBDestination(TableDestination[DuckDBSession]):
             return TryLater("OUTCOME_UNKNOWN" if doubt else "DESTINATION_UNAVAILABLE", said)
         return DestinationError(said)
 
-    def _look_up(self, session: DuckDBSession, request: LookupRequest, values: Sequence[bytes]) -> dict[bytes, bytes]:
-        table = self.existing(session, request.object)
-        for name in (request.match_field, request.return_field):
-            if name not in table.columns:
-                raise DestinationError(
-                    f"{self.where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
-                )
-        asked = [value.decode() if type(loaded := orjson.loads(value)) is not str else loaded for value in values]
-        texts = pa.array([None if value == "null" else value for value in asked], pa.string())
-        _stage(session, table, pa.table({request.match_field: texts}), (), keys_as_text=True)
+    def find(
+        self, session: DuckDBSession, table: Table, request: LookupRequest, values: Sequence[bytes]
+    ) -> dict[bytes, bytes]:
+        _stage(session, table, pa.table({request.match_field: texts_of(values)}), (), keys_as_text=True)
         found = session.rows(looked_up(table, request.match_field, request.return_field))
         return {values[at]: (value or "null").encode() for at, value in found}
 

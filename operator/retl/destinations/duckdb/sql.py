@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import types as at
 
 from retl.destinations.base import Target
-from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged, Steps
+from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged, Steps, assigned
 from retl.destinations.tables.table import Table
 from retl.postgresql import identifier, quoted
 
@@ -89,12 +89,8 @@ def _changes(target: Target, fields: Sequence[str]) -> list[str]:
     changes = []
     for name in fields:
         column = identifier(name)
-        new = f"coalesce({S}.{column}, {T}.{column})" if name in target.skip_nulls else f"{S}.{column}"
-        if name in target.only_if_empty:
-            new = (
-                f"CASE WHEN {T}.{column} IS NULL OR CAST({T}.{column} AS VARCHAR) = '' THEN {new} ELSE {T}.{column} END"
-            )
-        changes.append(f"{column} = {new}")
+        new, old = f"{S}.{column}", f"{T}.{column}"
+        changes.append(f"{column} = {assigned(target, name, new=new, old=old, text=f'CAST({old} AS VARCHAR)')}")
     return changes
 
 

@@ -4,11 +4,10 @@ ON DUPLICATE KEY UPDATE is not used: it would change a record of another key tha
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-import orjson
 import pyarrow as pa
 import pymysql
 
@@ -22,7 +21,7 @@ from retl.destinations.mysql.sql import identifier, looked_up, quoted, steps
 from retl.destinations.mysql.stage import stage
 from retl.destinations.mysql.table import TABLES, describe, kinds
 from retl.destinations.tables.creation import create_table
-from retl.destinations.tables.destination import TableDestination
+from retl.destinations.tables.destination import TableDestination, texts_of
 from retl.destinations.tables.steps import Changed, Interrupted, Mover, Refused
 from retl.destinations.tables.table import Table
 from retl.errors import DestinationError
@@ -81,9 +80,6 @@ class Mysql(TableDestination[MysqlSession]):
     def listing(self, session: MysqlSession) -> list[CatalogObject]:
         return listed(session.rows(TABLES))
 
-    async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        return await self.carried_out(lambda session: self._look_up(session, request, values))
-
     async def close(self) -> None:
         self._open = False
         while self._idle:
@@ -124,16 +120,10 @@ class Mysql(TableDestination[MysqlSession]):
             return DestinationError(f"{words}; correct config.database")
         return TryLater(code, words) if error.transient else DestinationError(words)
 
-    def _look_up(self, session: MysqlSession, request: LookupRequest, values: Sequence[bytes]) -> dict[bytes, bytes]:
-        table = self.existing(session, request.object)
-        for name in (request.match_field, request.return_field):
-            if name not in table.columns:
-                raise DestinationError(
-                    f"{self.where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
-                )
-        asked = [value.decode() if type(loaded := orjson.loads(value)) is not str else loaded for value in values]
-        texts = pa.array([None if value == "null" else value for value in asked], pa.string())
-        stage(session, table, pa.table({request.match_field: texts}), keys_as_text=True)
+    def find(
+        self, session: MysqlSession, table: Table, request: LookupRequest, values: Sequence[bytes]
+    ) -> dict[bytes, bytes]:
+        stage(session, table, pa.table({request.match_field: texts_of(values)}), keys_as_text=True)
         found = session.rows(looked_up(request.object, request.match_field, request.return_field))
         is_json = kinds(table)[request.return_field] == "json"
         return {values[at]: (value if is_json and value else json_text(value)).encode() for at, value in found}

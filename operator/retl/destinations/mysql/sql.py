@@ -7,7 +7,7 @@ values do not fit, and keys compare as the table compares them.
 from collections.abc import Sequence
 
 from retl.destinations.base import Target
-from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged, Steps
+from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged, Steps, assigned
 from retl.destinations.tables.table import Table
 
 
@@ -87,9 +87,6 @@ def _changes(target: Target, fields: Sequence[str]) -> list[str]:
     """The assignments to a record that is there."""
     changes = []
     for name in fields:
-        column = identifier(name)
-        new = f"coalesce(s.{column}, t.{column})" if name in target.skip_nulls else f"s.{column}"
-        if name in target.only_if_empty:
-            new = f"CASE WHEN t.{column} IS NULL OR CAST(t.{column} AS char) = '' THEN {new} ELSE t.{column} END"
-        changes.append(f"t.{column} = {new}")
+        new, old = f"s.{identifier(name)}", f"t.{identifier(name)}"
+        changes.append(f"{old} = {assigned(target, name, new=new, old=old, text=f'CAST({old} AS char)')}")
     return changes

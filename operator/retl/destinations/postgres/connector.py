@@ -6,7 +6,7 @@ refuses a batch for the sake of some row, the ingested table is written in halve
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -79,9 +79,6 @@ class PostgresDestination(TableDestination[dbapi.Cursor]):
     def listing(self, session: dbapi.Cursor) -> list[CatalogObject]:
         return listed(_rows(session, tables_of(("INSERT", "UPDATE", "DELETE"))))
 
-    async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        return await self.carried_out(lambda cursor: self._look_up(cursor, request, values))
-
     async def close(self) -> None:
         self._open = False
         while self._idle:
@@ -150,20 +147,16 @@ class PostgresDestination(TableDestination[dbapi.Cursor]):
                 "DESTINATION_VALIDATION", "a value cannot be written to PostgreSQL: out of its type's range"
             ) from None
 
-    def _look_up(self, cursor: dbapi.Cursor, request: LookupRequest, values: Sequence[bytes]) -> dict[bytes, bytes]:
-        table = self.existing(cursor, request.object)
-        for name in (request.match_field, request.return_field):
-            if name not in table.columns:
-                raise DestinationError(
-                    f"{self.where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
-                )
+    def find(
+        self, session: dbapi.Cursor, table: Table, request: LookupRequest, values: Sequence[bytes]
+    ) -> dict[bytes, bytes]:
         match, wanted = identifier(request.match_field), identifier(request.return_field)
         select = (
             f"SELECT DISTINCT ON (v.n) v.n::int - 1, to_jsonb(t.{wanted})::text FROM {quoted(request.object)} t "
             f"JOIN ROWS FROM (json_array_elements_text(%s)) WITH ORDINALITY v (value, n) "
             f"ON t.{match} = v.value::{table.columns[request.match_field].type}"
         )
-        return {values[at]: found.encode() for at, found in _found(cursor, select, values, 0)}
+        return {values[at]: found.encode() for at, found in _found(session, select, values, 0)}
 
 
 def _rows(cursor: dbapi.Cursor, sql: str) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retl.destinations.base import ACKNOWLEDGED, Outcome, Rejected, Target
-from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged
+from retl.destinations.tables.steps import ABSENT, EXISTS, PLACE, STAGE, Ranged, assigned
 from retl.postgresql import identifier, quoted
 
 JSON_TYPES = ("json", "jsonb")
@@ -90,12 +90,8 @@ def _changes(target: Target, fields: list[str], value: Callable[[str], str], ope
     changes = []
     for name in fields:
         column = identifier(name)
-        new = f"EXCLUDED.{column}" if operation == "upsert" else value(name)
-        if name in target.skip_nulls:
-            new = f"coalesce({new}, t.{column})"
-        if name in target.only_if_empty:
-            new = f"CASE WHEN t.{column} IS NULL OR t.{column}::text = '' THEN {new} ELSE t.{column} END"
-        changes.append(f"{column} = {new}")
+        new, old = f"EXCLUDED.{column}" if operation == "upsert" else value(name), f"t.{column}"
+        changes.append(f"{column} = {assigned(target, name, new=new, old=old, text=f'{old}::text')}")
     return changes
 
 

@@ -5,13 +5,23 @@ The server's own connector says how to speak to it, how it describes a table, an
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+import orjson
 import pyarrow as pa
 
-from retl.destinations.base import Batch, BatchRejected, Destination, FieldInfo, Outcome, Target, TryLater
+from retl.destinations.base import (
+    Batch,
+    BatchRejected,
+    Destination,
+    FieldInfo,
+    LookupRequest,
+    Outcome,
+    Target,
+    TryLater,
+)
 from retl.destinations.tables.creation import creatable, without_table
 from retl.destinations.tables.table import INSERTING, Table
 from retl.errors import DestinationError, DestinationUnavailable
@@ -70,12 +80,10 @@ class TableDestination(Destination, Generic[S]):
             raise DestinationError(f"{self.where}: {_missing(name)}")
         return table.described() if table else None
 
-    def existing(self, session: S, name: str) -> Table:
-        """A table's description (raises DestinationError if there is none of that name)."""
-        table = self.read(session, name)
-        if table is None:
-            raise DestinationError(f"{self.where}: there is no table {name!r}; create it or correct its name")
-        return table
+    async def lookup(self, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return await self.carried_out(
+            lambda session: self.find(session, self._looked_into(session, request), request, values)
+        )
 
     async def asked(self, work: Callable[[S], R]) -> R:
         """What the server answers before anything is written (raises DestinationError)."""
@@ -114,6 +122,10 @@ class TableDestination(Destination, Generic[S]):
     def listing(self, session: S) -> list[CatalogObject]:
         """The tables that the login may write."""
 
+    @abstractmethod
+    def find(self, session: S, table: Table, request: LookupRequest, values: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """What a table that has both columns holds, as `lookup` returns it."""
+
     async def _make(self, schema: pa.Schema) -> None:
         async with self._making:
             if self.table is not None:
@@ -126,9 +138,27 @@ class TableDestination(Destination, Generic[S]):
             self.table = await self.carried_out(made)
             self._check()
 
+    def _looked_into(self, session: S, request: LookupRequest) -> Table:
+        """The table that records are looked up in (raises DestinationError if it is not there, or lacks a column)."""
+        table = self.read(session, request.object)
+        if table is None:
+            raise DestinationError(f"{self.where}: there is no table {request.object!r}; create it or correct its name")
+        for name in (request.match_field, request.return_field):
+            if name not in table.columns:
+                raise DestinationError(
+                    f"{self.where}: table {table.name!r} has no column {name}; it has: {', '.join(table.columns)}"
+                )
+        return table
+
     def _check(self) -> None:
         if self.table and (problem := self.table.problem(self.target)):
             raise DestinationError(f"{self.where}: {problem}")
+
+
+def texts_of(values: Sequence[bytes]) -> pa.Array:
+    """Values that stand as JSON, as a column of texts."""
+    asked = [value.decode() if type(loaded := orjson.loads(value)) is not str else loaded for value in values]
+    return pa.array([None if value == "null" else value for value in asked], pa.string())
 
 
 def _missing(name: str) -> str:

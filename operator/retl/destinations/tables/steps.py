@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected, Skipped
+from retl.destinations.base import ACKNOWLEDGED, Code, Outcome, Rejected, Skipped, Target
 from retl.destinations.tables.search import refused
 
 STAGE = "retl_batch"
@@ -48,6 +48,20 @@ class Steps:
     insert: Ranged | None = None
     if_present: Outcome = ACKNOWLEDGED
     if_absent: Outcome = ACKNOWLEDGED
+
+
+def assigned(target: Target, name: str, *, new: str, old: str, text: str) -> str:
+    """What a field of a record that is there is set to.
+
+    Args:
+        new: what was staged, in SQL.
+        old: what the record holds; `text` is the same as a text.
+    """
+    if name in target.skip_nulls:
+        new = f"coalesce({new}, {old})"
+    if name in target.only_if_empty:
+        new = f"CASE WHEN {old} IS NULL OR {text} = '' THEN {new} ELSE {old} END"
+    return new
 
 
 @dataclass
