@@ -1,51 +1,33 @@
 """The duckdb destination against a real file."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
-
 from bench.destinations import Bench
-from retl.testing import Conformance, ConnectorCase, Row, Stage
+from retl.testing import Conformance, Stage
 from retl.testing.conformance import begin, expect
+from tests.destinations.conformance.tables import TableCase
+from tests.destinations.duckdb.file import File
 
 
-class Tables(ConnectorCase):
+class Tables(TableCase):
     """A table with a primary key and a check."""
 
     connector = "duckdb"
-    object = "accounts"
     creates = False
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         with TemporaryDirectory(prefix="retl-duckdb-") as directory:
-            self.path = str(Path(directory) / "crm.duckdb")
-            self.rows_of("CREATE TABLE accounts (id VARCHAR PRIMARY KEY, name VARCHAR CHECK (name <> 'refused'))")
+            self.database = File(Path(directory) / "crm.duckdb")
+            self.database.run("CREATE TABLE accounts (id VARCHAR PRIMARY KEY, name VARCHAR CHECK (name <> 'refused'))")
             yield
 
     def config(self) -> Mapping[str, Any]:
-        return {"path": self.path, "createTable": self.creates}
-
-    async def records(self) -> Mapping[str, str]:
-        return dict(self.rows_of("SELECT id, name FROM accounts"))
-
-    async def events(self) -> Sequence[str]:
-        return [key for (key,) in self.rows_of("SELECT id FROM accounts")]
-
-    async def seed(self, rows: Sequence[Row]) -> None:
-        values = ", ".join(f"('{row.key}', '{row.name}')" for row in rows)
-        self.rows_of(f"INSERT INTO accounts VALUES {values}")
-
-    def refused(self, number: int) -> Row:
-        return Row(self.row(number).key, "refused")
-
-    def rows_of(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.path) as connection:
-            return connection.execute(sql).fetchall()
+        return {**self.database.config, "createTable": self.creates}
 
 
 BENCHES = [Bench("duckdb", Tables, rows=50_000)]
@@ -59,7 +41,7 @@ class TestTables(Conformance):
     async def test_a_sync_makes_its_table(self, stage: Stage) -> None:
         """The table is not there; what is made takes every row, and then a change and a delete."""
         assert isinstance(stage.case, Tables)
-        stage.case.rows_of("DROP TABLE accounts")
+        stage.case.database.run("DROP TABLE accounts")
         stage.case.creates = True
         rows = await begin(stage, "mirror")
         result = await stage.run()
