@@ -25,8 +25,9 @@ from retl.destinations.base import (
 from retl.destinations.google_ads.config import GoogleAdsConfig, GoogleAdsCredentials
 from retl.destinations.google_ads.connector import GoogleAds
 from retl.errors import DestinationError, DestinationUnavailable, InvalidInput
-from retl.testing import Conformance, Row, Stage
+from retl.testing import Row, Stage
 from retl.testing.conformance import begin, expect
+from tests.destinations.conformance.replacing import Replacing
 from tests.destinations.simulators.base import Fault, Window
 from tests.destinations.simulators.case import SimulatedCase
 from tests.destinations.simulators.google_ads import GoogleApi, UserList, error, key_file
@@ -80,7 +81,7 @@ class GoogleCase(SimulatedCase):
         self.vendor.expire_tokens()
 
 
-class TestGoogleAds(Conformance):
+class TestGoogleAds(Replacing):
     """Members that are added, removed, mirrored and replaced."""
 
     case = GoogleCase
@@ -118,28 +119,6 @@ class TestGoogleAds(Conformance):
         stage.case.vendor.slow, stage.case.patience = 0, timedelta(hours=1)
         assert (await stage.run()).counts.unknown == 0
         await expect(stage, rows)
-
-    async def test_a_replacement_leaves_nobody_who_was_not_sent(self, stage: Stage) -> None:
-        """Whoever wrote them; every run sends all, and drops who was last added before it began."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        await stage.case.seed([stage.case.row(9_999)])
-        assert (await stage.run()).status == "Succeeded"
-        await expect(stage, rows)
-        stage.rows(rows[:-2])
-        result = await stage.run()
-        assert (result.status, result.counts.deleted, result.counts.updated) == ("Succeeded", 2, len(rows) - 2)
-        await expect(stage, rows[:-2])
-
-    async def test_nothing_is_dropped_while_a_record_is_refused(self, stage: Stage) -> None:
-        """A replacement that is not whole drops nobody."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        stranger = stage.case.row(9_999)
-        await stage.case.seed([stranger])
-        stage.rows([*rows[:-1], stage.case.refused(0)])
-        assert (await stage.run()).counts.rejected == 1
-        assert set(await stage.case.records()) == {stranger.key, *(row.key for row in rows[:-1])}
 
 
 BENCHES = [Bench("google_ads", GoogleCase, documented=Window(300, 60.0), limited_rows=50_000)]

@@ -28,8 +28,9 @@ from retl.destinations.base import (
 from retl.destinations.registry import DESTINATIONS
 from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials, ConnectorInfo
-from retl.testing import Conformance, ConnectorCase, Row, Stage
+from retl.testing import ConnectorCase, Row, Stage
 from retl.testing.conformance import amid, begin, expect
+from tests.destinations.conformance.replacing import Replacing
 
 NUMBERS = itertools.count()
 
@@ -177,31 +178,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(builtin, "bulk", f"{__name__}:CONNECTOR")
 
 
-class TestBulk(Conformance):
+class TestBulk(Replacing):
     """Jobs, and a mode that replaces."""
 
     case = BulkCase
-
-    async def test_a_mode_that_replaces_sends_every_row_and_then_drops_the_rest(self, stage: Stage) -> None:
-        """What was not sent is gone, whoever wrote it; every run sends all."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        await stage.case.seed([stage.case.row(9_999)])
-        assert (await stage.run()).status == "Succeeded"
-        await expect(stage, rows)
-        stage.rows(rows[:-2])
-        result = await stage.run()
-        assert (result.status, result.counts.deleted, result.counts.updated) == ("Succeeded", 2, len(rows) - 2)
-        await expect(stage, rows[:-2])
-
-    async def test_nothing_is_dropped_while_a_record_is_refused(self, stage: Stage) -> None:
-        """A replacement that is not whole replaces nothing."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        await stage.case.seed([stage.case.row(9_999)])
-        stage.rows([*rows[:-1], stage.case.refused(len(rows) - 1)])
-        await stage.run()
-        assert stage.case.row(9_999).key in await stage.case.records()
 
     async def test_a_replacement_that_is_throttled_is_made_all_the_same(self, stage: Stage) -> None:
         """Jobs that are refused for the rate are submitted again."""

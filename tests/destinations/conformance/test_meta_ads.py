@@ -13,8 +13,9 @@ from retl.destinations.base import ACKNOWLEDGED, Batch, LoginRefused, Outcome, R
 from retl.destinations.meta_ads.config import MetaAdsConfig, MetaAdsCredentials
 from retl.destinations.meta_ads.connector import MetaAds
 from retl.errors import DestinationError
-from retl.testing import Conformance, Row, Stage
+from retl.testing import Row, Stage
 from retl.testing.conformance import amid, begin, expect
+from tests.destinations.conformance.replacing import Replacing
 from tests.destinations.simulators.base import Fault, Window
 from tests.destinations.simulators.case import SimulatedCase
 from tests.destinations.simulators.meta_ads import Audience, MetaApi
@@ -62,33 +63,11 @@ class MetaCase(SimulatedCase):
         self.vendor.faults.next.extend([fault] * calls)
 
 
-class TestMetaAds(Conformance):
-    """Members that are added, removed, mirrored and replaced."""
+class TestMetaAds(Replacing):
+    """Members that are added, removed, mirrored and replaced; Meta replaces all at once."""
 
     case = MetaCase
-
-    async def test_a_replacement_leaves_nobody_who_was_not_sent(self, stage: Stage) -> None:
-        """Whoever wrote them; every run sends all, in batches of one session that the last one ends."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        await stage.case.seed([stage.case.row(9_999)])
-        assert (await stage.run()).status == "Succeeded"
-        await expect(stage, rows)
-        stage.rows(rows[:-2])
-        result = await stage.run()
-        assert (result.status, result.counts.deleted, result.counts.updated) == ("Succeeded", 2, len(rows) - 2)
-        await expect(stage, rows[:-2])
-
-    async def test_nothing_is_replaced_while_a_record_is_refused(self, stage: Stage) -> None:
-        """The one that Meta only counts is found, and the audience stays as it was."""
-        rows = await begin(stage, "mirror")
-        stage.mode = "replace"
-        stranger = stage.case.row(9_999)
-        await stage.case.seed([stranger])
-        stage.rows([*rows[:-1], stage.case.refused(0)])
-        result = await stage.run()
-        assert result.counts.rejected == 1
-        assert set(await stage.case.records()) == {stranger.key}
+    adds_before = False
 
     async def test_a_replacement_is_made_though_calls_were_throttled_and_replies_lost(self, stage: Stage) -> None:
         """A batch that may have come is told again under another number."""
