@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from obstore.store import AzureStore
 
 from retl.destinations.azure.config import AzureConfig, AzureCredentials
-from retl.destinations.objects.access import check_identity, check_key
-from retl.destinations.objects.config import files_capabilities
+from retl.destinations.objects.access import check_identity, complete_key
 from retl.destinations.objects.destination import FilesDestination
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials
 
@@ -23,18 +22,15 @@ class Azure(FilesDestination):
     def __init__(self, config: ConnectorConfig, credentials: ConnectorCredentials | None) -> None:
         assert isinstance(config, AzureConfig)
         assert isinstance(credentials, AzureCredentials)
-        self.capabilities = files_capabilities(config)
-        self.config = config
-        self.endpoint = config.endpoint
-        self.where = f"container {config.container!r} of {config.account!r}"
+        super().__init__(config, config.endpoint, f"container {config.container!r} of {config.account!r}")
         self._settings = config
         self._login = credentials
 
     def connect(self, client: "ClientConfig", retry: "RetryConfig") -> AzureStore:
         config = self._settings
         options: Options = {"account_name": config.account}
-        if config.endpoint is not None:
-            options["endpoint"] = config.endpoint.rstrip("/")
+        if self.endpoint is not None:
+            options["endpoint"] = self.endpoint
         return AzureStore(
             config.container, config={**options, **self._key()}, client_options=client, retry_config=retry
         )
@@ -47,14 +43,7 @@ class Azure(FilesDestination):
             return {"sas_key": login.sas_token.get_secret_value()}
         app = {"tenant_id": login.tenant_id, "client_id": login.client_id, "client_secret": login.client_secret}
         if any(app.values()):
-            check_key(self.where, app)
-            assert login.tenant_id is not None
-            assert login.client_id is not None
-            assert login.client_secret is not None
-            return {
-                "tenant_id": login.tenant_id.get_secret_value(),
-                "client_id": login.client_id.get_secret_value(),
-                "client_secret": login.client_secret.get_secret_value(),
-            }
+            tenant_id, client_id, client_secret = complete_key(self.where, app)
+            return {"tenant_id": tenant_id, "client_id": client_id, "client_secret": client_secret}
         check_identity(self.where, "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")
         return {}

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from retl.destinations.base import LoginRefused
 from retl.destinations.web.egress import Egress, literal
 from retl.errors import DestinationError, DestinationUnavailable
@@ -49,7 +51,8 @@ async def check_endpoint(endpoint: str) -> None:
         egress.check(host, str(address[0]))
 
 
-def check_key(where: str, given: Mapping[str, object]) -> None:
-    """Raise DestinationError if of the keys that belong together only some are given."""
+def complete_key(where: str, given: Mapping[str, SecretStr | None]) -> list[str]:
+    """The values of keys that belong together, in order (raises DestinationError if only some are given)."""
     if missing := [name for name, value in given.items() if value is None]:
         raise DestinationError(f"{where}: the Secret lacks {', '.join(missing)}")
+    return [value.get_secret_value() for value in given.values() if value is not None]

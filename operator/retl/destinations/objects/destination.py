@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from retl.destinations.base import ACKNOWLEDGED, Batch, Destination, Outcome, Target, TryLater
 from retl.destinations.objects import faults
 from retl.destinations.objects.access import check_endpoint
-from retl.destinations.objects.config import FilesConfig
+from retl.destinations.objects.config import FilesConfig, files_capabilities
 from retl.destinations.objects.encode import CONTENT_TYPES, encoded
 from retl.destinations.objects.naming import MANIFEST, file_name, folder, moment, ours
 from retl.errors import DestinationError, DestinationUnavailable
@@ -39,15 +39,18 @@ CHANGED, DELETED = "changed", "deleted"
 class FilesDestination(Destination):
     """Files in a bucket of some vendor.
 
-    Attributes:
-        where: the bucket, for messages.
+    Args:
         endpoint: where a manifest says that it is kept; None for the vendor's own place.
+        where: the bucket, for messages.
     """
 
-    config: FilesConfig
-    where: str
-    endpoint: str | None
     target: Target
+
+    def __init__(self, config: FilesConfig, endpoint: str | None, where: str) -> None:
+        self.capabilities = files_capabilities(config)
+        self.config = config
+        self.endpoint = None if endpoint is None else endpoint.rstrip("/")
+        self.where = where
 
     @abstractmethod
     def connect(self, client: "ClientConfig", retry: "RetryConfig") -> "ObjectStore":
