@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from retl.runspec.capabilities import STANDARD_MODES, Capabilities
+from retl.destinations.tables.config import CreateTable, table_capabilities
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorInfo
 
 
@@ -17,9 +18,7 @@ class DuckDBDestinationConfig(ConnectorConfig):
     memory_limit: str = Field(
         default="1GB", pattern=r"^\d+(\.\d+)?[KMGT]i?B$", description="Most memory that DuckDB takes for writing."
     )
-    create_table: bool = Field(
-        default=False, description="Whether a sync that inserts makes its table when it is not there."
-    )
+    create_table: CreateTable = False
 
     @field_validator("path")
     @classmethod
@@ -30,16 +29,8 @@ class DuckDBDestinationConfig(ConnectorConfig):
 
 
 def duckdb_capabilities(config: DuckDBDestinationConfig) -> Capabilities:
-    """What a table can do."""
-    return Capabilities(
-        modes=frozenset(STANDARD_MODES),
-        default_batch=50_000,
-        max_batch=100_000,
-        payload="arrow",
-        only_if_empty=True,
-        lookups=True,
-        describes=True,
-    )
+    """What a table can do, in batches that suit the server."""
+    return table_capabilities(50_000)
 
 
 CONNECTOR = ConnectorInfo(

@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-from retl.runspec.capabilities import STANDARD_MODES, Capabilities
+from retl.destinations.tables.config import CreateTable, table_capabilities
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorConfig, ConnectorCredentials, ConnectorInfo
 
 
@@ -22,9 +23,7 @@ class MysqlConfig(ConnectorConfig):
     ssl_ca: str | None = Field(
         default=None, description="Path of the certificate authority's file; the system's authorities if not set."
     )
-    create_table: bool = Field(
-        default=False, description="Whether a sync that inserts makes its table when it is not there."
-    )
+    create_table: CreateTable = False
 
 
 class MysqlCredentials(ConnectorCredentials):
@@ -35,16 +34,8 @@ class MysqlCredentials(ConnectorCredentials):
 
 
 def mysql_capabilities(config: MysqlConfig) -> Capabilities:
-    """What a table can do."""
-    return Capabilities(
-        modes=frozenset(STANDARD_MODES),
-        default_batch=10_000,
-        max_batch=100_000,
-        payload="arrow",
-        only_if_empty=True,
-        lookups=True,
-        describes=True,
-    )
+    """What a table can do, in batches that suit the server."""
+    return table_capabilities(10_000)
 
 
 CONNECTOR = ConnectorInfo(

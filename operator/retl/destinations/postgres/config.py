@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-from pydantic import Field
-
+from retl.destinations.tables.config import CreateTable, table_capabilities
 from retl.postgresql import PostgresConnection, PostgresLogin
-from retl.runspec.capabilities import STANDARD_MODES, Capabilities
+from retl.runspec.capabilities import Capabilities
 from retl.runspec.connectors import ConnectorInfo
 
 
@@ -14,9 +13,7 @@ class PostgresDestinationConfig(PostgresConnection):
 
     place: ClassVar[frozenset[str]] = frozenset({"host", "port", "database"})
 
-    create_table: bool = Field(
-        default=False, description="Whether a sync that inserts makes its table when it is not there."
-    )
+    create_table: CreateTable = False
 
 
 class PostgresDestinationCredentials(PostgresLogin):
@@ -24,16 +21,8 @@ class PostgresDestinationCredentials(PostgresLogin):
 
 
 def postgres_capabilities(config: PostgresDestinationConfig) -> Capabilities:
-    """What a table can do."""
-    return Capabilities(
-        modes=frozenset(STANDARD_MODES),
-        default_batch=20_000,
-        max_batch=100_000,
-        payload="arrow",
-        only_if_empty=True,
-        lookups=True,
-        describes=True,
-    )
+    """What a table can do, in batches that suit the server."""
+    return table_capabilities(20_000)
 
 
 CONNECTOR = ConnectorInfo(
